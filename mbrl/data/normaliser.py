@@ -1,0 +1,60 @@
+"""Normaliser: the scale of the data seen so far, so that networks see and predict numbers near one."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mbrl.data.replay import Replay
+
+
+class Normaliser(eqx.Module):
+    """Means and standard deviations of observations, of their changes in one step, and of rewards."""
+
+    observation_mean: Float[Array, " observation"]
+    observation_std: Float[Array, " observation"]
+    delta_mean: Float[Array, " observation"]
+    delta_std: Float[Array, " observation"]
+    reward_mean: Float[Array, ""]
+    reward_std: Float[Array, ""]
+    reward_min: Float[Array, ""]
+    reward_max: Float[Array, ""]
+
+    def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
+        """An observation in units of its standard deviation."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def delta(self, delta: Float[Array, " observation"]) -> Float[Array, " observation"]:
+        """A change of the observation over one step, in units of its standard deviation."""
+        return (delta - self.delta_mean) / self.delta_std
+
+    def reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
+        """A reward in units of its standard deviation."""
+        return (reward - self.reward_mean) / self.reward_std
+
+
+def identity_normaliser(observation_size: int) -> Normaliser:
+    """The normaliser before any data: zero means, unit scales."""
+    zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
+    zero, one = jnp.zeros(()), jnp.ones(())
+    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, zero)
+
+
+def fit_normaliser(replay: Replay) -> Normaliser:
+    """The statistics of all that the replay holds."""
+    transitions, filled = replay.transitions, replay.filled
+    delta = transitions.next_observation - transitions.observation
+    return Normaliser(
+        *_mean_and_std(transitions.observation, filled),
+        *_mean_and_std(delta, filled),
+        *_mean_and_std(transitions.reward, filled),
+        jnp.min(transitions.reward, where=filled, initial=jnp.inf),
+        jnp.max(transitions.reward, where=filled, initial=-jnp.inf),
+    )
+
+
+def _mean_and_std(values: Float[Array, "capacity *rest"], filled: Array) -> tuple[Array, Array]:
+    where = filled.reshape(filled.shape + (1,) * (values.ndim - 1))
+    mean = jnp.mean(values, axis=0, where=where)
+    std = jnp.std(values, axis=0, where=where)
+    # A target that never varies (CartPole's reward) would be divided by zero, or its rounding error blown up.
+    return mean, jnp.where(std > 1e-6, std, 1.0)

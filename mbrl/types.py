@@ -1,0 +1,93 @@
+"""The vocabulary of every room: names of axes, transitions, action spaces.
+
+Axes, as they appear in the jaxtyping annotations:
+
+    observation   entries of a flat observation vector
+    action        entries of an action: none for Discrete, the dimensions of a Box
+    features      entries of an action as networks see it: one-hot for Discrete, itself for Box
+    particles     hypotheses about the state that a world model carries at once (one a member of its ensemble)
+    members       members of an ensemble
+    population    candidate plans that a planner scores together
+    horizon       steps of a plan
+    batch         transitions of one gradient step
+    capacity      places in the replay
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
+
+
+class Transition(NamedTuple):
+    """One real step. `next_observation` is the last one of its episode where the episode ends, never the reset's.
+
+    `terminated` means that the task ended (no reward can follow); `truncated` that a time limit cut it off, after which
+    there would have been more: only the first one teaches a termination model, and only the second one bootstraps.
+    """
+
+    observation: Float[Array, "*batch observation"]
+    action: Shaped[Array, "..."]  # [*batch, *action]
+    reward: Float[Array, "*batch"]
+    next_observation: Float[Array, "*batch observation"]
+    terminated: Bool[Array, "*batch"]
+    truncated: Bool[Array, "*batch"]
+
+
+class AbstractActionSpace(eqx.Module):
+    """The set of actions, as everything inside sees it: integers from 0, or vectors in [-1, 1]."""
+
+    num_features: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*action"]:
+        """A uniformly random action."""
+
+    @abstractmethod
+    def features(self, action: Shaped[Array, "*action"]) -> Float[Array, " features"]:
+        """The action as a vector that a network can read."""
+
+    @abstractmethod
+    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Shaped[Array, "candidates *action"]:
+        """Actions to choose among by enumeration: all of them where they can be counted, else `num_actions` samples."""
+
+
+class Discrete(AbstractActionSpace):
+    """The integers 0, 1, …, num_actions - 1."""
+
+    num_actions: int
+
+    @property
+    def num_features(self) -> int:
+        return self.num_actions
+
+    def sample(self, key: PRNGKeyArray) -> Int[Array, ""]:
+        return jax.random.randint(key, (), 0, self.num_actions)
+
+    def features(self, action: Int[Array, ""]) -> Float[Array, " features"]:
+        return jax.nn.one_hot(action, self.num_actions)
+
+    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, " candidates"]:
+        return jnp.arange(self.num_actions)
+
+
+class Box(AbstractActionSpace):
+    """Vectors of `size` entries in [-1, 1]; `envs/gymnasium.py` maps them onto the environment's own bounds."""
+
+    size: int
+
+    @property
+    def num_features(self) -> int:
+        return self.size
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, " action"]:
+        return jax.random.uniform(key, (self.size,), minval=-1.0, maxval=1.0)
+
+    def features(self, action: Float[Array, " action"]) -> Float[Array, " features"]:
+        return action
+
+    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
+        return jax.random.uniform(key, (num_actions, self.size), minval=-1.0, maxval=1.0)
