@@ -1,0 +1,92 @@
+"""Gymnasium environments, on the host: flat float32 observations, actions as `types.py` describes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import error, spaces
+from gymnasium.wrappers import DtypeObservation, FlattenObservation, RescaleAction, TransformAction
+
+from mbrl.types import AbstractActionSpace, Box, Discrete
+
+
+class GymnasiumEnvironment:
+    """An environment by its Gymnasium id.
+
+    `episode_limit` (steps), where given, replaces the registered limit. The other facts (time_step in seconds;
+    suggested_steps, real steps by which the defaults solve it; solved_score, a return; known_reward and
+    known_termination, functions of `envs/`) are for the config, which derives other defaults from them, and the analysis.
+
+    Raises ValueError for an id that is not registered or lacks its extra, and for spaces that cannot be planned in.
+    """
+
+    observation_size: int
+    action_space: AbstractActionSpace
+
+    def __init__(
+        self,
+        id: str,
+        kwargs: Mapping[str, Any] | None = None,
+        time_step: float | None = None,
+        episode_limit: int | None = None,
+        suggested_steps: int | None = None,
+        solved_score: float | None = None,
+        known_reward: Callable | None = None,
+        known_termination: Callable | None = None,
+    ):
+        self.id = id
+        self.kwargs = dict(kwargs or {})
+        self.episode_limit = episode_limit
+        instance = self._gymnasium_make()
+        _check_observation_space(id, instance.observation_space)
+        self.action_space = _action_space(id, instance.action_space)
+        self.observation_size = spaces.flatdim(instance.observation_space)
+        instance.close()
+
+    def make(self) -> gymnasium.Env:
+        """A new instance that speaks this project's language: see the module's first line."""
+        env = DtypeObservation(FlattenObservation(self._gymnasium_make()), np.float32)
+        if isinstance(env.action_space, spaces.Box):
+            return RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        start = int(env.action_space.start)
+        return TransformAction(env, lambda action: int(action) + start, env.action_space)
+
+    def _gymnasium_make(self) -> gymnasium.Env:
+        name = f"env.id={self.id}"
+        try:
+            return gymnasium.make(self.id, max_episode_steps=self.episode_limit, **self.kwargs)
+        except error.DependencyNotInstalled as reason:
+            raise ValueError(f"{name} needs a package that is not installed: {_sentence(reason)}") from reason
+        except (error.UnregisteredEnv, error.DeprecatedEnv, error.MalformedEnvId, ModuleNotFoundError) as reason:
+            raise ValueError(f"{name} is not an environment that Gymnasium can make: {_sentence(reason)}") from reason
+        except TypeError as reason:
+            raise ValueError(f"env.kwargs={self.kwargs} do not fit {name}: {_sentence(reason)}") from reason
+
+
+def _sentence(reason: Exception) -> str:
+    return " ".join(str(reason).split()).rstrip(".") + "."
+
+
+def _check_observation_space(id: str, space: spaces.Space) -> None:
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    for part in parts:
+        flat = isinstance(part, spaces.Box) and len(part.shape) <= 1
+        if not flat and not isinstance(part, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+            raise ValueError(
+                f"env.id={id} has the observation space {space}, which is not supported: models here read vectors, "
+                "so choose an environment with a one-dimensional Box, Discrete, MultiDiscrete or MultiBinary observation "
+                "(or a Dict of them), or wrap it into one."
+            )
+
+
+def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
+    if isinstance(space, spaces.Discrete):
+        return Discrete(int(space.n))
+    bounded = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded()
+    if bounded and np.issubdtype(space.dtype, np.floating):
+        return Box(int(space.shape[0]))
+    raise ValueError(
+        f"env.id={id} has the action space {space}, which is not supported: "
+        "choose an environment with Discrete actions or a one-dimensional bounded Box of floats, or wrap it into one."
+    )
