@@ -1,0 +1,68 @@
+"""Imagination: the only place where a world model is unrolled.
+
+A plan's return from state s₀, for each particle, over actions a₀ … a_{H-1}:
+
+    G = Σ_{t<H} γᵗ Sₜ rₜ + γᴴ S_H V(s_H),    S₀ = 1,  S_{t+1} = Sₜ cₜ
+
+where c is the continuation and S therefore the probability of having survived so far: a step that is never reached earns
+nothing. Without it a plan that drops the pole scores like one that holds it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+
+from mbrl.models.base import AbstractWorldModel
+
+
+class Imagined(NamedTuple):
+    """Where an imagined episode has come to."""
+
+    state: PyTree
+    survival: Float[Array, " particles"]  # probability of having come so far
+
+
+def begin(key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]) -> Imagined:
+    """An imagined episode that starts at a real observation."""
+    return begin_at(model, model.encode(key, observation))
+
+
+def begin_at(model: AbstractWorldModel, state: PyTree) -> Imagined:
+    """An imagined episode that starts at a state of the model."""
+    num_particles = jax.eval_shape(model.value, state).shape
+    return Imagined(state, jnp.ones(num_particles))
+
+
+def advance(
+    key: PRNGKeyArray, model: AbstractWorldModel, imagined: Imagined, action: Shaped[Array, "*action"]
+) -> tuple[Imagined, Float[Array, " particles"]]:
+    """One imagined step, and its reward weighed by the probability of having lived to see it."""
+    prediction = model.step(key, imagined.state, action)
+    reward = imagined.survival * prediction.reward
+    return Imagined(prediction.state, imagined.survival * prediction.continuation), reward
+
+
+def future(model: AbstractWorldModel, imagined: Imagined) -> Float[Array, " particles"]:
+    """The value of going on from here, weighed likewise."""
+    return imagined.survival * model.value(imagined.state)
+
+
+def score(
+    key: PRNGKeyArray, model: AbstractWorldModel, imagined: Imagined, actions: Shaped[Array, "horizon *action"], discount: float
+) -> Float[Array, ""]:
+    """The return of a plan as the model's particles see it together; -inf where it is not a finite number.
+
+    So a diverged prediction can never win, whatever the sign of the rewards.
+    """
+
+    def one_step(imagined: Imagined, inputs):
+        step_key, action = inputs
+        return advance(step_key, model, imagined, action)
+
+    horizon = actions.shape[0]
+    end, rewards = jax.lax.scan(one_step, imagined, (jax.random.split(key, horizon), actions))
+    returns = discount ** jnp.arange(horizon) @ rewards + discount**horizon * future(model, end)
+    combined = model.combine(returns)
+    return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)

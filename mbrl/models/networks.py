@@ -1,0 +1,13 @@
+"""The one kind of network that every learned part is made of."""
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+
+
+def mlp(num_inputs: int, num_outputs: int | str, width: int, depth: int, key: PRNGKeyArray) -> eqx.nn.MLP:
+    """`depth` hidden layers of `width` units with the smooth SiLU between them, as most dynamics models since PETS."""
+    for name, value in (("width", width), ("depth", depth)):
+        if value < 1:
+            raise ValueError(f"{name}={value} of a model's network must be at least 1; choose 64 and 2, say.")
+    return eqx.nn.MLP(num_inputs, num_outputs, width, depth, activation=jax.nn.silu, key=key)
