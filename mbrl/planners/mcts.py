@@ -1,0 +1,113 @@
+"""MCTS: Monte-Carlo tree search in the learned model, by DeepMind's `mctx`."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mctx
+from jaxtyping import Array, Shaped
+
+from mbrl.models import imagine
+from mbrl.planners.base import AbstractPlanner
+from mbrl.types import AbstractActionSpace
+
+
+class Node(NamedTuple):
+    """What the search stores with a node: where the imagined episode stands, and the actions to choose among there."""
+
+    imagined: imagine.Imagined
+    candidates: Shaped[Array, "candidates *action"]
+
+
+class MCTS(AbstractPlanner):
+    """Searches a tree of imagined steps with uniform priors; the model's value judges the leaves.
+
+    `policy="gumbel"` is Gumbel MuZero (Danihelka et al. 2022): sequential halving at the root, completed Q-values below.
+    `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds noise at the root: exploration is collection's.
+    Box actions are searched over `num_actions` samples a node (Hubert et al. 2021, with a uniform proposal).
+
+    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/imagine.py`.
+
+    Metrics (`planner/…`): `root_value` the search's estimate of the return, `root_value_gap` between the best and the
+    worst visited root action, `depth` of the deepest node, in steps.
+    """
+
+    action_space: AbstractActionSpace
+    discount: float = eqx.field(static=True)
+    num_simulations: int = eqx.field(static=True)
+    max_depth: int = eqx.field(static=True)  # steps
+    num_actions: int = eqx.field(static=True)  # candidates a node, for Box actions
+    policy: str = eqx.field(static=True)
+
+    def init(self, key):
+        return ()
+
+    def plan(self, key, model, observation, state):
+        encode_key, candidates_key, search_key = jax.random.split(key, 3)
+        root_imagined = imagine.begin(encode_key, model, observation)
+        root_node = Node(root_imagined, self.action_space.candidates(candidates_key, self.num_actions))
+
+        def simulate(_, key, action, node):
+            node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
+            step_key, candidates_key = jax.random.split(key)
+            imagined, reward = imagine.advance(step_key, model, node.imagined, node.candidates[action])
+            child = Node(imagined, self.action_space.candidates(candidates_key, self.num_actions))
+            output = mctx.RecurrentFnOutput(
+                reward=_finite_or(jnp.mean(reward), worst),
+                discount=jnp.full((), self.discount),
+                prior_logits=jnp.zeros(child.candidates.shape[0]),
+                value=_finite_or(model.combine(imagine.future(model, imagined)), worst),
+            )
+            return _batch_of_one((output, child))
+
+        root_value = _finite_or(model.combine(model.value(root_imagined.state)), 0.0)
+        # What a diverged prediction is worth: far less than anything here, yet finite, so that sums up the tree stay so.
+        worst = root_value - 10 * (1 + jnp.abs(root_value))
+        prior_logits = jnp.zeros(root_node.candidates.shape[0])
+        root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
+        with jax.numpy_dtype_promotion("standard"):  # mctx mixes dtypes
+            output = self._search(search_key, _batch_of_one(root), simulate)
+        summary = output.search_tree.summary()
+        visited = summary.visit_counts[0] > 0
+        q_values = summary.qvalues[0]
+        info = {
+            "root_value": summary.value[0],
+            "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf) - jnp.min(q_values, where=visited, initial=jnp.inf),
+            "depth": _deepest(output.search_tree),
+        }
+        return root_node.candidates[output.action[0]], state, info
+
+    def _search(self, key, root, simulate):
+        settings = {"num_simulations": self.num_simulations, "max_depth": self.max_depth}
+        if self.policy == "gumbel":
+            return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
+        return mctx.muzero_policy((), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings)
+
+    def __check_init__(self):
+        for name in ("num_simulations", "max_depth", "num_actions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"planner.{name}={getattr(self, name)} must be at least 1; raise it.")
+        if self.policy not in ("gumbel", "muzero"):
+            raise ValueError(f"planner.policy={self.policy} must be 'gumbel' or 'muzero'.")
+
+
+def _finite_or(number, otherwise):
+    return jnp.where(jnp.isfinite(number), number, otherwise)
+
+
+def _batch_of_one(tree):
+    return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
+def _deepest(tree):
+    """Depth of the deepest node that the search reached: children are written after their parents."""
+
+    def place(depths, node):
+        parent = tree.parents[0, node]
+        depth = jnp.where(parent >= 0, depths[parent] + 1, 0)
+        return depths.at[node].set(depth), depth
+
+    num_nodes = tree.parents.shape[1]
+    _, depths = jax.lax.scan(place, jnp.zeros(num_nodes, jnp.int32), jnp.arange(num_nodes))
+    return jnp.max(depths).astype(jnp.float32)

@@ -1,0 +1,19 @@
+"""Random: the floor that every planner must beat."""
+
+from mbrl.planners.base import AbstractPlanner
+from mbrl.types import AbstractActionSpace
+
+
+class RandomPlanner(AbstractPlanner):
+    """Uniformly random actions, whatever the model says."""
+
+    action_space: AbstractActionSpace
+
+    def __init__(self, action_space: AbstractActionSpace, **unused):
+        self.action_space = action_space
+
+    def init(self, key):
+        return ()
+
+    def plan(self, key, model, observation, state):
+        return self.action_space.sample(key), state, {}
