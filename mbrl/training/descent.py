@@ -1,0 +1,42 @@
+"""Gradient descent on modules: what fitting the model and fitting the value have in common."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+Fitted = TypeVar("Fitted")
+
+
+def descend(
+    optimizer: optax.GradientTransformation, optimizer_state: PyTree, gradient: PyTree, fitted: Fitted
+) -> tuple[Fitted, PyTree]:
+    """One gradient step."""
+    steps, optimizer_state = optimizer.update(gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array))
+    return eqx.apply_updates(fitted, steps), optimizer_state
+
+
+def scan_modules(body: Callable[[Any, Any], tuple[Any, Any]], start: Any, inputs: Any) -> tuple[Any, Any]:
+    """`jax.lax.scan` over a carry that holds modules: what is no array in them stays outside."""
+    arrays, static = eqx.partition(start, eqx.is_array)
+
+    def body_on_arrays(arrays, inputs):
+        carry, output = body(eqx.combine(arrays, static), inputs)
+        return eqx.filter(carry, eqx.is_array), output
+
+    arrays, outputs = jax.lax.scan(body_on_arrays, arrays, inputs)
+    return eqx.combine(arrays, static), outputs
+
+
+def last_tenth(metrics: PyTree) -> PyTree:
+    """Means over the end of a phase, where the losses have settled; leaves lead with [updates]."""
+    return jax.tree.map(lambda values: jnp.mean(values[-max(1, values.shape[0] // 10) :]), metrics)
+
+
+def num_parameters(fitted: PyTree) -> int:
+    """How many numbers there are to learn: none in a part that is known."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(fitted, eqx.is_inexact_array)))

@@ -1,0 +1,53 @@
+"""Evaluation: the planner alone, without exploration, from held-out start states."""
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.planners.base import AbstractPlanner
+from mbrl.training.state import EVALUATE, TrainState
+
+
+def evaluate(
+    environment: GymnasiumEnvironment, planner: AbstractPlanner, state: TrainState, num_episodes: int, first_seed: int
+) -> np.ndarray:
+    """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
+
+    Finished episodes stay in the batch, masked, until the last one ends. Episode i's randomness is folded from i alone,
+    so that its result does not depend on how many are evaluated.
+    """
+    instances = [environment.make() for _ in range(num_episodes)]
+    observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
+    planner_states = begin_all(planner, state.key, np.arange(num_episodes))
+    returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
+    while running.any():
+        actions, planner_states = act_all(planner, state.model, state.key, np.arange(num_episodes), np.asarray(step), observations, planner_states)
+        actions = np.asarray(actions)
+        for i in np.flatnonzero(running):
+            observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])
+            returns[i] += reward
+            running[i] = not (terminated or truncated)
+        step += 1
+    for instance in instances:
+        instance.close()
+    return returns
+
+
+@eqx.filter_jit
+def begin_all(planner, key, episodes):
+    return jax.vmap(lambda episode: planner.init(_key(key, episode)))(episodes)
+
+
+@eqx.filter_jit
+def act_all(planner, model, key, episodes, step, observations, planner_states):
+    def act_one(episode, observation, planner_state):
+        step_key = jax.random.fold_in(_key(key, episode), step)
+        action, planner_state, _ = planner.plan(step_key, model, observation, planner_state)
+        return action, planner_state
+
+    return jax.vmap(act_one)(episodes, observations, planner_states)
+
+
+def _key(key, episode):
+    return jax.random.fold_in(jax.random.fold_in(key, EVALUATE), episode)

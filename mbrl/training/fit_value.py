@@ -1,0 +1,110 @@
+"""Fitting the value: dynamic programming inside the learned model.
+
+    V(s) ← max_a combine over particles of [ r + γ c V̄(s') ],   clipped to what the rewards seen so far can sum to
+
+on real states and on states a few random imagined steps away from them, with V̄ following V slowly. `combine` is the
+model's: where it is pessimistic over members, the value does not live on the model's errors either.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from mbrl.models import imagine
+from mbrl.models.base import AbstractWorldModel
+from mbrl.models.value import AbstractValue
+from mbrl.training.descent import descend, last_tenth, num_parameters, scan_modules
+from mbrl.training.state import TrainState
+
+
+class ValueLearner(eqx.Module):
+    """Fitted value iteration (Gordon 1995; Ernst et al. 2005) on imagined steps; nothing to do for a model without a value."""
+
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    discount: float = eqx.field(static=True)
+    num_updates: int = eqx.field(static=True)  # gradient steps a phase
+    batch_size: int = eqx.field(static=True)  # states a gradient step
+    num_actions: int = eqx.field(static=True)  # sampled actions to maximise over, for Box actions
+    random_steps: int = eqx.field(static=True)  # imagined ones at most, from a real state to one that is fitted
+    target_rate: float = eqx.field(static=True)  # share of the way to V that V̄ goes at each gradient step
+
+    def __check_init__(self):
+        for name in ("num_updates", "batch_size", "num_actions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
+        if self.random_steps < 0:
+            raise ValueError(f"training.value_learner.random_steps={self.random_steps} must not be negative; try 4.")
+        if not 0 < self.target_rate <= 1:
+            raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
+        if not 0 < self.discount < 1:
+            raise ValueError(f"discount={self.discount} must be in (0, 1) to fit a value, which else grows without end; try 0.99.")
+
+    def init(self, model: AbstractWorldModel) -> PyTree:
+        """The optimiser's state before the first update."""
+        return self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array))
+
+    def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+        """A phase of updates; its metrics are means over its last tenth."""
+        if num_parameters(state.model.value_function) == 0:
+            return state, {}
+
+        def update(carry, key):
+            value, target, optimizer_state = carry
+            states, targets = self._regression_problem(key, state, target)
+            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, state.model, states, targets)
+            value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
+            target = eqx.apply_updates(target, self._towards(value, target))
+            return (value, target, optimizer_state), {"loss/value": loss} | metrics
+
+        start = (state.model.value_function, state.target_value, state.value_optimizer_state)
+        (value, target, optimizer_state), metrics = scan_modules(update, start, jax.random.split(key, self.num_updates))
+        model = _with_value(state.model, value)
+        return state._replace(model=model, target_value=target, value_optimizer_state=optimizer_state), last_tenth(metrics)
+
+    def _regression_problem(self, key: PRNGKeyArray, state: TrainState, target: AbstractValue) -> tuple[PyTree, Array]:
+        """A batch of imagined states, and what their values should be."""
+        batch_key, wander_key, target_key = jax.random.split(key, 3)
+        model, bootstrap = state.model, _with_value(state.model, target)
+        observations = state.replay.sample(batch_key, (self.batch_size,)).observation
+        wander_keys, target_keys = (jax.random.split(key, self.batch_size) for key in (wander_key, target_key))
+        states = jax.vmap(lambda key, observation: self._wander(key, model, observation))(wander_keys, observations)
+        targets = jax.vmap(lambda key, state: self._best_return(key, bootstrap, state))(target_keys, states)
+        low = jnp.minimum(0.0, model.normaliser.reward_min) / (1 - self.discount)
+        high = jnp.maximum(0.0, model.normaliser.reward_max) / (1 - self.discount)
+        return states, jnp.clip(targets, low, high)
+
+    def _wander(self, key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]) -> PyTree:
+        """A state up to `random_steps` random imagined steps from a real one, so that V is known around the data too."""
+        encode_key, length_key, walk_key = jax.random.split(key, 3)
+        length = jax.random.randint(length_key, (), 0, self.random_steps + 1)
+
+        def step(state, inputs):
+            number, key = inputs
+            action_key, step_key = jax.random.split(key)
+            moved = model.step(step_key, state, model.action_space.sample(action_key)).state
+            return jax.tree.map(lambda new, old: jnp.where(number < length, new, old), moved, state), None
+
+        numbered_keys = (jnp.arange(self.random_steps), jax.random.split(walk_key, self.random_steps))
+        return jax.lax.scan(step, model.encode(encode_key, observation), numbered_keys)[0]
+
+    def _best_return(self, key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree) -> Float[Array, ""]:
+        """max_a of one step's reward and the discounted value behind it."""
+        actions_key, step_key = jax.random.split(key)
+        start = imagine.begin_at(model, state)
+        actions = model.action_space.candidates(actions_key, self.num_actions)
+        return jnp.max(jax.vmap(lambda action: imagine.score(step_key, model, start, action[None], self.discount))(actions))
+
+    def _towards(self, value: AbstractValue, target: AbstractValue) -> PyTree:
+        return jax.tree.map(lambda new, old: self.target_rate * (new - old), *(eqx.filter(v, eqx.is_inexact_array) for v in (value, target)))
+
+
+def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):
+    values = jax.vmap(_with_value(model, value).value)(states)
+    loss = jnp.mean((values - targets[:, None]) ** 2)
+    return loss, {"value/mean": jnp.mean(values), "value/disagreement": jnp.mean(jnp.std(values, axis=1))}
+
+
+def _with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
+    return eqx.tree_at(lambda model: model.value_function, model, value)

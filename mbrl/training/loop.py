@@ -1,0 +1,126 @@
+"""The loop: warm up at random; then collect, learn, and now and then evaluate, until the budget of real steps is spent."""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from mbrl.data.replay import empty_replay
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.models.base import AbstractWorldModel
+from mbrl.planners.base import AbstractPlanner
+from mbrl.training.collect import Collector
+from mbrl.training.evaluate import evaluate
+from mbrl.training.fit_value import ValueLearner
+from mbrl.training.learn import ModelLearner
+from mbrl.training.state import LEARN, TrainState
+
+Row = dict[str, Any]
+
+
+class Training(eqx.Module):
+    """Budgets and schedules. None depends on `env_steps`, so that a short run is the beginning of a longer one."""
+
+    model_learner: ModelLearner
+    value_learner: ValueLearner
+    env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
+    warmup_steps: int = eqx.field(static=True)  # real steps at random before the first learning
+    learn_every: int = eqx.field(static=True)  # real steps between two phases of learning
+    epsilon: float = eqx.field(static=True)  # share of random actions while collecting
+    evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
+    evaluation_episodes: int = eqx.field(static=True)
+    evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode; episode i adds i
+    replay_capacity: int = eqx.field(static=True)  # transitions
+
+    def __check_init__(self):
+        for name in ("env_steps", "warmup_steps", "learn_every", "evaluate_every", "evaluation_episodes", "replay_capacity"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
+
+
+def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumEnvironment, model: AbstractWorldModel) -> TrainState:
+    """The state before the first step: fresh optimisers, an empty replay."""
+    return TrainState(
+        key=key,
+        model=model,
+        model_optimizer_state=training.model_learner.init(model),
+        # A copy: the compiled phases write into the buffers they are given, and no buffer can be given twice.
+        target_value=jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, model.value_function),
+        value_optimizer_state=training.value_learner.init(model),
+        replay=empty_replay(training.replay_capacity, environment.observation_size, environment.action_space),
+    )
+
+
+def train(
+    training: Training,
+    environment: GymnasiumEnvironment,
+    planner: AbstractPlanner,
+    state: TrainState,
+    log: Callable[[Row], None],
+) -> tuple[TrainState, Row]:
+    """Runs the loop to its budget; returns the last state and the evaluation at the budget."""
+    collector = Collector(environment, planner)
+    evaluation: Row = {}
+    while collector.env_steps < training.env_steps:
+        until = _next_stop(training, collector.env_steps)
+        warming_up = collector.env_steps < training.warmup_steps
+        epsilon = 1.0 if warming_up else training.epsilon
+        started = perf_counter()
+        state, episodes = collector.collect(state, until - collector.env_steps, epsilon)
+        for row in episodes:
+            log(row)
+        row = {"env_steps": until, "time/collect": perf_counter() - started}
+        if _due(until, training.learn_every) and until >= training.warmup_steps:
+            state, row = _timed_learning(training, state, row)
+        log(row)
+        if _due(until, training.evaluate_every) or until == training.env_steps:
+            evaluation = _timed_evaluation(training, environment, planner, state, until)
+            log(evaluation)
+    return state, evaluation
+
+
+def _next_stop(training: Training, env_steps: int) -> int:
+    """The next step at which something other than collecting happens."""
+    stops = [training.env_steps, *(env_steps - env_steps % every + every for every in (training.learn_every, training.evaluate_every))]
+    if env_steps < training.warmup_steps:
+        stops.append(training.warmup_steps)
+    return min(stops)
+
+
+def _due(env_steps: int, every: int) -> bool:
+    return env_steps % every == 0
+
+
+def _timed_learning(training: Training, state: TrainState, row: Row) -> tuple[TrainState, Row]:
+    started = perf_counter()
+    state, metrics = learn(training, state, np.asarray(row["env_steps"]))
+    numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    return state, row | numbers | {"time/learn": perf_counter() - started}
+
+
+def _timed_evaluation(training, environment, planner, state, env_steps) -> Row:
+    started = perf_counter()
+    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed)
+    return {
+        "env_steps": env_steps,
+        "evaluation/return_mean": float(returns.mean()),
+        "evaluation/return_std": float(returns.std()),
+        "evaluation/return_min": float(returns.min()),
+        "evaluation/returns": returns.tolist(),
+        "time/evaluate": perf_counter() - started,
+    }
+
+
+@eqx.filter_jit(donate="all-except-first")
+def learn(training: Training, state: TrainState, env_steps):
+    """A phase of learning, model then value, with the noise of real step number `env_steps`: one compiled call."""
+    model_key, value_key = jax.random.split(jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps))
+    state, model_metrics = training.model_learner.learn(model_key, state)
+    state, value_metrics = training.value_learner.learn(value_key, state)
+    return state, model_metrics | value_metrics
