@@ -1,0 +1,163 @@
+"""The terminal: a live progress display, or plain lines where the output goes elsewhere; at the end, a table."""
+
+import logging
+import multiprocessing
+import sys
+from collections import ChainMap, deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.measure import Measurement
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from mbrl.loggers.base import AbstractLogger
+
+LINES = 10  # plain lines a run, beside one for each evaluation
+PACE_ROWS = 50  # rows over which steps/s are averaged
+
+
+class ConsoleLogger(AbstractLogger):
+    """Shows steps, the latest returns and losses, steps/s and the time left.
+
+    On a terminal, one display that is redrawn; elsewhere a line for each evaluation and for each tenth of the run. So too
+    in a worker process of a sweep, which shares the terminal with its siblings; there a line begins with the run's name.
+    """
+
+    def __init__(self, total_env_steps: int, name: str = "", console: Console | None = None, **unused: Any):
+        self._total = total_env_steps
+        self._console = console or Console()
+        in_worker = multiprocessing.parent_process() is not None
+        self._redraws = self._console.is_terminal and not in_worker
+        self._prefix = f"{name}: " if name and in_worker else ""
+        self._latest: dict[str, Any] = {}
+        self._times: deque[tuple[int, float]] = deque(maxlen=PACE_ROWS)  # (env_steps, wall_seconds) of the last rows
+        self._printed_steps = 0  # env_steps of the last plain line
+        self._spinner = Spinner("dots")  # shows through long phases, which log nothing, that the run lives
+        self._live: Live | None = None
+        self._moved_handlers: list[tuple[logging.StreamHandler, Any]] = []
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        self._latest.update(row)
+        self._times.append((row["env_steps"], row["wall_seconds"]))
+        if self._redraws:
+            self._start_display()
+            self._live.update(self._display())
+        elif "evaluation/return_mean" in row or row["env_steps"] - self._printed_steps >= self._total / LINES:
+            self._print_line()
+
+    def finish(self, status: str) -> None:
+        if self._live is not None:
+            self._live.update(self._display(status), refresh=True)
+            self._stop_display()
+        elif self._latest and self._latest["env_steps"] > self._printed_steps:
+            self._print_line()
+
+    def _start_display(self) -> None:
+        """At the first row, not before, so that nothing is left to undo where a run cannot start."""
+        if self._live is not None:
+            return
+        streams = {sys.stdout: "stdout", sys.stderr: "stderr"}
+        self._live = Live(console=self._console, refresh_per_second=4)
+        self._live.start()
+        # Rich now prints above the display what goes to sys.stdout and sys.stderr; log handlers hold the old ones.
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
+                self._moved_handlers.append((handler, handler.stream))
+                handler.setStream(getattr(sys, streams[handler.stream]))
+
+    def _stop_display(self) -> None:
+        for handler, stream in self._moved_handlers:
+            handler.setStream(stream)
+        self._moved_handlers.clear()
+        self._live.stop()
+
+    def _display(self, status: str | None = None) -> Group:
+        steps = self._latest["env_steps"]
+        mark = Text("■") if status else self._spinner
+        pace = status or "  ".join(self._pace())
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(mark, ProgressBar(self._total, min(steps, self._total), width=30), f"{steps}/{self._total} steps", pace)
+        return Group(bar, Text("  ".join(self._returns())), Text("  ".join(self._losses()), style="dim"))
+
+    def _print_line(self) -> None:
+        steps = self._latest["env_steps"]
+        parts = [f"{steps:>{len(str(self._total))}}/{self._total} steps", clock(self._latest["wall_seconds"])]
+        parts += [*self._returns(), *self._losses(), *self._pace()]
+        self._console.print(self._prefix + "  ".join(parts), soft_wrap=True, markup=False, highlight=False)
+        self._printed_steps = steps
+
+    def _returns(self) -> list[str]:
+        latest = self._latest
+        parts = [f"episode return {number(latest['episode/return'])}"] if "episode/return" in latest else []
+        if "evaluation/return_mean" in latest:
+            parts.append(f"evaluation return {_mean_and_std(latest)}")
+        return parts
+
+    def _losses(self) -> list[str]:
+        return [f"{name} {number(value)}" for name, value in self._latest.items() if name.startswith("loss/")]
+
+    def _pace(self) -> list[str]:
+        """Steps/s over the last rows, and what time the rest takes at that pace; nothing while it is unknown."""
+        (first_steps, first_seconds), (steps, seconds) = self._times[0], self._times[-1]
+        if steps <= first_steps or seconds <= first_seconds:
+            return []
+        pace = (steps - first_steps) / (seconds - first_seconds)
+        return [f"{number(pace)} steps/s", f"{clock(max(0, self._total - steps) / pace)} left"]
+
+
+def result_table(environment: str, model: str, planner: str, seed: int, rows: Sequence[Mapping[str, Any]], folder: Path) -> Table:
+    """What came of a run: `rows` are those of its metrics.jsonl, oldest first; `folder` is where everything lies."""
+    final = dict(ChainMap(*map(dict, reversed(rows))))
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")  # a path stays whole, however narrow the terminal
+    for name, value in (("environment", environment), ("model", model), ("planner", planner), ("seed", seed)):
+        table.add_row(name, Text(str(value)))
+    table.add_row("env steps", str(final.get("env_steps", 0)))
+    table.add_row("evaluation return", _evaluation(final))
+    table.add_row("wall time", _wall_time(final, rows))
+    table.add_row("run folder", Text(str(folder)))
+    return table
+
+
+def print_result(table: Table, console: Console | None = None) -> None:
+    """Prints the table; where the output is no terminal, as wide as it needs, so that paths stay on one line."""
+    console = console or Console()
+    if not console.is_terminal:
+        wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        console = Console(file=console.file, width=max(console.width, wanted))
+    console.print(table)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash for what was not finite."""
+    return "–" if value is None or value != value else f"{value:.4g}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, and hours where there are any."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _mean_and_std(values: Mapping[str, Any]) -> str:
+    return f"{number(values['evaluation/return_mean'])} ± {number(values.get('evaluation/return_std'))}"
+
+
+def _evaluation(final: Mapping[str, Any]) -> str:
+    if "evaluation/return_mean" not in final:
+        return "none"
+    episodes = len(final.get("evaluation/returns", ()))
+    return f"{_mean_and_std(final)} (min {number(final.get('evaluation/return_min'))}, {episodes} episodes)"
+
+
+def _wall_time(final: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    parts = {name: sum(row.get(f"time/{name}") or 0.0 for row in rows) for name in ("collect", "learn", "evaluate")}
+    return f"{clock(final.get('wall_seconds', 0.0))} ({', '.join(f'{name} {clock(seconds)}' for name, seconds in parts.items())})"

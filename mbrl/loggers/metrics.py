@@ -1,0 +1,24 @@
+"""The glossary: what each metric means. A planner's own (`planner/…`) are documented on its class."""
+
+METRICS: dict[str, str] = {
+    "env_steps": "Real steps taken by collection so far, warm-up included; evaluation is not counted.",
+    "wall_seconds": "Seconds since the run began, cumulative over resumes.",
+    "loss/dynamics": "Mean squared error of the predicted change of the observation, in units of that change's own spread; "
+    "mean over members and the last tenth of the phase's updates.",
+    "loss/reward": "Mean squared error of the predicted reward, in units of the reward's own spread; same mean.",
+    "loss/termination": "Cross-entropy of the predicted termination against the real one, in nats a step; same mean.",
+    "loss/value": "Mean squared error of the value against its targets, in squared units of reward; mean over the last tenth "
+    "of the phase's updates.",
+    "value/mean": "Mean over members and states of the fitted value, in units of reward: what the agent expects, discounted.",
+    "value/disagreement": "Standard deviation over members of the fitted value, in units of reward; mean over states.",
+    "episode/return": "Undiscounted sum of rewards of one episode of collection, exploration included, in units of reward.",
+    "episode/length": "Steps of that episode.",
+    "evaluation/return_mean": "Mean over evaluation episodes of the undiscounted return, without exploration, in units of "
+    "reward: the score of a run is its last one.",
+    "evaluation/return_std": "Standard deviation of those returns over episodes (population, not sample), in units of reward.",
+    "evaluation/return_min": "The worst of those returns, in units of reward.",
+    "evaluation/returns": "All of those returns, one an episode, in the order of their seeds, in units of reward.",
+    "time/collect": "Seconds that the phase of collection took, planning and the environment included.",
+    "time/learn": "Seconds that the phase of learning took, compilation included the first time.",
+    "time/evaluate": "Seconds that the evaluation took.",
+}

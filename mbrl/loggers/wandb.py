@@ -1,0 +1,140 @@
+"""Weights & Biases: the same rows, offline by default, so that no account is needed."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import wandb
+from pydantic import ValidationError
+from wandb.errors import AuthenticationError, UsageError
+from wandb.sdk.lib import wbauth
+
+from mbrl.loggers.base import AbstractLogger, finite_or_none
+
+EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}  # 255 is what W&B itself gives a run ended by Ctrl-C
+
+logger = logging.getLogger(__name__)
+
+
+class WandbLogger(AbstractLogger):
+    """Sends rows to a W&B run of its own, whose files lie in `<folder>/wandb`, with `env_steps` as the axis of every plot.
+
+    W&B gets what metrics.jsonl gets, plus `evaluation/returns_histogram`, since it draws no lists. Its failures end
+    neither the run nor the other records: they are warned of once. Where its server does not answer, the run is recorded
+    offline, to be uploaded later by `wandb sync`.
+
+    Raises ValueError for mode "online" without a login, and for a project or tags that W&B refuses.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        config: Mapping[str, Any],
+        name: str,
+        group: str | None = None,
+        project: str = "mbrl",
+        mode: str = "offline",
+        tags: Sequence[str] = (),
+        entity: str | None = None,
+        init_timeout: float = 15.0,  # seconds to wait for the server at the start
+        finish_timeout: float = 15.0,  # seconds to wait for the last rows to be uploaded
+        **unused: Any,
+    ):
+        if mode not in ("offline", "online"):
+            raise ValueError(f"logger.wandb.mode={mode} must be 'offline' or 'online'.")
+        # Its banner would tear the progress display. For the whole process, since logging in also prints.
+        with contextlib.suppress(Exception):  # what keeps W&B from starting shows when the run begins
+            wandb.setup(settings=wandb.Settings(silent=True))
+        if mode == "online":
+            _require_login()
+        self._working = True
+        # Started by none else and ended by none else: jobs of a sweep share a process.
+        arguments = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
+        arguments |= {"tags": list(tags), "entity": entity, "reinit": "create_new"}
+        settings = wandb.Settings(
+            silent=True,
+            console="off",  # W&B would wrap stdout, which the progress display owns
+            init_timeout=init_timeout,
+            finish_timeout=finish_timeout,
+            finish_timeout_raises=True,
+        )
+        self._run = self._begin(arguments, settings, mode)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        if not self._working or self._run is None:
+            return
+        values = finite_or_none(row)
+        returns = [value for value in values.get("evaluation/returns", ()) if value is not None]
+        if returns:
+            values["evaluation/returns_histogram"] = wandb.Histogram(returns)
+        try:
+            self._run.log(values)
+        except Exception as reason:
+            self._give_up("stopped recording", reason)
+
+    def finish(self, status: str) -> None:
+        if self._run is None:
+            return
+        try:
+            self._run.finish(exit_code=EXIT_CODES.get(status, 1))
+        except TimeoutError:
+            folder = Path(self._run.settings.sync_dir)
+            logger.warning("W&B did not get all rows in time; upload them with `wandb sync %s`.", folder)
+        except Exception as reason:
+            self._give_up("did not end its record properly", reason)
+
+    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: str) -> Any:
+        """A W&B run; after a failure another one, offline; None if that fails too."""
+        for attempt in (mode, "offline"):
+            try:
+                run = wandb.init(**arguments, mode=attempt, settings=settings)
+                run.define_metric("env_steps")
+                run.define_metric("*", step_metric="env_steps")
+            except (UsageError, ValueError) as reason:
+                raise ValueError(f"W&B refuses a setting of logger.wandb: {_sentence(reason)}") from reason
+            except Exception as reason:
+                self._give_up(f"could not start a run in mode {attempt}", reason)
+                continue
+            self._working = True
+            if attempt == "online":
+                logger.info("W&B shows this run at %s", run.url)
+            return run
+        return None
+
+    def _give_up(self, what: str, reason: Exception) -> None:
+        if self._working:
+            logger.warning("W&B %s (%s); the run goes on, and its metrics.jsonl is whole.", what, _sentence(reason))
+        self._working = False
+        if not isinstance(reason, wandb.Error):  # W&B's own process died: without a new one no later run would start
+            with contextlib.suppress(Exception, SystemExit):
+                wandb.teardown()
+
+
+def _require_login() -> None:
+    """Raises ValueError where `wandb.init` would ask for a key; asks nothing and no server itself."""
+    host = wandb.setup().settings.base_url
+    try:
+        credentials = wbauth.authenticate_session(host=host, source="mbrl", prompt=False, update_session=False)
+        problem = "nobody is logged in"
+    except AuthenticationError as reason:
+        credentials, problem = None, f"the login is not valid ({_sentence(reason)})"
+    if credentials is None:
+        raise ValueError(
+            f"logger.wandb.mode=online needs a W&B account, but {problem}: run `wandb login`, or set WANDB_API_KEY, "
+            "or choose logger=wandb to record offline."
+        )
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with text for keys that are numbers, which W&B does not take, and for values that are no JSON."""
+    return json.loads(json.dumps(config, default=str))
+
+
+def _sentence(reason: Exception) -> str:
+    if isinstance(reason, ValidationError):
+        return str(reason.errors()[0]["msg"]).rstrip(".")
+    lines = str(reason).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(reason).__name__

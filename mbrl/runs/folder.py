@@ -1,0 +1,147 @@
+"""The folder of one run: locked while the run lives, never shared, with a summary that never claims too much."""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbrl.runs.reader import final_values, read_metrics
+
+STATUSES = ("completed", "failed", "interrupted")  # how a run can end; while it lives it is "running"
+RECORDS = ("config.yaml", "metrics.jsonl", "summary.json")  # any of these shows that a folder holds a run
+LONGEST_NAME = 100  # characters; file systems take 255 bytes, but paths add up
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """The folder at `path`, made if it is missing, as a context manager around one run:
+
+        with RunFolder(path, config_yaml) as folder:
+            ...
+            folder.finish("completed")
+
+    Whatever leaves the block before `finish` is recorded too: an exception as `failed` with a sentence that says why,
+    Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`.
+
+    Entering raises ValueError for a folder that already holds a run, RuntimeError for one that another process uses.
+    Hydra's own `.hydra/` and `run.log` may be there already.
+    """
+
+    def __init__(self, path: str | Path, config_yaml: str):
+        self.path = Path(path)
+        self.config_yaml = config_yaml
+        self.finished = False
+
+    def __enter__(self) -> "RunFolder":
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.path)
+        try:
+            self._refuse_second_run()
+            (self.path / "config.yaml").write_text(self.config_yaml, encoding="utf-8")
+            self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0})
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        try:
+            if not self.finished:
+                self._finish_unasked(error)
+        finally:
+            os.close(self._lock)
+
+    def write_provenance(self, provenance: Mapping[str, Any]) -> None:
+        """Writes what `runs/provenance.py` found out."""
+        write_json(self.path / "provenance.json", provenance)
+
+    def finish(self, status: str, values: Mapping[str, Any] | None = None, error: str | None = None) -> dict[str, Any]:
+        """Writes the last summary, and returns it.
+
+        `values` are the final `env_steps`, `wall_seconds` and metrics; by default, the last of each in metrics.jsonl.
+        `error` says in one sentence why a run failed. Raises ValueError for a status that is no end.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"status={status} must be one of {', '.join(STATUSES)}.")
+        if values is None:
+            values = final_values(read_metrics(self.path))
+        summary = {"status": status, "env_steps": 0, "wall_seconds": 0.0, **values}
+        if error is not None:
+            summary["error"] = error
+        self._write_summary(summary)
+        self.finished = True
+        return summary
+
+    def _finish_unasked(self, error: BaseException | None) -> None:
+        if error is None:
+            self.finish("failed", error="The run ended without a result.")
+        elif isinstance(error, Exception):
+            self.finish("failed", error=_sentence(error))
+        else:  # KeyboardInterrupt, SystemExit: somebody wanted it to stop
+            self.finish("interrupted")
+
+    def _write_summary(self, summary: Mapping[str, Any]) -> None:
+        write_json(self.path / "summary.json", summary)
+
+    def _refuse_second_run(self) -> None:
+        found = [name for name in RECORDS if (self.path / name).exists()]
+        if found:
+            raise ValueError(
+                f"The folder {self.path} already holds a run ({', '.join(found)}): leave out hydra.run.dir to get a new folder, "
+                "name another one, or remove this one."
+            )
+
+
+def lock(path: Path) -> int:
+    """Takes the lock of a run's folder, without waiting; closing the file descriptor that it returns lets go of it.
+
+    Raises RuntimeError where another process (or another `RunFolder` in this one) holds it.
+    """
+    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RuntimeError(f"Another run is using the folder {path}: wait until it ends, or choose another folder.") from None
+    except OSError as reason:  # some network file systems have no locks; a run there is better than none
+        logger.warning("The folder %s cannot be locked (%s): take care that no second run uses it.", path, reason)
+    return descriptor
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes a JSON object so that a reader sees the old one or the new one, never a part; NaN and infinity are null."""
+    # Python writes NaN, which is no JSON; reading that back, it lets us choose what to make of it.
+    values = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(values, file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def safe_name(text: str) -> str:
+    """A short folder name for any text: distinct texts get distinct names, and an unremarkable one is its own name.
+
+    Characters other than letters, digits and `._=,+-` become `-`, and what exceeds 100 characters is cut off; then a
+    hash of the whole text follows.
+    """
+    if not text:
+        return "default"  # no overrides
+    safe = re.sub(r"[^A-Za-z0-9._=,+-]", "-", text).lstrip(".-")  # a leading dot hides, ".." escapes, a dash is an option
+    if safe == text and len(text) <= LONGEST_NAME:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST_NAME - len(digest) - 1]}-{digest}".lstrip("-")
+
+
+def _sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
