@@ -1,0 +1,220 @@
+"""Configs: composing them, and building parts from them. Nothing here imports JAX, so that threads can be set first."""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mbrl.runs.folder import safe_name
+
+PACKAGE = Path(__file__).parent
+# Beside the package in a checkout; inside it in a wheel.
+CONFIG_FOLDER = next(folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir())
+
+ALLOWED_PACKAGES = ("mbrl.envs", "mbrl.models", "mbrl.planners", "mbrl.training", "mbrl.loggers", "optax")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be run, in one sentence that says how to mend it."""
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that `python run.py <overrides>` would run, for use from Python or a notebook."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        config = hydra.compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_struct(config, False)
+    del config.hydra
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a run was started: what is known of it beside its config."""
+
+    folder: Path
+    name: str
+    group: str | None  # the sweep that it belongs to
+    choices: dict[str, str]  # config group → the option chosen
+    trust: tuple[str, ...]  # packages that the command line vouches for
+
+
+def launch(config: DictConfig) -> Launch:
+    """The launch of the run with this config, which Hydra, or `compose`, has prepared last."""
+    settings = HydraConfig.get()
+    sweep = settings.mode == RunMode.MULTIRUN
+    composed_only = OmegaConf.is_missing(settings.runtime, "output_dir")
+    folder = settings.run.dir if composed_only else settings.runtime.output_dir
+    choices = {group: str(choice) for group, choice in settings.runtime.choices.items() if "/" not in group and choice}
+    return Launch(
+        folder=Path(folder).absolute(),
+        name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
+        group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
+        choices=choices,
+        trust=_trusted(settings.overrides.task),
+    )
+
+
+def set_threads(num_threads: int) -> None:
+    """Fixes the number of CPU threads of JAX, on which the last digits of results depend, before its first computation."""
+    if num_threads < 1:
+        raise ConfigError(f"num_threads={num_threads} must be at least 1; the default is 2.")
+    count = str(num_threads)
+    # XLA reads NPROC when it starts its threads: once a process, so that a later run in it cannot have another number.
+    started = os.environ.get("MBRL_NUM_THREADS")
+    if started not in (None, count):
+        raise ConfigError(
+            f"num_threads={count} cannot follow num_threads={started} in one process: JAX's threads are started once; "
+            "give each value a command of its own."
+        )
+    os.environ.update({"MBRL_NUM_THREADS": count, "NPROC": count, "OMP_NUM_THREADS": count})
+
+
+def enable_compilation_cache(num_threads: int) -> None:
+    """Lets JAX keep compiled programs on disk: in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder."""
+    import jax
+
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # One for each number of threads: programs are compiled for it.
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_home / "mbrl" / f"jax-{num_threads}-threads"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The config with every interpolation worked out. Raises ConfigError for a value that is missing."""
+    try:
+        container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error) + "; give it on the command line.") from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def to_yaml(container: dict[str, Any]) -> str:
+    """The text of a config.yaml."""
+    return OmegaConf.to_yaml(OmegaConf.create(container))
+
+
+def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
+    """The part that a config node describes by its `_target_`: the one place where configs become objects.
+
+    `runtime` is what only the run knows (sizes, keys, folders); a constructor takes it beside the node's own settings.
+    Raises ConfigError for a target outside the project and `trust`, for settings that it does not have, and for values
+    that it refuses.
+    """
+    for target in _targets(node):
+        _check_allowed(target, trust)
+    try:
+        # As a partial, since instantiate would turn modules among its arguments into configs.
+        make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
+    except hydra.errors.InstantiationException as error:
+        raise ConfigError(_first_line(error.__cause__ or error)) from error
+    _check_arguments(node, make, runtime)
+    try:
+        return make(**runtime)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, DictConfig):
+        for key in node:
+            if key == "_target_":
+                yield str(node[key])
+            else:
+                yield from _targets(node[key])
+    elif isinstance(node, ListConfig):
+        for item in node:
+            yield from _targets(item)
+
+
+def _check_allowed(target: str, trust: Sequence[str]) -> None:
+    """The name is checked before it is imported, and where the object really comes from before it is called."""
+    allowed = (*ALLOWED_PACKAGES, *trust)
+    if _within(target, allowed):
+        try:
+            found = hydra.utils.get_object(target)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"_target_={target} cannot be found: {_first_line(error)}; check its spelling.") from error
+        if _within(getattr(found, "__module__", None) or "", allowed):
+            return
+    raise ConfigError(
+        f"_target_={target} is not one of this project's own parts, and is not run: a config may come from anybody; "
+        f"if you trust it, say trust=[{target.split('.')[0]}] on the command line."
+    )
+
+
+def _within(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> None:
+    signature = inspect.signature(make.func)
+    try:
+        signature.bind(*make.args, **{**make.keywords, **runtime})
+    except TypeError as error:
+        known = [name for name in signature.parameters if name not in runtime]
+        unknown = [name for name in make.keywords if name not in signature.parameters]
+        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
+        mend = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}."
+        raise ConfigError(f"{node._target_} does not fit its config: {error}; {mend}") from error
+
+
+def _trusted(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What the command line itself says; a `trust` in a config file does not count."""
+    given = [override.split("=", 1)[1] for override in overrides if override.startswith("trust=")]
+    return tuple(name.strip(" '\"") for name in given[-1].strip("[]").split(",") if name.strip()) if given else ()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns what a user can mend into one sentence on stderr, and exits with 1; with HYDRA_FULL_ERROR=1 into a traceback."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        yield
+        return
+    # Else Hydra itself would print the end of a traceback, and exit.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"Error: {_explanation(error)}")
+
+
+def _explanation(error: BaseException) -> str:
+    """Hydra's and OmegaConf's errors as a sentence that says how to mend them."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={option} is not there to choose: {group} is one of {', '.join(error.options)}."
+    unknown = re.match(r"Could not override '(.+)'", str(error))
+    if unknown:
+        return (
+            f"{unknown[1]} is not a setting of this config: check its spelling against "
+            f"`python run.py --cfg job` with the same choices (a setting of your own is added by +{unknown[1]}=…)."
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+
+
+OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)

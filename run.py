@@ -1,0 +1,18 @@
+"""Runs an experiment: `python run.py planner=mcts seed=3`; with `-m`, a sweep of them. `--help` lists what there is."""
+
+import hydra
+from omegaconf import DictConfig
+
+from mbrl.config import plain_errors
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> float:
+    from mbrl.experiment import run  # here, so that --help need not wait for JAX
+
+    return run(config)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
