@@ -31,6 +31,7 @@ class AbstractWorldModel(eqx.Module):
     parts: eqx.AbstractVar[PyTree]
     value_function: eqx.AbstractVar[AbstractValue]
     action_space: eqx.AbstractVar[AbstractActionSpace]
+    normaliser: eqx.AbstractVar[Normaliser]
     num_members: eqx.AbstractVar[int]
 
     @abstractmethod

@@ -18,18 +18,20 @@ class AbstractValue(eqx.Module):
         """The expected discounted return from here on."""
 
 
+SCALE = 10.0  # steps of the largest reward that make one unit of a value network's output
+
+
 class FittedValue(AbstractValue):
     """A network fitted to imagined returns (`training/fit_value.py`)."""
 
     network: eqx.nn.MLP
-    scale: float = eqx.field(static=True)
 
-    def __init__(self, observation_size: int, key: PRNGKeyArray, width: int = 64, depth: int = 2, scale: float = 10.0, **unused):
+    def __init__(self, observation_size: int, key: PRNGKeyArray, width: int = 64, depth: int = 2, **unused):
         self.network = mlp(observation_size, "scalar", width, depth, key)
-        self.scale = scale
 
     def __call__(self, normaliser, observation):
-        return self.scale * self.network(normaliser.observation(observation))
+        largest = jnp.maximum(jnp.abs(normaliser.reward_min), jnp.abs(normaliser.reward_max))
+        return SCALE * largest * self.network(normaliser.observation(observation))
 
 
 class ZeroValue(AbstractValue):

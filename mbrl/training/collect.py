@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
@@ -24,7 +25,8 @@ class Collector:
     planner: AbstractPlanner
     env_steps: int = 0
     num_episodes: int = 0
-    observation: np.ndarray | None = None  # None between episodes
+    episode_over: bool = True
+    observation: np.ndarray = field(default_factory=lambda: np.zeros(0))
     planner_state: Any = None
     episode_return: float = 0.0
     episode_length: int = 0
@@ -38,16 +40,16 @@ class Collector:
 
         Returns a row of metrics for each episode that ended.
         """
-        transitions, rows = [], []
+        steps, rows = [], []
         for _ in range(num_steps):
-            if self.observation is None:
+            if self.episode_over:
                 self._begin_episode(state)
-            transition = self._step(self._act(state, epsilon))
-            transitions.append(transition)
-            if transition.terminated or transition.truncated:
+            steps.append(self._step(self._act(state, epsilon)))
+            if self.episode_over:
                 rows.append(self._end_episode())
-        batch = jax.tree.map(lambda *leaves: np.stack(leaves), *transitions)
-        return state._replace(replay=add(state.replay, batch)), rows
+        # On the host until here: one transfer a phase for each column.
+        transitions = Transition(*(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True)))
+        return state._replace(replay=add(state.replay, transitions)), rows
 
     def _act(self, state: TrainState, epsilon: float) -> np.ndarray:
         number = np.asarray(self.env_steps)
@@ -59,27 +61,27 @@ class Collector:
         self.infos.append(info)
         return np.asarray(action)
 
-    def _step(self, action: np.ndarray) -> Transition:
-        next_observation, reward, terminated, truncated, _ = self.instance.step(action)
-        transition = Transition(self.observation, action, np.float32(reward), next_observation, terminated, truncated)
+    def _step(self, action: np.ndarray) -> tuple:
+        """One real step, as the fields of a Transition."""
+        observation = self.observation
+        self.observation, reward, terminated, truncated, _ = self.instance.step(action)
         self.env_steps += 1
         self.episode_return += float(reward)
         self.episode_length += 1
-        self.observation = next_observation
-        return transition
+        self.episode_over = bool(terminated or truncated)
+        return observation, action, np.float32(reward), self.observation, bool(terminated), bool(truncated)
 
     def _begin_episode(self, state: TrainState) -> None:
         key = jax.random.fold_in(jax.random.fold_in(state.key, EPISODE_SEEDS), self.num_episodes)
         seed = int(jax.random.randint(key, (), FIRST_COLLECTION_SEED, 2**31 - 1))
         self.observation, _ = self.instance.reset(seed=seed)
         self.planner_state = begin(self.planner, state.key, np.asarray(self.num_episodes))
-        self.episode_return, self.episode_length, self.infos = 0.0, 0, []
+        self.episode_over, self.episode_return, self.episode_length, self.infos = False, 0.0, 0, []
 
     def _end_episode(self) -> dict[str, float]:
         infos = jax.device_get(self.infos)
         means = {f"planner/{name}": float(np.mean([info[name] for info in infos])) for name in (infos[0] if infos else ())}
         self.num_episodes += 1
-        self.observation = None
         return {
             "env_steps": self.env_steps,
             "episode/return": self.episode_return,

@@ -12,11 +12,10 @@ from jaxtyping import PyTree
 Fitted = TypeVar("Fitted")
 
 
-def descend(
-    optimizer: optax.GradientTransformation, optimizer_state: PyTree, gradient: PyTree, fitted: Fitted
-) -> tuple[Fitted, PyTree]:
+def descend(optimizer: optax.GradientTransformation, optimizer_state: PyTree, gradient: PyTree, fitted: Fitted) -> tuple[Fitted, PyTree]:
     """One gradient step."""
-    steps, optimizer_state = optimizer.update(gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array))
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
+        steps, optimizer_state = optimizer.update(gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array))
     return eqx.apply_updates(fitted, steps), optimizer_state
 
 

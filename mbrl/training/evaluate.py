@@ -17,13 +17,14 @@ def evaluate(
     Finished episodes stay in the batch, masked, until the last one ends. Episode i's randomness is folded from i alone,
     so that its result does not depend on how many are evaluated.
     """
-    instances = [environment.make() for _ in range(num_episodes)]
+    episodes = np.arange(num_episodes)
+    instances = [environment.make() for _ in episodes]
     observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
-    planner_states = begin_all(planner, state.key, np.arange(num_episodes))
+    planner_states = begin_all(planner, state.key, episodes)
     returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
     while running.any():
-        actions, planner_states = act_all(planner, state.model, state.key, np.arange(num_episodes), np.asarray(step), observations, planner_states)
-        actions = np.asarray(actions)
+        outputs = act_all(planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
+        actions, planner_states = np.asarray(outputs[0]), outputs[1]
         for i in np.flatnonzero(running):
             observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])
             returns[i] += reward

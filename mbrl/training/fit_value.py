@@ -38,11 +38,13 @@ class ValueLearner(eqx.Module):
             raise ValueError(f"training.value_learner.random_steps={self.random_steps} must not be negative; try 4.")
         if not 0 < self.target_rate <= 1:
             raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
-        if not 0 < self.discount < 1:
-            raise ValueError(f"discount={self.discount} must be in (0, 1) to fit a value, which else grows without end; try 0.99.")
 
     def init(self, model: AbstractWorldModel) -> PyTree:
         """The optimiser's state before the first update."""
+        if not 0 < self.discount < 1 and num_parameters(model.value_function) > 0:
+            raise ValueError(
+                f"discount={self.discount} must be in (0, 1), so that a value does not grow without end; try 0.99, or model/value=none."
+            )
         return self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array))
 
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
@@ -50,44 +52,52 @@ class ValueLearner(eqx.Module):
         if num_parameters(state.model.value_function) == 0:
             return state, {}
 
+        states_key, updates_key = jax.random.split(key)
+        states = self._states_around_the_data(states_key, state)
+
         def update(carry, key):
             value, target, optimizer_state = carry
-            states, targets = self._regression_problem(key, state, target)
-            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, state.model, states, targets)
+            batch, targets = self._regression_problem(key, state.model, states, target)
+            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, state.model, batch, targets)
             value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
             target = eqx.apply_updates(target, self._towards(value, target))
             return (value, target, optimizer_state), {"loss/value": loss} | metrics
 
         start = (state.model.value_function, state.target_value, state.value_optimizer_state)
-        (value, target, optimizer_state), metrics = scan_modules(update, start, jax.random.split(key, self.num_updates))
+        (value, target, optimizer_state), metrics = scan_modules(update, start, jax.random.split(updates_key, self.num_updates))
         model = _with_value(state.model, value)
         return state._replace(model=model, target_value=target, value_optimizer_state=optimizer_state), last_tenth(metrics)
 
-    def _regression_problem(self, key: PRNGKeyArray, state: TrainState, target: AbstractValue) -> tuple[PyTree, Array]:
-        """A batch of imagined states, and what their values should be."""
-        batch_key, wander_key, target_key = jax.random.split(key, 3)
-        model, bootstrap = state.model, _with_value(state.model, target)
-        observations = state.replay.sample(batch_key, (self.batch_size,)).observation
-        wander_keys, target_keys = (jax.random.split(key, self.batch_size) for key in (wander_key, target_key))
-        states = jax.vmap(lambda key, observation: self._wander(key, model, observation))(wander_keys, observations)
-        targets = jax.vmap(lambda key, state: self._best_return(key, bootstrap, state))(target_keys, states)
+    def _states_around_the_data(self, key: PRNGKeyArray, state: TrainState) -> PyTree:
+        """Imagined random walks from real states, so that V is known around the data too; leaves lead with [states].
+
+        All states of a walk serve, about as many as the phase's updates will draw.
+        """
+        start_key, encode_key, walk_key = jax.random.split(key, 3)
+        num_walks = -(-self.num_updates * self.batch_size // (self.random_steps + 1))
+        observations = state.replay.sample(start_key, (num_walks,)).observation
+        starts = jax.vmap(state.model.encode)(jax.random.split(encode_key, num_walks), observations)
+
+        def step(states, key):
+            moved = jax.vmap(lambda key, state: _random_step(key, model, state))(jax.random.split(key, num_walks), states)
+            return moved, moved
+
+        model = state.model
+        _, walks = jax.lax.scan(step, starts, jax.random.split(walk_key, self.random_steps))
+        return jax.tree.map(lambda first, rest: jnp.concatenate([first, rest.reshape(-1, *first.shape[1:])]), starts, walks)
+
+    def _regression_problem(self, key: PRNGKeyArray, model: AbstractWorldModel, states: PyTree, target: AbstractValue):
+        """A batch of states, and what their values should be."""
+        batch_key, target_key = jax.random.split(key)
+        num_states = jax.tree.leaves(states)[0].shape[0]
+        drawn = jax.random.randint(batch_key, (self.batch_size,), 0, num_states)
+        batch = jax.tree.map(lambda leaf: leaf[drawn], states)
+        bootstrap = _with_value(model, target)
+        best_return = jax.vmap(lambda key, state: self._best_return(key, bootstrap, state))
+        targets = best_return(jax.random.split(target_key, self.batch_size), batch)
         low = jnp.minimum(0.0, model.normaliser.reward_min) / (1 - self.discount)
         high = jnp.maximum(0.0, model.normaliser.reward_max) / (1 - self.discount)
-        return states, jnp.clip(targets, low, high)
-
-    def _wander(self, key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]) -> PyTree:
-        """A state up to `random_steps` random imagined steps from a real one, so that V is known around the data too."""
-        encode_key, length_key, walk_key = jax.random.split(key, 3)
-        length = jax.random.randint(length_key, (), 0, self.random_steps + 1)
-
-        def step(state, inputs):
-            number, key = inputs
-            action_key, step_key = jax.random.split(key)
-            moved = model.step(step_key, state, model.action_space.sample(action_key)).state
-            return jax.tree.map(lambda new, old: jnp.where(number < length, new, old), moved, state), None
-
-        numbered_keys = (jnp.arange(self.random_steps), jax.random.split(walk_key, self.random_steps))
-        return jax.lax.scan(step, model.encode(encode_key, observation), numbered_keys)[0]
+        return batch, jnp.clip(targets, low, high)
 
     def _best_return(self, key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree) -> Float[Array, ""]:
         """max_a of one step's reward and the discounted value behind it."""
@@ -97,7 +107,13 @@ class ValueLearner(eqx.Module):
         return jnp.max(jax.vmap(lambda action: imagine.score(step_key, model, start, action[None], self.discount))(actions))
 
     def _towards(self, value: AbstractValue, target: AbstractValue) -> PyTree:
-        return jax.tree.map(lambda new, old: self.target_rate * (new - old), *(eqx.filter(v, eqx.is_inexact_array) for v in (value, target)))
+        new, old = (eqx.filter(function, eqx.is_inexact_array) for function in (value, target))
+        return jax.tree.map(lambda new, old: self.target_rate * (new - old), new, old)
+
+
+def _random_step(key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree) -> PyTree:
+    action_key, step_key = jax.random.split(key)
+    return model.step(step_key, state, model.action_space.sample(action_key)).state
 
 
 def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):

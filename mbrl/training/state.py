@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from mbrl.data.replay import Replay
 from mbrl.models.base import AbstractWorldModel
