@@ -27,6 +27,8 @@ CONFIG_FOLDER = next(folder for folder in (PACKAGE.parent / "conf", PACKAGE / "c
 
 ALLOWED_PACKAGES = ("mbrl.envs", "mbrl.models", "mbrl.planners", "mbrl.training", "mbrl.loggers", "optax")
 
+_threads_of_this_process: int | None = None
+
 
 class ConfigError(ValueError):
     """A setting that cannot be run, in one sentence that says how to mend it."""
@@ -74,16 +76,16 @@ def launch(config: DictConfig) -> Launch:
 def set_threads(num_threads: int) -> None:
     """Fixes the number of CPU threads of JAX, on which the last digits of results depend, before its first computation."""
     if num_threads < 1:
-        raise ConfigError(f"num_threads={num_threads} must be at least 1; the default is 2.")
-    count = str(num_threads)
+        raise ConfigError(f"num_threads={num_threads} must be at least 1, the default.")
     # XLA reads NPROC when it starts its threads: once a process, so that a later run in it cannot have another number.
-    started = os.environ.get("MBRL_NUM_THREADS")
-    if started not in (None, count):
+    global _threads_of_this_process
+    if _threads_of_this_process not in (None, num_threads):
         raise ConfigError(
-            f"num_threads={count} cannot follow num_threads={started} in one process: JAX's threads are started once; "
-            "give each value a command of its own."
+            f"num_threads={num_threads} cannot follow num_threads={_threads_of_this_process} in one process, "
+            "since JAX's threads are started once; give each value a command of its own."
         )
-    os.environ.update({"MBRL_NUM_THREADS": count, "NPROC": count, "OMP_NUM_THREADS": count})
+    _threads_of_this_process = num_threads
+    os.environ.update({"NPROC": str(num_threads), "OMP_NUM_THREADS": str(num_threads)})
 
 
 def enable_compilation_cache(num_threads: int) -> None:
@@ -100,10 +102,13 @@ def enable_compilation_cache(num_threads: int) -> None:
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """The config with every interpolation worked out. Raises ConfigError for a value that is missing."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value: give it on the command line, {missing[0]}=….")
     try:
-        container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        container = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error) + "; give it on the command line.") from error
+        raise ConfigError(f"The config refers to what is not there: {_first_line(error)}.") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -120,13 +125,13 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
     Raises ConfigError for a target outside the project and `trust`, for settings that it does not have, and for values
     that it refuses.
     """
-    for target in _targets(node):
-        _check_allowed(target, trust)
+    for part in _parts(node):
+        _check_values(part, _allowed_target(part._target_, trust))
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
     except hydra.errors.InstantiationException as error:
-        raise ConfigError(_first_line(error.__cause__ or error)) from error
+        raise ConfigError(str(error.__cause__ or error)) from error
     _check_arguments(node, make, runtime)
     try:
         return make(**runtime)
@@ -134,20 +139,20 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         raise ConfigError(str(error)) from error
 
 
-def _targets(node: Any) -> Iterator[str]:
+def _parts(node: Any) -> Iterator[DictConfig]:
+    """The nodes under this one, itself included, that describe an object."""
     if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield node
         for key in node:
-            if key == "_target_":
-                yield str(node[key])
-            else:
-                yield from _targets(node[key])
+            yield from _parts(node[key])
     elif isinstance(node, ListConfig):
         for item in node:
-            yield from _targets(item)
+            yield from _parts(item)
 
 
-def _check_allowed(target: str, trust: Sequence[str]) -> None:
-    """The name is checked before it is imported, and where the object really comes from before it is called."""
+def _allowed_target(target: str, trust: Sequence[str]) -> Any:
+    """The object that a `_target_` names. Its name is checked before it is imported, and then where it really comes from."""
     allowed = (*ALLOWED_PACKAGES, *trust)
     if _within(target, allowed):
         try:
@@ -155,11 +160,23 @@ def _check_allowed(target: str, trust: Sequence[str]) -> None:
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"_target_={target} cannot be found: {_first_line(error)}; check its spelling.") from error
         if _within(getattr(found, "__module__", None) or "", allowed):
-            return
+            return found
     raise ConfigError(
         f"_target_={target} is not one of this project's own parts, and is not run: a config may come from anybody; "
         f"if you trust it, say trust=[{target.split('.')[0]}] on the command line."
     )
+
+
+KINDS = {int: ((int,), "a whole number"), float: ((int, float), "a number"), str: ((str,), "a word")}
+
+
+def _check_values(node: DictConfig, target: Any) -> None:
+    """Raises ConfigError where a constructor wants a number and the config has a word, and the like."""
+    for name, parameter in inspect.signature(target).parameters.items():
+        value = node.get(name)
+        types, meaning = KINDS.get(parameter.annotation, ((object,), ""))
+        if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and object not in types)):
+            raise ConfigError(f"{node._get_full_key(name)}={value} must be {meaning}; mend it on the command line or in its file.")
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:
@@ -198,7 +215,7 @@ def plain_errors() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except (ConfigError, HydraException, OmegaConfBaseException, FileExistsError, BlockingIOError) as error:
         sys.exit(f"Error: {_explanation(error)}")
 
 

@@ -1,9 +1,9 @@
 """The story of one run: build the parts that the config names, let them learn, record what happens, return the score.
 
-    from mbrl.config import compose
-    from mbrl.experiment import run
+from mbrl.config import compose
+from mbrl.experiment import run
 
-    score = run(compose(["planner=mcts", "seed=3"]))
+score = run(compose(["planner=mcts", "seed=3"]))
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import jax
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import Launch, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
+from mbrl.config import ConfigError, Launch, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
 from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.console import print_result, result_table
 from mbrl.runs.folder import RunFolder
@@ -38,9 +38,9 @@ def run(config: DictConfig) -> float:
         training, environment, planner, state = build_parts(config, started.trust)
         with recorded(build_loggers(config, settings, started)) as log:
             _, evaluation = train(training, environment, planner, state, log)
+        folder.finish("completed")
         rows = read_metrics(folder.path)
         learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
-        folder.finish("completed")
     choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
     print_result(result_table(*choices, rows, folder.path))
     return evaluation["evaluation/return_mean"]
@@ -54,7 +54,11 @@ def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple:
     planner = build(config.planner, trust, action_space=environment.action_space)
     spaces = {"observation_size": environment.observation_size, "action_space": environment.action_space}
     model = build(config.model, trust, key=jax.random.fold_in(key, MODEL_INIT), **spaces)
-    return training, environment, planner, initial_state(key, training, environment, model)
+    try:
+        state = initial_state(key, training, environment, model)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return training, environment, planner, state
 
 
 def build_loggers(config: DictConfig, settings: dict, started: Launch) -> list[AbstractLogger]:
@@ -72,7 +76,7 @@ def build_loggers(config: DictConfig, settings: dict, started: Launch) -> list[A
 @contextmanager
 def recorded(loggers: list[AbstractLogger]) -> Iterator[Callable[[Row], None]]:
     """Gives a function that hands a row, with the time, to every logger; and ends each of them, however the run ends."""
-    began, status = perf_counter(), "failed"
+    began, status = perf_counter(), "interrupted"
 
     def log(row: Row) -> None:
         timed = {"env_steps": row["env_steps"], "wall_seconds": perf_counter() - began} | row
@@ -82,8 +86,8 @@ def recorded(loggers: list[AbstractLogger]) -> Iterator[Callable[[Row], None]]:
     try:
         yield log
         status = "completed"
-    except KeyboardInterrupt:
-        status = "interrupted"
+    except Exception:
+        status = "failed"
         raise
     finally:
         for logger in loggers:

@@ -49,6 +49,7 @@ class GymnasiumEnvironment:
         env = DtypeObservation(FlattenObservation(self._gymnasium_make()), np.float32)
         if isinstance(env.action_space, spaces.Box):
             return RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        assert isinstance(env.action_space, spaces.Discrete)
         start = int(env.action_space.start)
         return TransformAction(env, lambda action: int(action) + start, env.action_space)
 
@@ -58,7 +59,7 @@ class GymnasiumEnvironment:
             return gymnasium.make(self.id, max_episode_steps=self.episode_limit, **self.kwargs)
         except error.DependencyNotInstalled as reason:
             raise ValueError(f"{name} needs a package that is not installed: {_sentence(reason)}") from reason
-        except (error.UnregisteredEnv, error.DeprecatedEnv, error.MalformedEnvId, ModuleNotFoundError) as reason:
+        except (error.Error, ModuleNotFoundError) as reason:
             raise ValueError(f"{name} is not an environment that Gymnasium can make: {_sentence(reason)}") from reason
         except TypeError as reason:
             raise ValueError(f"env.kwargs={self.kwargs} do not fit {name}: {_sentence(reason)}") from reason
@@ -83,8 +84,7 @@ def _check_observation_space(id: str, space: spaces.Space) -> None:
 def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
-    bounded = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded()
-    if bounded and np.issubdtype(space.dtype, np.floating):
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
         return Box(int(space.shape[0]))
     raise ValueError(
         f"env.id={id} has the action space {space}, which is not supported: "

@@ -19,6 +19,8 @@ class AbstractPlanner(eqx.Module):
     planner's own noise is not exploration, which belongs to collection.
     """
 
+    METRICS: eqx.AbstractClassVar[dict[str, str]]  # the glossary of what `info` holds
+
     action_space: eqx.AbstractVar[AbstractActionSpace]
 
     @abstractmethod
@@ -30,3 +32,16 @@ class AbstractPlanner(eqx.Module):
         self, key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"], state: PyTree
     ) -> tuple[Shaped[Array, "*action"], PyTree, Info]:
         """An action, the state for the next decision, and scalars worth recording (`planner/<key>`), always the same keys."""
+
+
+def check_discount(discount: float) -> None:
+    """Raises ValueError for a discount that no sum of rewards can have."""
+    if not 0 < discount <= 1:
+        raise ValueError(f"discount={discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99.")
+
+
+def check_at_least_one(planner: AbstractPlanner, *names: str) -> None:
+    """Raises ValueError for a count that is less than one."""
+    for name in names:
+        if getattr(planner, name) < 1:
+            raise ValueError(f"planner.{name}={getattr(planner, name)} must be at least 1; raise it.")

@@ -1,19 +1,20 @@
 """CEM: the cross-entropy method (Rubinstein 1999; for planning as in PETS, Chua et al. 2018)."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mbrl.planners.sampling import AbstractSamplingPlanner
+from mbrl.planners.base import check_at_least_one, check_discount
+from mbrl.planners.sampling import SAMPLING_METRICS, AbstractSamplingPlanner
 from mbrl.types import AbstractActionSpace
 
 
 class CEM(AbstractSamplingPlanner):
-    """Refits the distribution over plans to the elites, the best `num_elites` of each iteration's candidates.
+    """Refits the distribution over plans to the elites, the best `num_elites` of each iteration's candidates."""
 
-    Metrics (`planner/…`): `score_best` the best imagined return of the decision, `score_mean` and `score_std` over the
-    last iteration's candidates, `invalid_fraction` of candidates whose return was not a finite number.
-    """
+    METRICS: ClassVar[dict[str, str]] = SAMPLING_METRICS
 
     action_space: AbstractActionSpace
     discount: float = eqx.field(static=True)
@@ -26,14 +27,12 @@ class CEM(AbstractSamplingPlanner):
 
     def weights(self, scores):
         values, places = jax.lax.top_k(scores, self.num_elites)
-        finite = jnp.isfinite(values)
-        return jnp.zeros_like(scores).at[places].set(finite / jnp.maximum(jnp.sum(finite), 1))
+        finite = jnp.isfinite(values).astype(scores.dtype)
+        return jnp.zeros_like(scores).at[places].set(finite / jnp.maximum(jnp.sum(finite), 1.0))
 
     def __check_init__(self):
-        at_least_one = ("horizon", "population_size", "num_elites", "num_iterations")
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise ValueError(f"planner.{name}={getattr(self, name)} must be at least 1; raise it.")
+        check_discount(self.discount)
+        check_at_least_one(self, "horizon", "population_size", "num_elites", "num_iterations")
         if self.num_elites > self.population_size:
             raise ValueError(
                 f"planner.num_elites={self.num_elites} exceeds planner.population_size={self.population_size}: "

@@ -1,6 +1,6 @@
 """MCTS: Monte-Carlo tree search in the learned model, by DeepMind's `mctx`."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import mctx
 from jaxtyping import Array, Shaped
 
 from mbrl.models import imagine
-from mbrl.planners.base import AbstractPlanner
+from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
 from mbrl.types import AbstractActionSpace
 
 
@@ -28,10 +28,13 @@ class MCTS(AbstractPlanner):
     Box actions are searched over `num_actions` samples a node (Hubert et al. 2021, with a uniform proposal).
 
     Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/imagine.py`.
-
-    Metrics (`planner/…`): `root_value` the search's estimate of the return, `root_value_gap` between the best and the
-    worst visited root action, `depth` of the deepest node, in steps.
     """
+
+    METRICS: ClassVar[dict[str, str]] = {
+        "root_value": "The search's estimate of the return, in units of reward; mean over the episode's decisions.",
+        "root_value_gap": "Difference between the best and the worst value among the root's visited actions; same mean.",
+        "depth": "Steps from the root to the deepest node; same mean.",
+    }
 
     action_space: AbstractActionSpace
     discount: float = eqx.field(static=True)
@@ -81,13 +84,14 @@ class MCTS(AbstractPlanner):
     def _search(self, key, root, simulate):
         settings = {"num_simulations": self.num_simulations, "max_depth": self.max_depth}
         if self.policy == "gumbel":
+            # mctx would consider the first 16 only, and never choose another.
+            settings["max_num_considered_actions"] = root.prior_logits.shape[1]
             return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
         return mctx.muzero_policy((), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings)
 
     def __check_init__(self):
-        for name in ("num_simulations", "max_depth", "num_actions"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"planner.{name}={getattr(self, name)} must be at least 1; raise it.")
+        check_discount(self.discount)
+        check_at_least_one(self, "num_simulations", "max_depth", "num_actions")
         if self.policy not in ("gumbel", "muzero"):
             raise ValueError(f"planner.policy={self.policy} must be 'gumbel' or 'muzero'.")
 

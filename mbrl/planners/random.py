@@ -1,11 +1,15 @@
 """Random: the floor that every planner must beat."""
 
+from typing import ClassVar
+
 from mbrl.planners.base import AbstractPlanner
 from mbrl.types import AbstractActionSpace
 
 
 class RandomPlanner(AbstractPlanner):
     """Uniformly random actions, whatever the model says."""
+
+    METRICS: ClassVar[dict[str, str]] = {}
 
     action_space: AbstractActionSpace
 

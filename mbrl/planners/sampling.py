@@ -11,6 +11,13 @@ from mbrl.models import imagine
 from mbrl.planners.base import AbstractPlanner
 from mbrl.planners.plans import AbstractPlanDistribution, widest_plan
 
+SAMPLING_METRICS = {
+    "score_best": "Best imagined return of the decision's candidates, in units of reward; mean over the episode's decisions.",
+    "score_mean": "Mean imagined return of the last iteration's candidates, those that are no finite number left out; same mean.",
+    "score_std": "Standard deviation of the same returns: how much the choice seems to matter; same mean.",
+    "invalid_fraction": "Share of candidates whose imagined return was not a finite number; same mean.",
+}
+
 
 class AbstractSamplingPlanner(AbstractPlanner):
     """A planner whose state is a distribution over plans. Each differs in how it weighs the candidates."""
@@ -52,6 +59,6 @@ class AbstractSamplingPlanner(AbstractPlanner):
             "score_best": jnp.max(best_of_iteration),
             "score_mean": jnp.mean(scores[-1], where=finite),
             "score_std": jnp.std(scores[-1], where=finite),
-            "invalid_fraction": 1.0 - jnp.mean(jnp.isfinite(scores)),
+            "invalid_fraction": jnp.mean(~jnp.isfinite(scores)),
         }
         return plan[0], distribution.shifted(), info

@@ -29,7 +29,7 @@ class RunFolder:
     Whatever leaves the block before `finish` is recorded too: an exception as `failed` with a sentence that says why,
     Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`.
 
-    Entering raises ValueError for a folder that already holds a run, RuntimeError for one that another process uses.
+    Entering raises FileExistsError for a folder that already holds a run, BlockingIOError for one that another run uses.
     Hydra's own `.hydra/` and `run.log` may be there already.
     """
 
@@ -92,7 +92,7 @@ class RunFolder:
     def _refuse_second_run(self) -> None:
         found = [name for name in RECORDS if (self.path / name).exists()]
         if found:
-            raise ValueError(
+            raise FileExistsError(
                 f"The folder {self.path} already holds a run ({', '.join(found)}): leave out hydra.run.dir to get a new folder, "
                 "name another one, or remove this one."
             )
@@ -101,14 +101,14 @@ class RunFolder:
 def lock(path: Path) -> int:
     """Takes the lock of a run's folder, without waiting; closing the file descriptor that it returns lets go of it.
 
-    Raises RuntimeError where another process (or another `RunFolder` in this one) holds it.
+    Raises BlockingIOError where another process (or another `RunFolder` in this one) holds it.
     """
     descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise RuntimeError(f"Another run is using the folder {path}: wait until it ends, or choose another folder.") from None
+        raise BlockingIOError(f"Another run is using the folder {path}: wait until it ends, or choose another folder.") from None
     except OSError as reason:  # some network file systems have no locks; a run there is better than none
         logger.warning("The folder %s cannot be locked (%s): take care that no second run uses it.", path, reason)
     return descriptor
