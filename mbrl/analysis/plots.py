@@ -27,7 +27,7 @@ def learning_curve(rows: Sequence[Row], path: str | Path, title: str) -> None:
     _draw_returns(upper, rows)
     _draw_losses(lower, rows)
     lower.set_xlabel("env steps", color=INK)
-    lower.set_xlim(0, max([1, *(row["env_steps"] for row in rows)]) * 1.02)
+    lower.set_xlim(0, max([10, *(row["env_steps"] for row in rows)]) * 1.02)
     lower.xaxis.set_major_formatter("{x:,.0f}")
     for axes in (upper, lower):
         _style(axes)
@@ -83,7 +83,7 @@ def _annotate(axes: Axes, step: float, score: float) -> None:
     low, high = axes.get_ylim()
     below = score > (low + high) / 2
     offset, alignment = ((0, -9), "top") if below else ((0, 9), "bottom")
-    style = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
+    style: dict[str, Any] = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
     axes.annotate(f"{score:.4g}", (step, score), xytext=offset, textcoords="offset points", ha="right", va=alignment, **style)
 
 
@@ -95,8 +95,8 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1), "ncols": min(len(handles), 5), "borderaxespad": 0.3}
-        axes.legend(handles, labels, frameon=False, fontsize="small", labelcolor=INK, columnspacing=1.5, **place)
+        style = {"frameon": False, "fontsize": "small", "labelcolor": INK, "columnspacing": 1.5, "borderaxespad": 0.3}
+        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=min(len(handles), 5), **style)
     else:
-        axes.text(0.5, 0.5, "nothing logged", transform=axes.transAxes, ha="center", va="center", color=EPISODES)
+        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=EPISODES)
         axes.set_yticks([])

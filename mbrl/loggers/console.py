@@ -43,41 +43,53 @@ class ConsoleLogger(AbstractLogger):
         self._moved_handlers: list[tuple[logging.StreamHandler, Any]] = []
 
     def log(self, row: Mapping[str, Any]) -> None:
-        self._latest.update(row)
-        self._times.append((row["env_steps"], row["wall_seconds"]))
         if self._redraws:
-            self._start_display()
-            self._live.update(self._display())
-        elif "evaluation/return_mean" in row or row["env_steps"] - self._printed_steps >= self._total / LINES:
+            self._take(row)
+            self._started_display().update(self._picture())
+            return
+        # A due line waits for the next step, so that all rows of one step share it; an evaluation is the last of them.
+        due = self._unprinted_steps() >= self._total / LINES
+        if due and row["env_steps"] > self._latest["env_steps"]:
+            self._print_line()
+        self._take(row)
+        if "evaluation/return_mean" in row:
             self._print_line()
 
     def finish(self, status: str) -> None:
         if self._live is not None:
-            self._live.update(self._display(status), refresh=True)
-            self._stop_display()
-        elif self._latest and self._latest["env_steps"] > self._printed_steps:
+            self._live.update(self._picture(status), refresh=True)
+            self._stop(self._live)
+        elif self._unprinted_steps() > 0:
             self._print_line()
 
-    def _start_display(self) -> None:
-        """At the first row, not before, so that nothing is left to undo where a run cannot start."""
+    def _take(self, row: Mapping[str, Any]) -> None:
+        self._latest.update(row)
+        self._times.append((row["env_steps"], row["wall_seconds"]))
+
+    def _unprinted_steps(self) -> int:
+        return self._latest.get("env_steps", 0) - self._printed_steps
+
+    def _started_display(self) -> Live:
+        """Started at the first row, not before, so that nothing is left to undo where a run cannot start."""
         if self._live is not None:
-            return
+            return self._live
         streams = {sys.stdout: "stdout", sys.stderr: "stderr"}
         self._live = Live(console=self._console, refresh_per_second=4)
         self._live.start()
-        # Rich now prints above the display what goes to sys.stdout and sys.stderr; log handlers hold the old ones.
+        # Rich now prints above the display what goes to sys.stdout and sys.stderr; but log handlers hold the old ones.
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
                 self._moved_handlers.append((handler, handler.stream))
                 handler.setStream(getattr(sys, streams[handler.stream]))
+        return self._live
 
-    def _stop_display(self) -> None:
+    def _stop(self, display: Live) -> None:
         for handler, stream in self._moved_handlers:
             handler.setStream(stream)
         self._moved_handlers.clear()
-        self._live.stop()
+        display.stop()
 
-    def _display(self, status: str | None = None) -> Group:
+    def _picture(self, status: str | None = None) -> Group:
         steps = self._latest["env_steps"]
         mark = Text("■") if status else self._spinner
         pace = status or "  ".join(self._pace())

@@ -16,16 +16,17 @@ class FilesLogger(AbstractLogger):
     """Writes a row as one line of JSON, at once, so that a run that is killed keeps all its rows; NaN is null."""
 
     def __init__(self, folder: str | Path, **unused: Any):
-        path = Path(folder) / "metrics.jsonl"
-        _drop_unfinished_line(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = Path(folder) / "metrics.jsonl"
+        _drop_unfinished_line(self._path)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(finite_or_none(row), allow_nan=False) + "\n")
-        self._file.flush()
+        line = json.dumps(finite_or_none(row), allow_nan=False)
+        # Rows are few: a file that is never left open needs no flushing, and nobody to close it where a run cannot start.
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def finish(self, status: str) -> None:
-        self._file.close()
+        pass
 
 
 def _drop_unfinished_line(path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 from pydantic import ValidationError
@@ -36,7 +36,7 @@ class WandbLogger(AbstractLogger):
         name: str,
         group: str | None = None,
         project: str = "mbrl",
-        mode: str = "offline",
+        mode: Literal["online", "offline"] = "offline",
         tags: Sequence[str] = (),
         entity: str | None = None,
         init_timeout: float = 15.0,  # seconds to wait for the server at the start
@@ -52,7 +52,7 @@ class WandbLogger(AbstractLogger):
             _require_login()
         self._working = True
         # Started by none else and ended by none else: jobs of a sweep share a process.
-        arguments = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
+        arguments: dict[str, Any] = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
         arguments |= {"tags": list(tags), "entity": entity, "reinit": "create_new"}
         settings = wandb.Settings(
             silent=True,
@@ -86,9 +86,10 @@ class WandbLogger(AbstractLogger):
         except Exception as reason:
             self._give_up("did not end its record properly", reason)
 
-    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: str) -> Any:
+    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: Literal["online", "offline"]) -> wandb.Run | None:
         """A W&B run; after a failure another one, offline; None if that fails too."""
-        for attempt in (mode, "offline"):
+        attempts: tuple[Literal["online", "offline"], ...] = (mode, "offline")
+        for attempt in attempts:
             try:
                 run = wandb.init(**arguments, mode=attempt, settings=settings)
                 run.define_metric("env_steps")

@@ -1,0 +1,163 @@
+import io
+import logging
+import multiprocessing
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mbrl.loggers.console import ConsoleLogger, clock, number, print_result, result_table
+
+FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
+
+
+def rows_of_a_run(total=1000):
+    for steps in range(20, total + 1, 20):
+        seconds = steps / 50  # at 50 steps/s
+        yield {"env_steps": steps, "wall_seconds": seconds, "episode/return": 20.0 + steps, "episode/length": 20}
+        if steps % 100 == 0:
+            losses = {"loss/dynamics": 1 / steps, "loss/value": float("nan")}
+            yield {"env_steps": steps, "wall_seconds": seconds, **losses, "time/collect": 1.0, "time/learn": 0.5}
+        if steps % 500 == 0:
+            scores = {"evaluation/return_mean": 111.0 * steps / 500, "evaluation/return_std": 7.5, "evaluation/return_min": 99.0}
+            yield {"env_steps": steps, "wall_seconds": seconds, **scores, "evaluation/returns": [1.0] * 20, "time/evaluate": 2.0}
+
+
+def terminal(width=100):
+    return Console(file=io.StringIO(), force_terminal=True, width=width)
+
+
+def pipe(width=80):
+    return Console(file=io.StringIO(), force_terminal=False, width=width)
+
+
+def shown(console, rows, status="completed", **arguments):
+    logger = ConsoleLogger(total_env_steps=1000, console=console, folder="unused", **arguments)
+    for row in rows:
+        logger.log(row)
+    logger.finish(status)
+    return console.file.getvalue()
+
+
+def last_frame(output):
+    """What is left on the screen: what follows the last time that the display was wiped."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", re.split(r"\x1b\[2K", output)[-1])
+
+
+def test_plain_lines_are_few_and_tell_the_story():
+    lines = shown(pipe(), rows_of_a_run()).splitlines()
+    assert [int(line.split("/")[0]) for line in lines] == list(range(100, 1001, 100))
+    assert all("\x1b" not in line for line in lines)
+    evaluated = next(line for line in lines if line.startswith(" 500/1000 steps"))
+    assert evaluated.split("  ")[1:] == [
+        "0:10",
+        "episode return 520",
+        "evaluation return 111 ± 7.5",
+        "loss/dynamics 0.002",
+        "loss/value –",
+        "50 steps/s",
+        "0:10 left",
+    ]
+    assert lines[-1].startswith("1000/1000 steps")
+    assert "evaluation return 222" in lines[-1]
+
+
+def test_every_evaluation_has_its_line():
+    rows = [{"env_steps": steps, "wall_seconds": 1.0, "evaluation/return_mean": float(steps)} for steps in range(1, 31)]
+    assert len(shown(pipe(), rows).splitlines()) == 30
+
+
+def test_a_run_that_ends_early_shows_where():
+    rows = list(rows_of_a_run())[:2]
+    assert shown(pipe(), rows, "failed").splitlines()[-1].startswith("  40/1000 steps")
+
+
+def test_nothing_logged_nothing_shown():
+    assert shown(pipe(), []) == ""
+    assert shown(terminal(), []) == ""
+
+
+@pytest.mark.parametrize("width", [100, 20, 5])
+def test_the_display_on_a_terminal(width):
+    output = shown(terminal(width), rows_of_a_run())
+    frame = " ".join(last_frame(output).split())
+    assert output.endswith("\x1b[?25h")  # the cursor is back
+    if width == 100:
+        for part in ("1000/1000 steps", "completed", "episode return 1020", "evaluation return 222 ± 7.5", "loss/dynamics 0.001"):
+            assert part in frame
+
+
+def test_the_display_shows_pace_and_time_left():
+    console = terminal()
+    logger = ConsoleLogger(1000, console=console)
+    for row in list(rows_of_a_run())[:20]:
+        logger.log(row)
+    logger._live.refresh()
+    logger.finish("interrupted")
+    assert "50 steps/s" in console.file.getvalue()
+    assert re.search(r"0:1\d left", console.file.getvalue())
+    assert "interrupted" in last_frame(console.file.getvalue())
+
+
+def test_log_lines_appear_above_the_display_and_streams_are_given_back(monkeypatch):
+    original = sys.stderr
+    handler = logging.StreamHandler(original)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        console = terminal()
+        logger = ConsoleLogger(1000, console=console)
+        logger.log({"env_steps": 1, "wall_seconds": 0.0})
+        assert handler.stream is not original
+        logging.getLogger("somebody").warning("mind the gap")
+        logger.finish("completed")
+        assert "mind the gap" in console.file.getvalue()
+        assert handler.stream is original
+        assert sys.stderr is original
+    finally:
+        root.removeHandler(handler)
+
+
+def test_a_worker_of_a_sweep_prints_lines_under_its_name(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    lines = shown(terminal(200), rows_of_a_run(), name="3_seed=3").splitlines()
+    assert len(lines) == 10
+    assert all(line.startswith("3_seed=3: ") for line in lines)
+
+
+def result(console, rows):
+    print_result(result_table("Acrobot-v1", "ensemble", "mcts", 3, rows, FOLDER), console)
+    return console.file.getvalue()
+
+
+def test_the_result():
+    text = result(pipe(), list(rows_of_a_run()))
+    for part in ("Acrobot-v1", "ensemble", "mcts", "222 ± 7.5 (min 99, 20 episodes)", "0:20 (collect 0:10, learn 0:05, evaluate 0:04)"):
+        assert part in text
+    assert re.search(r"seed +│ 3 ", text)
+    assert re.search(r"env steps +│ 1000 ", text)
+
+
+def test_the_path_stays_on_one_line_where_a_script_may_read_it():
+    assert str(FOLDER) in result(pipe(width=40), list(rows_of_a_run()))
+
+
+@pytest.mark.parametrize("width", [60, 25, 10])
+def test_a_narrow_terminal_folds_the_path_and_loses_nothing(width):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", result(terminal(width), list(rows_of_a_run())))
+    assert max(map(len, text.splitlines())) <= width
+    if width > 20:
+        cells = "".join(line.split("│")[2].strip() for line in text.splitlines() if line.count("│") == 3)
+        assert str(FOLDER) in cells
+
+
+def test_a_result_without_evaluation():
+    assert re.search(r"evaluation return +│ none", result(pipe(), [{"env_steps": 5, "wall_seconds": 1.0}]))
+    assert re.search(r"env steps +│ 0", result(pipe(), []))
+
+
+def test_numbers_and_clocks():
+    assert [number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == ["0.1235", "1.235e+04", "–", "–", "500"]
+    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
