@@ -1,0 +1,122 @@
+"""Whole runs, tiny: what they leave behind, that they repeat, and that W&B has what the files have."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+import yaml
+
+from mbrl.config import CONFIG_FOLDER, compose
+from mbrl.experiment import run
+from mbrl.loggers.metrics import METRICS
+from mbrl.runs.reader import read_metrics, read_summary
+
+ROOT = Path(__file__).parent.parent
+
+
+def smoke(folder: Path, *overrides: str) -> float:
+    return run(compose(["training=smoke", f"hydra.run.dir={folder}", *overrides]))
+
+
+def timeless(rows: list[dict]) -> list[dict]:
+    """Rows as DESIGN compares them: without the clock."""
+    return [{name: value for name, value in row.items() if name != "wall_seconds" and not name.startswith("time/")} for row in rows]
+
+
+def wandb_rows(folder: Path) -> list[dict]:
+    """What an offline W&B run recorded, read back by W&B's own tool."""
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(offline)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
+    score = smoke(tmp_path, "seed=3")
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "completed"
+    assert summary["evaluation/return_mean"] == score
+    assert summary["env_steps"] == 60
+    rows = read_metrics(tmp_path)
+    assert [row["env_steps"] for row in rows] == sorted(row["env_steps"] for row in rows)
+    assert {name for name in METRICS if name not in set().union(*rows)} == set()
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["seed"] == 3
+    assert config["training"]["value_learner"]["discount"] == config["discount"]
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["packages"]["jax"]
+    assert matplotlib.image.imread(tmp_path / "learning_curve.png").shape[0] > 500
+
+
+def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):
+    for planner in ("cem", "mcts", "random"):
+        smoke(tmp_path / planner, f"planner={planner}", "logger=files")
+        config = compose([f"planner={planner}"])
+        module, _, name = config.planner._target_.rpartition(".")
+        own = getattr(sys.modules[module], name).METRICS
+        known = METRICS.keys() | {f"planner/{key}" for key in own}
+        logged = set().union(*read_metrics(tmp_path / planner))
+        assert logged <= known
+        assert {f"planner/{key}" for key in own} <= logged
+
+
+@pytest.mark.parametrize("planner", ["cem", "mcts"])
+@pytest.mark.parametrize("env", ["cartpole", "pendulum"])
+def test_the_same_seed_gives_the_same_metrics(tmp_path, env, planner):
+    for name in ("first", "second"):
+        smoke(tmp_path / name, f"env={env}", f"planner={planner}", "logger=files", "seed=7")
+    first, second = (timeless(read_metrics(tmp_path / name)) for name in ("first", "second"))
+    assert first == second
+
+
+def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
+    smoke(tmp_path, "logger=wandb")
+    text = json.dumps(wandb_rows(tmp_path))
+    for row in read_metrics(tmp_path):
+        for name, value in row.items():
+            if name.startswith(("loss/", "evaluation/return_", "episode/")):
+                assert repr(value) in text, f"{name} at {row['env_steps']}"
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONFIG_FOLDER / "experiment").glob("*.yaml")))
+def test_every_experiment_runs(tmp_path, experiment):
+    smoke(tmp_path, f"experiment={experiment}", "training=smoke", "logger=files")
+    assert read_summary(tmp_path)["status"] == "completed"
+
+
+def test_any_gymnasium_environment_runs(tmp_path):
+    smoke(tmp_path, "env=gymnasium", "env.id=FrozenLake-v1", "logger=files", "planner=mcts")
+    assert read_summary(tmp_path)["status"] == "completed"
+
+
+def test_a_folder_is_never_used_twice(tmp_path):
+    smoke(tmp_path, "logger=files")
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        smoke(tmp_path, "logger=files")
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_sweep_gives_each_job_its_folder_and_wandb_run(tmp_path):
+    overrides = ["-m", "planner=cem,mcts", "seed=0,1", "training=smoke", f"hydra.sweep.dir={tmp_path}/sweeps/monday"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    command = [sys.executable, str(ROOT / "run.py"), *overrides]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
+    folders = sorted(path for path in (tmp_path / "sweeps" / "monday").iterdir() if path.is_dir())
+    assert [folder.name[0] for folder in folders] == ["0", "1", "2", "3"]
+    groups, identities = set(), set()
+    for folder in folders:
+        assert read_summary(folder)["status"] == "completed"
+        (record,) = (row["run"] for row in wandb_rows(folder) if "run" in row)
+        groups.add(record.get("run_group") or record.get("runGroup"))
+        identities.add(record.get("run_id") or record.get("runId"))
+    assert groups == {"sweeps/monday"}
+    assert len(identities) == 4
+    # No leak between jobs of one process: a job of the sweep is what it is alone.
+    smoke(tmp_path / "alone", "planner=mcts", "seed=1", "logger=files")
+    assert timeless(read_metrics(tmp_path / "alone")) == timeless(read_metrics(folders[3]))

@@ -1,0 +1,139 @@
+"""Collection in a counting environment whose every observation says where it comes from."""
+
+from typing import ClassVar
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+from mbrl.config import build, compose
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.experiment import build_parts
+from mbrl.planners.random import RandomPlanner
+from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
+from mbrl.types import Discrete
+
+
+class Counter(gymnasium.Env):
+    """Observes (seed / 2^31, steps since reset); action 1 terminates."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    seeds: ClassVar[list[int]] = []
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        Counter.seeds.append(seed)
+        self.first, self.steps = seed / 2**31, 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self._observe(), float(self.steps), action == 1, False, {}
+
+    def _observe(self):
+        return np.array([self.first, self.steps], np.float32)
+
+
+@pytest.fixture(autouse=True)
+def counting_environment():
+    gymnasium.register("Counter-v0", Counter, max_episode_steps=7, disable_env_checker=True)
+    Counter.seeds.clear()
+    yield
+    del gymnasium.registry["Counter-v0"]
+
+
+class Stay(RandomPlanner):
+    """Never ends the episode, and counts its decisions."""
+
+    def init(self, key):
+        return np.zeros((), np.int32)
+
+    def plan(self, key, model, observation, state):
+        return jax.numpy.zeros((), int), state + 1, {"decision": state.astype(float)}
+
+
+def collector_of(planner_class, seed=0):
+    environment = GymnasiumEnvironment("Counter-v0")
+    planner = planner_class(Discrete(2))
+    config = compose(["env=gymnasium", "env.id=Counter-v0", "training=smoke", f"seed={seed}"])
+    *_, state = build_parts(config)
+    return Collector(environment, planner), state
+
+
+def stored(state):
+    size = int(state.replay.size)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:size], state.replay.transitions)
+
+
+def test_transitions_join_up_and_the_last_observation_is_not_the_resets():
+    collector, state = collector_of(Stay)
+    state, _ = collector.collect(state, 20, epsilon=0.0)
+    transitions = stored(state)
+    np.testing.assert_array_equal(transitions.observation[:, 1], np.arange(20) % 7)
+    np.testing.assert_array_equal(transitions.next_observation[:, 1], np.arange(20) % 7 + 1)
+    np.testing.assert_array_equal(transitions.reward, np.arange(20) % 7 + 1)
+
+
+def test_a_time_limit_truncates_and_does_not_terminate():
+    collector, state = collector_of(Stay)
+    state, rows = collector.collect(state, 14, epsilon=0.0)
+    transitions = stored(state)
+    assert not transitions.terminated.any()
+    np.testing.assert_array_equal(np.flatnonzero(transitions.truncated), [6, 13])
+    assert [row["episode/length"] for row in rows] == [7, 7]
+    assert [row["episode/return"] for row in rows] == [28.0, 28.0]
+    assert [row["env_steps"] for row in rows] == [7, 14]
+
+
+def test_a_termination_is_none_of_the_time_limits():
+    collector, state = collector_of(RandomPlanner)
+    state, rows = collector.collect(state, 40, epsilon=1.0)
+    transitions = stored(state)
+    np.testing.assert_array_equal(transitions.terminated, transitions.action == 1)
+    assert not (transitions.terminated & transitions.truncated & (transitions.action == 0)).any()
+    assert len(rows) == (transitions.terminated | transitions.truncated).sum()
+
+
+def test_an_episode_in_flight_goes_on_in_the_next_phase():
+    collector, state = collector_of(Stay)
+    state, _ = collector.collect(state, 3, epsilon=0.0)
+    state, rows = collector.collect(state, 4, epsilon=0.0)
+    np.testing.assert_array_equal(stored(state).observation[:, 1], np.arange(7))
+    assert rows[0]["planner/decision"] == np.arange(7).mean()
+
+
+def test_the_planner_starts_afresh_in_every_episode():
+    collector, state = collector_of(Stay)
+    _, rows = collector.collect(state, 14, epsilon=0.0)
+    assert [row["planner/decision"] for row in rows] == [3.0, 3.0]
+
+
+def test_episodes_start_from_their_own_seeds_beyond_those_of_evaluation():
+    collector, state = collector_of(Stay)
+    collector.collect(state, 21, epsilon=0.0)
+    assert len(set(Counter.seeds)) == len(Counter.seeds) == 3
+    assert min(Counter.seeds) >= FIRST_COLLECTION_SEED
+
+
+def test_the_seed_decides_everything():
+    def actions(seed):
+        collector, state = collector_of(RandomPlanner, seed)
+        state, _ = collector.collect(state, 40, epsilon=0.5)
+        return stored(state).action
+
+    np.testing.assert_array_equal(actions(3), actions(3))
+    assert (actions(3) != actions(4)).any()
+
+
+def test_epsilon_is_the_share_of_random_actions():
+    collector, state = collector_of(Stay)
+    state, _ = collector.collect(state, 900, epsilon=0.2)
+    # A random action is 1 with probability 1/2: 900 · 0.1 = 90 expected, standard deviation 9.
+    assert 90 - 36 < stored(state).action.sum() < 90 + 36
+
+
+def test_build_knows_the_collected_environment():
+    config = compose(["env=gymnasium", "env.id=Counter-v0"])
+    assert build(config.env).observation_size == 2

@@ -1,0 +1,50 @@
+"""Evaluation: paired, complete, and the same whatever its size."""
+
+import jax
+import numpy as np
+import pytest
+
+from mbrl.config import compose
+from mbrl.experiment import build_parts
+from mbrl.training.evaluate import evaluate
+
+
+SMALL = {
+    "cem": ["planner.population_size=8", "planner.num_elites=2", "planner.horizon=3"],
+    "mcts": ["planner.num_simulations=6", "planner.max_depth=3"],
+    "random": [],
+}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def parts(request):
+    return build_parts(compose([f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param]]))
+
+
+def test_an_episodes_result_does_not_depend_on_how_many_are_evaluated(parts):
+    _, environment, planner, state = parts
+    few = evaluate(environment, planner, state, num_episodes=2, first_seed=10_000)
+    more = evaluate(environment, planner, state, num_episodes=5, first_seed=10_000)
+    np.testing.assert_array_equal(few, more[:2])
+
+
+def test_evaluating_twice_gives_the_same(parts):
+    _, environment, planner, state = parts
+    first, second = (evaluate(environment, planner, state, 3, 10_000) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_returns_are_those_of_the_real_environment(parts):
+    """A slow twin: the same episode, planned alone and stepped in Gymnasium by hand."""
+    _, environment, planner, state = parts
+    returns = evaluate(environment, planner, state, num_episodes=1, first_seed=10_003)
+    instance = environment.make()
+    observation, _ = instance.reset(seed=10_003)
+    key = jax.random.fold_in(jax.random.fold_in(state.key, 4), 0)
+    planner_state, total, step, done = planner.init(key), 0.0, 0, False
+    plan = jax.jit(lambda key, observation, planner_state: planner.plan(key, state.model, observation, planner_state))
+    while not done:
+        action, planner_state, _ = plan(jax.random.fold_in(key, step), observation, planner_state)
+        observation, reward, terminated, truncated, _ = instance.step(np.asarray(action))
+        total, step, done = total + float(reward), step + 1, terminated or truncated
+    assert returns[0] == total

@@ -1,0 +1,81 @@
+"""The loop's promises: prefixes, repeatability, no compilation after the first phases, budgets."""
+
+import jax
+import pytest
+
+from mbrl.config import compose
+from mbrl.experiment import build_parts
+from mbrl.training.loop import train
+
+
+def rows_of(*overrides):
+    rows = []
+    training, environment, planner, state = build_parts(compose(["training=smoke", *overrides]))
+    state, evaluation = train(training, environment, planner, state, rows.append)
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows], evaluation, state
+
+
+@pytest.mark.parametrize("planner", ["cem", "mcts"])
+def test_a_short_run_is_the_beginning_of_a_longer_one(planner):
+    short, _, _ = rows_of(f"planner={planner}", "training.env_steps=80")
+    long, _, _ = rows_of(f"planner={planner}", "training.env_steps=120")
+    assert short == long[: len(short)]
+    assert len(long) > len(short)
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_does_not():
+    first, again, other = (rows_of(f"seed={seed}")[0] for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("budget", [60, 70])
+def test_the_budget_is_spent_exactly_and_evaluated(budget):
+    rows, evaluation, state = rows_of(f"training.env_steps={budget}")
+    assert int(state.replay.size) == budget == rows[-1]["env_steps"] == evaluation["env_steps"]
+    assert len(evaluation["evaluation/returns"]) == 2
+
+
+def test_learning_begins_after_the_warm_up_and_keeps_its_rhythm():
+    rows, _, _ = rows_of("training.env_steps=100", "training.warmup_steps=40", "training.learn_every=20")
+    assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 100]
+
+
+def test_env_steps_never_go_back():
+    rows, _, _ = rows_of("training.env_steps=120")
+    steps = [row["env_steps"] for row in rows]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("overrides", [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp")])
+def test_nothing_compiles_after_the_first_round(overrides):
+    """The first evaluation comes at 40 steps, and by 60 every phase has run once."""
+    compiled = []
+
+    def listen(event, seconds, **_):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    seen = {}
+
+    def log(row):
+        seen[row["env_steps"]] = len(compiled)
+
+    training, environment, planner, state = build_parts(compose(["training=smoke", "training.env_steps=200", *overrides]))
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        train(training, environment, planner, state, log)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert seen[60] > 0, "the listener hears compilations"
+    assert seen[200] == seen[60]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.env_steps=0", "training.epsilon=2", "training.evaluation_episodes=0", "training.learn_every=-1"],
+)
+def test_settings_that_make_no_sense_are_refused_by_name_and_value(override):
+    with pytest.raises(ValueError, match=override):
+        build_parts(compose([override]))
