@@ -40,7 +40,10 @@ class Transition(NamedTuple):
 class AbstractActionSpace(eqx.Module):
     """The set of actions, as everything inside sees it: integers from 0, or vectors in [-1, 1]."""
 
-    num_features: eqx.AbstractVar[int]
+    @property
+    @abstractmethod
+    def num_features(self) -> int:
+        """Entries of `features`."""
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*action"]:

@@ -57,4 +57,5 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], filled: Array) -> tupl
     mean = jnp.mean(values, axis=0, where=where)
     std = jnp.std(values, axis=0, where=where)
     # A target that never varies (CartPole's reward) would be divided by zero, or its rounding error blown up.
-    return mean, jnp.where(std > 1e-6, std, 1.0)
+    rounding = 1e-6 * jnp.maximum(1.0, jnp.abs(mean))
+    return mean, jnp.where(std > rounding, std, 1.0)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 Member = TypeVar("Member", bound=eqx.Module)
 
@@ -15,6 +15,6 @@ def members_of(make: Callable[..., Member], key: PRNGKeyArray, num_members: int,
     return eqx.filter_vmap(lambda key: make(key=key, **sizes))(jax.random.split(key, num_members))
 
 
-def each_member(function: Callable[..., Any], members: eqx.Module, *arguments: Any) -> Any:
+def each_member(function: Callable[..., Any], members: PyTree, *arguments: Any) -> Any:
     """`function(member, *arguments)` for every member; the arguments' leaves lead with [members] too."""
     return eqx.filter_vmap(function, in_axes=(eqx.if_array(0), *(0 for _ in arguments)))(members, *arguments)

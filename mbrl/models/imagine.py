@@ -63,6 +63,7 @@ def score(
 
     horizon = actions.shape[0]
     end, rewards = jax.lax.scan(one_step, imagined, (jax.random.split(key, horizon), actions))
-    returns = discount ** jnp.arange(horizon) @ rewards + discount**horizon * future(model, end)
+    discounts = discount ** jnp.arange(horizon, dtype=rewards.dtype)
+    returns = discounts @ rewards + discount**horizon * future(model, end)
     combined = model.combine(returns)
     return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)

@@ -1,11 +1,13 @@
 """The one kind of network that every learned part is made of."""
 
+from typing import Literal
+
 import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
 
-def mlp(num_inputs: int, num_outputs: int | str, width: int, depth: int, key: PRNGKeyArray) -> eqx.nn.MLP:
+def mlp(num_inputs: int, num_outputs: int | Literal["scalar"], width: int, depth: int, key: PRNGKeyArray) -> eqx.nn.MLP:
     """`depth` hidden layers of `width` units with the smooth SiLU between them, as most dynamics models since PETS."""
     for name, value in (("width", width), ("depth", depth)):
         if value < 1:

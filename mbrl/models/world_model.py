@@ -56,9 +56,13 @@ class WorldModel(AbstractWorldModel):
         if num_members < 1:
             raise ValueError(f"model.num_members={num_members} must be at least 1; the default ensemble has 5.")
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
-        keys = jax.random.split(key, 4)
-        self.parts = Parts(*(members_of(make, k, num_members, **sizes) for make, k in zip((dynamics, reward, termination), keys)))
-        self.value_function = members_of(value, keys[3], num_members, **sizes)
+        dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
+        self.parts = Parts(
+            members_of(dynamics, dynamics_key, num_members, **sizes),
+            members_of(reward, reward_key, num_members, **sizes),
+            members_of(termination, termination_key, num_members, **sizes),
+        )
+        self.value_function = members_of(value, value_key, num_members, **sizes)
         self.normaliser = identity_normaliser(observation_size)
         self.action_space = action_space
         self.num_members = num_members
@@ -67,9 +71,7 @@ class WorldModel(AbstractWorldModel):
     def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> Float[Array, "particles observation"]:
         return jnp.broadcast_to(observation, (self.num_members, *observation.shape))
 
-    def step(
-        self, key: PRNGKeyArray, state: Float[Array, "particles observation"], action: Shaped[Array, "*action"]
-    ) -> Prediction:
+    def step(self, key: PRNGKeyArray, state: Float[Array, "particles observation"], action: Shaped[Array, "*action"]) -> Prediction:
         def predict(parts: Parts, key, observation):
             return parts.dynamics(self.normaliser, key, observation, features)
 

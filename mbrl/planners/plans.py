@@ -68,11 +68,11 @@ class GaussianPlan(AbstractPlanDistribution):
         noise = jax.random.truncated_normal(key, -2.0, 2.0, (population_size, *self.mean.shape))
         # The spread is kept within half the distance to the nearer bound, so that two of them stay inside.
         room = jnp.minimum(self.mean + 1.0, 1.0 - self.mean) / 2
-        return self.mean + jnp.minimum(self.std, room) * noise
+        return self.mean[None] + jnp.minimum(self.std, room)[None] * noise
 
     def refit(self, plans, weights, momentum):
         mean = jnp.einsum("p,pha->ha", weights, plans)
-        variance = jnp.einsum("p,pha->ha", weights, (plans - mean) ** 2)
+        variance = jnp.einsum("p,pha->ha", weights, (plans - mean[None]) ** 2)
         return GaussianPlan(
             momentum * self.mean + (1 - momentum) * mean,
             jnp.sqrt(momentum * self.std**2 + (1 - momentum) * variance),
@@ -92,8 +92,8 @@ INITIAL_STD = 0.5  # half of the distance from the middle of [-1, 1] to its ends
 def widest_plan(action_space: AbstractActionSpace, horizon: int) -> AbstractPlanDistribution:
     """The distribution that prefers nothing."""
     if isinstance(action_space, Discrete):
-        return CategoricalPlan(jnp.full((horizon, action_space.num_actions), 1 / action_space.num_actions))
+        return CategoricalPlan(jnp.full((horizon, action_space.num_actions), 1 / action_space.num_actions, float))
     if isinstance(action_space, Box):
         shape = (horizon, action_space.size)
-        return GaussianPlan(jnp.zeros(shape), jnp.full(shape, INITIAL_STD))
+        return GaussianPlan(jnp.zeros(shape), jnp.full(shape, INITIAL_STD, float))
     raise TypeError(f"{type(action_space).__name__} actions have no plan distribution; add one to planners/plans.py.")
