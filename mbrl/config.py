@@ -5,7 +5,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,7 +207,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns what a user can mend into one sentence on stderr, and exits with 1; with HYDRA_FULL_ERROR=1 into a traceback."""
+    """Turns what a user can mend into one sentence on stderr, with exit status 1; HYDRA_FULL_ERROR=1 keeps the traceback."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         yield
         return
@@ -217,6 +217,16 @@ def plain_errors() -> Iterator[None]:
         yield
     except (ConfigError, HydraException, OmegaConfBaseException, FileExistsError, BlockingIOError) as error:
         sys.exit(f"Error: {_explanation(error)}")
+    except KeyboardInterrupt:
+        print("Interrupted; what was recorded so far is in the run's folder.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _choose(fact: str, defaults: Mapping[str, Any]) -> Any:
+    """A default that follows from a fact about the environment: `${choose:${env.ending},{failure:1.0,goal:0.0}}`."""
+    if fact not in defaults:
+        raise ValueError(f"{fact} must be one of {', '.join(defaults)}")
+    return defaults[fact]
 
 
 def _explanation(error: BaseException) -> str:
@@ -235,3 +245,4 @@ def _explanation(error: BaseException) -> str:
 
 
 OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)
+OmegaConf.register_new_resolver("choose", _choose, replace=True)

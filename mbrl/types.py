@@ -54,6 +54,10 @@ class AbstractActionSpace(eqx.Module):
         """The action as a vector that a network can read."""
 
     @abstractmethod
+    def nearest(self, features: Float[Array, " features"]) -> Shaped[Array, "*action"]:
+        """The action whose features come nearest to a vector of any length and direction."""
+
+    @abstractmethod
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Shaped[Array, "candidates *action"]:
         """Actions to choose among by enumeration: all of them where they can be counted, else `num_actions` samples."""
 
@@ -73,6 +77,9 @@ class Discrete(AbstractActionSpace):
     def features(self, action: Int[Array, ""]) -> Float[Array, " features"]:
         return jax.nn.one_hot(action, self.num_actions)
 
+    def nearest(self, features: Float[Array, " features"]) -> Int[Array, ""]:
+        return jnp.argmax(features)
+
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, " candidates"]:
         return jnp.arange(self.num_actions)
 
@@ -91,6 +98,9 @@ class Box(AbstractActionSpace):
 
     def features(self, action: Float[Array, " action"]) -> Float[Array, " features"]:
         return action
+
+    def nearest(self, features: Float[Array, " features"]) -> Float[Array, " action"]:
+        return jnp.clip(features, -1.0, 1.0)
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
         return jax.random.uniform(key, (num_actions, self.size), minval=-1.0, maxval=1.0)

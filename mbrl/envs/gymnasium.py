@@ -14,9 +14,10 @@ from mbrl.types import AbstractActionSpace, Box, Discrete
 class GymnasiumEnvironment:
     """An environment by its Gymnasium id.
 
-    `episode_limit` (steps), where given, replaces the registered limit. The other facts (time_step in seconds;
-    suggested_steps, real steps by which the defaults solve it; solved_score, a return; known_reward and
-    known_termination, functions of `envs/`) are for the config, which derives other defaults from them, and the analysis.
+    `episode_limit` (steps), where given, replaces the registered limit. The other facts are for the config, which derives
+    other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
+    suggested_steps (real ones by which the defaults solve it), solved_score (a return), known_reward and known_termination
+    (functions of `envs/`).
 
     Raises ValueError for an id that is not registered or lacks its extra, and for spaces that cannot be planned in.
     """
@@ -30,6 +31,7 @@ class GymnasiumEnvironment:
         kwargs: Mapping[str, Any] | None = None,
         time_step: float | None = None,
         episode_limit: int | None = None,
+        ending: str = "unknown",
         suggested_steps: int | None = None,
         solved_score: float | None = None,
         known_reward: Callable | None = None,

@@ -8,6 +8,7 @@ where c is the continuation and S therefore the probability of having survived s
 nothing. Without it a plan that drops the pole scores like one that holds it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -67,3 +68,20 @@ def score(
     returns = discounts @ rewards + discount**horizon * future(model, end)
     combined = model.combine(returns)
     return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)
+
+
+def walk(
+    key: PRNGKeyArray,
+    model: AbstractWorldModel,
+    state: PyTree,
+    policy: Callable[[PRNGKeyArray, PyTree], Shaped[Array, "*action"]],
+    num_steps: int,
+) -> PyTree:
+    """The states that a policy of (key, state) comes through, the first one included; leaves lead with [num_steps + 1]."""
+
+    def one_step(state: PyTree, key: PRNGKeyArray):
+        policy_key, step_key = jax.random.split(key)
+        return model.step(step_key, state, policy(policy_key, state)).state, state
+
+    last, states = jax.lax.scan(one_step, state, jax.random.split(key, num_steps))
+    return jax.tree.map(lambda states, last: jnp.concatenate([states, last[None]]), states, last)

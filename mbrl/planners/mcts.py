@@ -65,8 +65,9 @@ class MCTS(AbstractPlanner):
             return _batch_of_one((output, child))
 
         root_value = _finite_or(model.combine(model.value(root_imagined.state)), 0.0)
-        # What a diverged prediction is worth: far less than anything here, yet finite, so that sums up the tree stay so.
-        worst = root_value - 10 * (1 + jnp.abs(root_value))
+        # What a diverged prediction is worth: less than the worst rewards all the way down, yet finite, so that sums up the tree stay so.
+        lowest = self.max_depth * jnp.minimum(0.0, model.normaliser.reward_min)
+        worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
         root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
         with jax.numpy_dtype_promotion("standard"):  # mctx mixes dtypes

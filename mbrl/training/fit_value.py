@@ -2,7 +2,7 @@
 
     V(s) ← max_a combine over particles of [ r + γ c V̄(s') ],   clipped to what the rewards seen so far can sum to
 
-on real states and on states a few random imagined steps away from them, with V̄ following V slowly. `combine` is the
+on real states and on those of imagined walks from them (`wander.py`), with V̄ following V slowly. `combine` is the
 model's: where it is pessimistic over members, the value does not live on the model's errors either.
 """
 
@@ -17,6 +17,7 @@ from mbrl.models.base import AbstractWorldModel
 from mbrl.models.value import AbstractValue
 from mbrl.training.descent import descend, last_tenth, num_parameters, scan_modules
 from mbrl.training.state import TrainState
+from mbrl.training.wander import wander
 
 
 class ValueLearner(eqx.Module):
@@ -27,15 +28,15 @@ class ValueLearner(eqx.Module):
     num_updates: int = eqx.field(static=True)  # gradient steps a phase
     batch_size: int = eqx.field(static=True)  # states a gradient step
     num_actions: int = eqx.field(static=True)  # sampled actions to maximise over, for Box actions
-    random_steps: int = eqx.field(static=True)  # imagined ones at most, from a real state to one that is fitted
+    walk_steps: int = eqx.field(static=True)  # imagined steps of a walk from a real state, all of whose states are fitted
     target_rate: float = eqx.field(static=True)  # share of the way to V that V̄ goes at each gradient step
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size", "num_actions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
-        if self.random_steps < 0:
-            raise ValueError(f"training.value_learner.random_steps={self.random_steps} must not be negative; try 4.")
+        if self.walk_steps < 0:
+            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20.")
         if not 0 < self.target_rate <= 1:
             raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
 
@@ -69,22 +70,12 @@ class ValueLearner(eqx.Module):
         return state._replace(model=model, target_value=target, value_optimizer_state=optimizer_state), last_tenth(metrics)
 
     def _states_around_the_data(self, key: PRNGKeyArray, state: TrainState) -> PyTree:
-        """Imagined random walks from real states, so that V is known around the data too; leaves lead with [states].
-
-        All states of a walk serve, about as many as the phase's updates will draw.
-        """
+        """Real states and those of imagined walks from them, about as many as the phase will draw; leaves lead with [states]."""
         start_key, encode_key, walk_key = jax.random.split(key, 3)
-        num_walks = -(-self.num_updates * self.batch_size // (self.random_steps + 1))
+        num_walks = -(-self.num_updates * self.batch_size // (self.walk_steps + 1))
         observations = state.replay.sample(start_key, (num_walks,)).observation
         starts = jax.vmap(state.model.encode)(jax.random.split(encode_key, num_walks), observations)
-
-        def step(states, key):
-            moved = jax.vmap(lambda key, state: _random_step(key, model, state))(jax.random.split(key, num_walks), states)
-            return moved, moved
-
-        model = state.model
-        _, walks = jax.lax.scan(step, starts, jax.random.split(walk_key, self.random_steps))
-        return jax.tree.map(lambda first, rest: jnp.concatenate([first, rest.reshape(-1, *first.shape[1:])]), starts, walks)
+        return wander(walk_key, state.model, starts, self.walk_steps)
 
     def _regression_problem(self, key: PRNGKeyArray, model: AbstractWorldModel, states: PyTree, target: AbstractValue):
         """A batch of states, and what their values should be."""
@@ -109,11 +100,6 @@ class ValueLearner(eqx.Module):
     def _towards(self, value: AbstractValue, target: AbstractValue) -> PyTree:
         new, old = (eqx.filter(function, eqx.is_inexact_array) for function in (value, target))
         return jax.tree.map(lambda new, old: self.target_rate * (new - old), new, old)
-
-
-def _random_step(key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree) -> PyTree:
-    action_key, step_key = jax.random.split(key)
-    return model.step(step_key, state, model.action_space.sample(action_key)).state
 
 
 def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):

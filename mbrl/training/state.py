@@ -10,7 +10,7 @@ from mbrl.models.value import AbstractValue
 
 
 class TrainState(NamedTuple):
-    """One run's learning. The root key never changes: what is random is folded from it and a counter (`random_key`)."""
+    """One run's learning. The root key never changes: what is random is folded from it and a counter."""
 
     key: PRNGKeyArray
     model: AbstractWorldModel

@@ -60,7 +60,7 @@ def chain_state(value):
 
 
 def learner(**changes):
-    settings = {"num_updates": 1500, "batch_size": 16, "num_actions": 4, "random_steps": 3, "target_rate": 0.05}
+    settings = {"num_updates": 1500, "batch_size": 16, "num_actions": 4, "walk_steps": 3, "target_rate": 0.05}
     return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
@@ -88,7 +88,7 @@ def test_a_model_without_a_value_is_left_as_it_is():
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"random_steps": -1}, "random_steps=-1"), ({"target_rate": 0.0}, "target_rate=0.0"), ({"num_updates": 0}, "num_updates=0")],
+    [({"walk_steps": -1}, "walk_steps=-1"), ({"target_rate": 0.0}, "target_rate=0.0"), ({"num_updates": 0}, "num_updates=0")],
 )
 def test_settings_that_make_no_sense_are_refused(changes, named):
     with pytest.raises(ValueError, match=named):

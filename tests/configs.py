@@ -1,0 +1,34 @@
+"""The configs on disk, so that whoever adds one has it tested; and parts built from them, a few units wide."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig
+
+from mbrl.config import CONFIG_FOLDER, compose
+
+# What makes a part small, wherever a config has it.
+SMALL = {"width": 8, "depth": 1, "num_members": 2, "horizon": 4, "population_size": 16, "num_elites": 4, "num_iterations": 2}
+SMALL |= {"num_simulations": 8, "max_depth": 4, "num_actions": 4}
+
+ENVIRONMENT_OF = {"discrete": "cartpole", "box": "pendulum"}
+
+
+def options(group: str) -> list[str]:
+    """The options of a config group, by their files."""
+    return sorted(path.stem for path in Path(CONFIG_FOLDER, group).glob("*.yaml"))
+
+
+def small_config(*overrides: str) -> DictConfig:
+    """A composed config whose networks, populations and searches are small."""
+    config = compose(overrides)
+    _shrink(config)
+    return config
+
+
+def _shrink(node: DictConfig | ListConfig) -> None:
+    for key in node if isinstance(node, DictConfig) else range(len(node)):
+        value = node._get_node(key)
+        if isinstance(value, DictConfig | ListConfig):
+            _shrink(value)
+        elif key in SMALL and isinstance(value._value(), int) and value._value() > SMALL[key]:
+            node[key] = SMALL[key]

@@ -1,0 +1,31 @@
+"""What all tests share: a fixed number of threads, checked annotations, strict promotion, compilations kept between runs."""
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+from tests import typechecking
+
+# Shapes and types are checked in whatever is imported from mbrl after this line.
+install_import_hook("mbrl", f"{typechecking.__name__}.checked")
+
+from mbrl.config import enable_compilation_cache, set_threads  # noqa: E402
+from mbrl.types import AbstractActionSpace, Box, Discrete  # noqa: E402
+
+NUM_THREADS = 1  # the default of conf/config.yaml: the last digits of results depend on it
+
+set_threads(NUM_THREADS)
+enable_compilation_cache(NUM_THREADS)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Two test processes may meet at one file of the cache; the one that finds it half written compiles for itself.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning")
+
+
+@pytest.fixture(params=[Discrete(3), Box(2)], ids=["discrete", "box"])
+def action_space(request) -> AbstractActionSpace:
+    """A small space of each kind, in turn."""
+    return request.param

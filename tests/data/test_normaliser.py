@@ -1,0 +1,84 @@
+"""The statistics of the data against NumPy's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.data.normaliser import fit_normaliser, identity_normaliser
+from mbrl.data.replay import empty_replay
+from mbrl.types import Discrete, Transition
+
+SIZE = 3
+
+
+def random_transitions(number: int, seed: int = 0) -> Transition:
+    generator = np.random.default_rng(seed)
+    observation = generator.normal([1.0, -20.0, 0.0], [1.0, 5.0, 0.01], (number, SIZE)).astype(np.float32)
+    change = generator.normal([0.0, 1.0, 0.1], [0.1, 2.0, 0.001], (number, SIZE)).astype(np.float32)
+    reward = generator.normal(-3.0, 2.0, number).astype(np.float32)
+    flags = np.zeros(number, bool)
+    return Transition(observation, np.zeros(number, np.int32), reward, observation + change, flags, flags)
+
+
+def replay_of(*batches: Transition, capacity: int = 50):
+    replay = empty_replay(capacity, SIZE, Discrete(2))
+    for batch in batches:
+        replay = replay.add(jax.tree.map(jnp.asarray, batch))
+    return replay
+
+
+@pytest.mark.parametrize("numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"])
+def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
+    batches = [random_transitions(number, seed) for seed, number in enumerate(numbers)]
+    normaliser = fit_normaliser(replay_of(*batches))
+    latest = jax.tree.map(lambda *leaves: np.concatenate(leaves)[-50:], *batches)
+    change = latest.next_observation.astype(np.float64) - latest.observation
+    for name, values in (("observation", latest.observation), ("delta", change), ("reward", latest.reward)):
+        values = values.astype(np.float64)
+        np.testing.assert_allclose(getattr(normaliser, f"{name}_mean"), values.mean(0), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
+    assert normaliser.reward_min == latest.reward.min()
+    assert normaliser.reward_max == latest.reward.max()
+
+
+def test_data_come_out_with_mean_zero_and_unit_scale():
+    batch = random_transitions(50)
+    normaliser = fit_normaliser(replay_of(batch))
+    change = batch.next_observation - batch.observation
+    scaled = [
+        jax.vmap(normaliser.observation)(jnp.asarray(batch.observation)),
+        jax.vmap(normaliser.delta)(jnp.asarray(change)),
+        jax.vmap(normaliser.reward)(jnp.asarray(batch.reward)),
+    ]
+    for values in scaled:
+        np.testing.assert_allclose(np.mean(values, 0), 0, atol=1e-3)
+        np.testing.assert_allclose(np.std(values, 0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, -0.1, 300.7, 1e5])
+def test_what_never_varies_keeps_its_unit(constant):
+    """Rounding errors of the mean, which grow with the constant, are no variation."""
+    batch = random_transitions(50)
+    observation = np.array(batch.observation)
+    observation[:, 1] = constant
+    batch = batch._replace(observation=observation, next_observation=observation + 1, reward=np.full(50, constant, np.float32))
+    normaliser = fit_normaliser(replay_of(batch))
+    assert normaliser.observation_std[1] == 1
+    assert normaliser.delta_std[1] == 1
+    assert normaliser.reward_std == 1
+    np.testing.assert_allclose(normaliser.reward(jnp.float32(constant)), 0, atol=1e-6 * max(1, abs(constant)))
+
+
+def test_small_variation_far_from_zero_is_still_variation():
+    batch = random_transitions(50)
+    reward = np.where(np.arange(50) % 2 == 0, 1000.0, 1000.5).astype(np.float32)
+    np.testing.assert_allclose(fit_normaliser(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2)
+
+
+def test_before_any_data_nothing_is_scaled():
+    normaliser = identity_normaliser(SIZE)
+    observation = jnp.array([3.0, -4.0, 0.5])
+    np.testing.assert_array_equal(normaliser.observation(observation), observation)
+    np.testing.assert_array_equal(normaliser.delta(observation), observation)
+    assert normaliser.reward(jnp.array(7.0)) == 7

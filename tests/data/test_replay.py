@@ -1,0 +1,94 @@
+"""The replay against a plain Python list of its transitions."""
+
+import jax
+import numpy as np
+import pytest
+
+from mbrl.data.replay import Replay, empty_replay
+from mbrl.types import AbstractActionSpace, Box, Discrete, Transition
+
+SIZE = 2  # entries of an observation
+
+
+def numbered(first: int, number: int, action_space: AbstractActionSpace) -> Transition:
+    """Transitions that can be told apart: number n carries n in every field."""
+    n = np.arange(first, first + number)
+    observation = np.stack([n, -n], axis=1).astype(np.float32)
+    action = (n % 3).astype(np.int32) if isinstance(action_space, Discrete) else observation / 1000
+    return Transition(observation, action, n.astype(np.float32), observation + 0.5, n % 5 == 0, n % 7 == 0)
+
+
+def rows(transitions: Transition) -> list[dict]:
+    transitions = jax.device_get(transitions)
+    number = transitions.reward.shape[0]
+    return [jax.tree.map(lambda leaf: leaf[i].tolist(), transitions)._asdict() for i in range(number)]
+
+
+def contents(replay: Replay) -> list[dict]:
+    """What a reader finds in it, sorted by the number of the transition."""
+    held = [row for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled)) if filled]
+    return sorted(held, key=lambda row: row["reward"])
+
+
+@pytest.mark.parametrize("batches", [[1], [3, 4], [10], [4, 4, 4], [10, 3], [7, 9, 10, 2, 1]], ids=str)
+def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
+    replay, twin, added = empty_replay(10, SIZE, action_space), [], 0
+    for number in batches:
+        batch = numbered(added, number, action_space)
+        replay, twin, added = replay.add(batch), (twin + rows(batch))[-10:], added + number
+        assert contents(replay) == twin
+        assert int(replay.size) == len(twin)
+        assert int(replay.num_added) == added
+
+
+def test_adding_compiles_once_however_much_it_holds():
+    compiled = []
+
+    @jax.jit
+    def add(replay, batch):
+        compiled.append(1)
+        return replay.add(batch)
+
+    replay = empty_replay(8, SIZE, Discrete(3))
+    for first in range(0, 15, 3):
+        replay = add(replay, numbered(first, 3, Discrete(3)))
+    assert len(compiled) == 1
+    assert [row["reward"] for row in contents(replay)] == list(range(7, 15))
+
+
+def test_a_batch_that_would_overwrite_itself_is_refused():
+    with pytest.raises(ValueError, match=r"training.replay_capacity=10 .* 11 transitions .* raise it"):
+        empty_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
+
+
+@pytest.mark.parametrize(("added", "held"), [(3, [0, 1, 2]), (10, list(range(10))), (14, list(range(4, 14)))])
+def test_samples_are_uniform_over_the_filled_places_and_whole(added, held):
+    replay = empty_replay(10, SIZE, Box(2))
+    for first in range(0, added, 2):
+        replay = replay.add(numbered(first, min(2, added - first), Box(2)))
+    number = 1000 * len(held)
+    sample = replay.sample(jax.random.key(0), (number,))
+    found, counts = np.unique(sample.reward, return_counts=True)
+    assert found.tolist() == held
+    # Binomial with mean 1000: its standard deviation is less than 32. Five of them.
+    np.testing.assert_allclose(counts, 1000, atol=160)
+    expected = {row["reward"]: row for row in rows(numbered(0, added, Box(2)))}
+    assert all(row == expected[row["reward"]] for row in rows(jax.tree.map(lambda leaf: leaf[:50], sample)))
+
+
+def test_samples_have_the_shape_asked_for_and_follow_the_key():
+    replay = empty_replay(10, SIZE, Box(2)).add(numbered(0, 10, Box(2)))
+    sample = replay.sample(jax.random.key(0), (3, 4))
+    assert {leaf.shape[:2] for leaf in jax.tree.leaves(sample)} == {(3, 4)}
+    np.testing.assert_array_equal(sample.reward, replay.sample(jax.random.key(0), (3, 4)).reward)
+    assert not np.array_equal(sample.reward, replay.sample(jax.random.key(1), (3, 4)).reward)
+
+
+def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space):
+    replay = empty_replay(5, SIZE, action_space)
+    action = action_space.sample(jax.random.key(0))
+    assert replay.transitions.action.shape == (5, *action.shape)
+    assert replay.transitions.action.dtype == action.dtype
+    assert replay.transitions.observation.shape == replay.transitions.next_observation.shape == (5, SIZE)
+    assert int(replay.size) == 0
+    assert not replay.filled.any()

@@ -1,0 +1,116 @@
+"""Models of a few units, for tests that ask how the parts fit together and not how well they learn."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from mbrl.data.normaliser import Normaliser
+from mbrl.models.dynamics import ResidualDynamics
+from mbrl.models.reward import LearnedReward
+from mbrl.models.termination import LearnedTermination
+from mbrl.models.value import FittedValue
+from mbrl.models.world_model import WorldModel
+from mbrl.types import Discrete, Transition
+
+OBSERVATION_SIZE = 4
+ACTIONS = Discrete(3)
+SIZES = {"observation_size": OBSERVATION_SIZE, "num_features": ACTIONS.num_features}
+
+
+def some_normaliser(size: int) -> Normaliser:
+    """Scales that are powers of two, so that what is scaled forth and back comes back to the bit; the first four are told apart."""
+
+    def entries(*values: float) -> jax.Array:
+        return jnp.asarray(np.resize(values, size), jnp.float32)
+
+    return Normaliser(
+        observation_mean=entries(1.0, 0.0, -2.0, 0.5),
+        observation_std=entries(2.0, 0.5, 1.0, 4.0),
+        delta_mean=entries(0.25, 0.0, -0.5, 1.0),
+        delta_std=entries(0.5, 2.0, 1.0, 0.25),
+        reward_mean=jnp.float32(3.0),
+        reward_std=jnp.float32(4.0),
+        reward_min=jnp.float32(-2.0),
+        reward_max=jnp.float32(8.0),
+    )
+
+
+NORMALISER = some_normaliser(OBSERVATION_SIZE)
+
+
+def small_model(seed: int = 0, **changes) -> WorldModel:
+    """A world model of three members, in the scale of NORMALISER."""
+    parts = {
+        "dynamics": partial(ResidualDynamics, width=8, depth=1),
+        "reward": partial(LearnedReward, width=8),
+        "termination": partial(LearnedTermination, width=8),
+        "value": partial(FittedValue, width=8, depth=1),
+    }
+    settings = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 3, "pessimism": 1.0}
+    make = partial(WorldModel, **(parts | settings | changes))
+    return weighted(lambda: make(key=jax.random.key(0)), seed).normalised(NORMALISER)
+
+
+Module = TypeVar("Module", bound=eqx.Module)
+
+
+def weighted(make: Callable[[], Module], seed: int = 0) -> Module:
+    """What `make` makes, but with weights from NumPy: compiling JAX's generator for each of their shapes takes seconds."""
+
+    def fill(leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        num_inputs = leaf.shape[-1] if leaf.shape else 1
+        return jnp.asarray(generator.normal(size=leaf.shape) / np.sqrt(num_inputs), leaf.dtype)
+
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(fill, eqx.filter_eval_shape(make))
+
+
+@eqx.filter_jit
+def losses(model: WorldModel, key: jax.Array, transitions: Transition) -> dict[str, jax.Array]:
+    return model.losses(key, transitions)
+
+
+def silenced(part: PyTree) -> PyTree:
+    """The same part, its networks saying 0 to everything."""
+    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, part)
+
+
+def poisoned(part: PyTree) -> PyTree:
+    """The same part, its networks saying NaN to everything."""
+    return jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan) if eqx.is_inexact_array(leaf) else leaf, part)
+
+
+def num_parameters(part: PyTree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(part, eqx.is_inexact_array)))
+
+
+def member(part: PyTree, number: int) -> PyTree:
+    """One of an ensemble's members, for a twin that loops over them."""
+    return jax.tree.map(lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, part)
+
+
+def a_step() -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Some observation, action features and next observation."""
+    return jnp.array([0.5, -1.0, 0.0, 2.0]), ACTIONS.features(jnp.array(1)), jnp.array([1.0, -0.5, -1.0, 3.5])
+
+
+def some_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
+    """Random transitions whose leaves lead with `shape`."""
+    generator = np.random.default_rng(seed)
+    transitions = Transition(
+        observation=generator.normal(size=(*shape, OBSERVATION_SIZE)).astype(np.float32),
+        action=generator.integers(0, ACTIONS.num_actions, shape, np.int32),
+        reward=generator.normal(size=shape).astype(np.float32),
+        next_observation=generator.normal(size=(*shape, OBSERVATION_SIZE)).astype(np.float32),
+        terminated=generator.random(shape) < 0.5,
+        truncated=np.zeros(shape, bool),
+    )
+    return jax.tree.map(jnp.asarray, transitions)

@@ -1,0 +1,122 @@
+"""What is asked of every model: each conf/model/*.yaml with each kind of action, and each of its parts' files."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.config import build
+from mbrl.types import Transition
+from tests.configs import ENVIRONMENT_OF, options, small_config
+from tests.models.small import num_parameters, some_normaliser, weighted
+
+KEY = jax.random.key(0)
+PARTS = ("reward", "termination", "value")
+
+
+def choices() -> list[str]:
+    """Every option of the model and of its parts, those left out that the default model is made of."""
+    default = small_config().model
+    of_parts = [f"model/{part}={option}" for part in PARTS for option in options(f"model/{part}")]
+    return [f"model={model}" for model in options("model")] + [choice for choice in of_parts if small_config(choice).model != default]
+
+
+class Case:
+    """A model in some scale, and data of its environment's shapes."""
+
+    def __init__(self, choice: str, actions: str):
+        config = small_config(choice, f"env={ENVIRONMENT_OF[actions]}")
+        environment = build(config.env)
+        self.size, self.action_space = environment.observation_size, environment.action_space
+        model = weighted(lambda: build(config.model, key=KEY, observation_size=self.size, action_space=self.action_space))
+        self.model = model.normalised(some_normaliser(self.size))
+        one = self.transitions(())
+        self.observation, self.action = one.observation, one.action
+
+    def transitions(self, shape: tuple[int, ...]) -> Transition:
+        generator = np.random.default_rng(0)
+        action = jax.eval_shape(self.action_space.sample, KEY)
+        discrete = jnp.issubdtype(action.dtype, jnp.integer)
+        actions = generator.integers(0, 2, shape) if discrete else generator.uniform(-1, 1, (*shape, *action.shape))
+        transitions = Transition(
+            observation=generator.normal(size=(*shape, self.size)).astype(np.float32),
+            action=np.asarray(actions, action.dtype),
+            reward=np.float32(generator.normal(size=shape)),
+            next_observation=generator.normal(size=(*shape, self.size)).astype(np.float32),
+            terminated=generator.random(shape) < 0.5,
+            truncated=np.zeros(shape, bool),
+        )
+        return jax.tree.map(jnp.asarray, transitions)
+
+    def batch(self) -> Transition:
+        return self.transitions((self.model.num_members, 3))
+
+
+@pytest.fixture(scope="module", params=list(ENVIRONMENT_OF))
+def actions(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=choices())
+def case(request, actions):
+    return Case(request.param, actions)
+
+
+def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_going_on(case):
+    @eqx.filter_jit
+    def look_ahead(model, observation, action):
+        state = model.encode(KEY, observation)
+        prediction = model.step(KEY, state, action)
+        return state, prediction, model.value(prediction.state), model.combine(prediction.reward)
+
+    state, prediction, value, combined = look_ahead(case.model, case.observation, case.action)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True):
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+    assert prediction.reward.shape == prediction.continuation.shape == value.shape
+    assert combined.shape == ()
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, combined)))
+    assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
+
+
+def test_combining_equal_estimates_changes_nothing(case):
+    particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
+    np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0)), 3.0, rtol=1e-6)
+
+
+def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad(has_aux=True)
+    def descend(parts, model, batch):
+        losses = eqx.tree_at(lambda m: m.parts, model, parts).losses(KEY, batch)
+        return sum(losses.values()), losses
+
+    if num_parameters(case.model.parts) == 0:
+        assert case.model.losses(KEY, case.batch()) == {} or all(loss == 0 for loss in case.model.losses(KEY, case.batch()).values())
+        return
+    (_, losses), gradient = descend(case.model.parts, case.model, case.batch())
+    assert all(name.startswith("loss/") for name in losses)
+    assert all(loss.shape == () and np.isfinite(loss) for loss in losses.values())
+    for leaf in jax.tree.leaves(gradient):
+        assert np.all(np.isfinite(leaf))
+        assert np.any(leaf != 0)
+
+
+def test_the_value_can_be_learned_if_there_is_one(case):
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def slope(value_function, model, state):
+        return jnp.sum(eqx.tree_at(lambda m: m.value_function, model, value_function).value(state))
+
+    value = case.model.value_function
+    if num_parameters(value) == 0:
+        assert np.all(case.model.value(case.model.encode(KEY, case.observation)) == 0)
+        return
+    gradient = slope(value, case.model, case.model.encode(KEY, case.observation))
+    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
+
+
+def test_it_takes_the_scale_of_the_data(case):
+    rescaled = case.model.normalised(eqx.tree_at(lambda n: n.reward_max, case.model.normaliser, jnp.float32(77.0)))
+    assert rescaled.normaliser.reward_max == 77
+    assert jax.tree.structure(rescaled) == jax.tree.structure(case.model)

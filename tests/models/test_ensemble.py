@@ -1,0 +1,41 @@
+"""Ensembles against a Python loop over their members."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mbrl.models.ensemble import each_member, members_of
+from tests.models.small import member
+
+
+def make(key: jax.Array, num_inputs: int) -> eqx.nn.Linear:
+    return eqx.nn.Linear(num_inputs, 2, key=key)
+
+
+MEMBERS = members_of(make, jax.random.key(0), 3, num_inputs=4)
+
+
+def test_members_are_initialised_independently():
+    for number, key in enumerate(jax.random.split(jax.random.key(0), 3)):
+        np.testing.assert_array_equal(member(MEMBERS, number).weight, make(key, 4).weight)
+    assert np.unique(MEMBERS.weight).size == MEMBERS.weight.size
+
+
+def test_each_member_meets_its_own_arguments():
+    inputs, offsets = jnp.arange(12.0).reshape(3, 4), jnp.arange(3.0)
+    together = each_member(lambda linear, x, offset: linear(x) + offset[None], MEMBERS, inputs, offsets)
+    for number in range(3):
+        np.testing.assert_allclose(together[number], member(MEMBERS, number)(inputs[number]) + number, rtol=1e-6)
+
+
+def test_what_is_no_array_is_shared():
+    """A function among the fields, say, such as a known reward."""
+
+    class Scaled(eqx.Module):
+        scale: jax.Array
+        function: object = eqx.field(static=True)
+
+    scaled = members_of(lambda key, **sizes: Scaled(jax.random.uniform(key), jnp.square), jax.random.key(0), 3)
+    together = each_member(lambda one, x: one.scale * one.function(x), scaled, jnp.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(together, scaled.scale * np.array([1.0, 4.0, 9.0]), rtol=1e-6)

@@ -1,0 +1,148 @@
+"""Imagined returns, computed by hand and by the Riccati equation."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.models import imagine
+from mbrl.models.base import AbstractWorldModel, Prediction
+from mbrl.models.value import AbstractValue, ZeroValue
+from mbrl.types import Discrete
+from tests.models.small import NORMALISER, OBSERVATION_SIZE, member, small_model
+from tests.planners.worlds import bandit, optimal_plan, point_mass, riccati
+
+KEY = jax.random.key(0)
+DISCOUNT = 0.5
+
+
+class Counter(AbstractWorldModel):
+    """Two particles count up from the observation, by 1 and by 10 a step; a step earns its count, and a state is worth 100 of it."""
+
+    chances: jax.Array  # of going on after a step, for each particle
+    combination: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
+    parts: tuple = ()
+    value_function: AbstractValue = ZeroValue()
+    action_space: Discrete = Discrete(2)
+    normaliser: object = NORMALISER
+    num_members: int = eqx.field(static=True, default=2)
+
+    def encode(self, key, observation):
+        return jnp.stack([observation, observation])
+
+    def step(self, key, state, action):
+        state = state + jnp.array([[1.0], [10.0]])
+        return Prediction(state, state[:, 0] + action.astype(float), self.chances)
+
+    def value(self, state):
+        return 100 * state[:, 0]
+
+    def combine(self, estimates):
+        return self.combination(estimates)
+
+    def normalised(self, normaliser):
+        return self
+
+    def losses(self, key, transitions):
+        return {}
+
+
+def first(estimates):
+    return estimates[0]
+
+
+def second(estimates):
+    return estimates[1]
+
+
+def score(model, observation, actions, discount=DISCOUNT):
+    return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
+
+
+@pytest.mark.parametrize(
+    ("chances", "particle", "expected"),
+    [
+        ([1.0, 1.0], first, 1 + 2 / 2 + 3 / 4 + 300 / 8),
+        ([1.0, 1.0], second, 10 + 20 / 2 + 30 / 4 + 3000 / 8),
+        # Survival 1, 1/2, 1/4, and 1/8 for what is left.
+        ([0.5, 1.0], first, 1 + 2 / 2 / 2 + 3 / 4 / 4 + 300 / 8 / 8),
+        ([0.5, 0.1], second, 10 + 20 / 2 / 10 + 30 / 4 / 100 + 3000 / 8 / 1000),
+        # The step that ends the episode is the last one that earns.
+        ([0.0, 1.0], first, 1.0),
+    ],
+)
+def test_a_return_is_discounted_and_weighed_by_survival_and_ends_in_the_value(chances, particle, expected):
+    model = Counter(jnp.array(chances), particle)
+    np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int)), expected, rtol=1e-6)
+
+
+def test_particles_are_combined_by_their_whole_returns():
+    """Returns of 39.25 and 392.5; the least of all rewards would be another number, as would the product of means."""
+    model = Counter(jnp.ones(2), lambda estimates: estimates[0] * estimates[1])
+    np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int)), 40.25 * 402.5, rtol=1e-6)
+
+
+def test_an_action_counts_at_its_own_step():
+    model = Counter(jnp.array([0.5, 1.0]), first)
+    idle, early, late = (score(model, jnp.zeros(1), jnp.array(plan)) for plan in ([0, 0, 0], [1, 0, 0], [0, 0, 1]))
+    np.testing.assert_allclose(early - idle, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(late - idle, DISCOUNT**2 * 0.5**2, rtol=1e-5)
+
+
+def test_an_undiscounted_return_is_a_sum():
+    model = Counter(jnp.ones(2), first)
+    np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int), discount=1), 1 + 2 + 3 + 300, rtol=1e-6)
+
+
+@pytest.mark.parametrize("discount", [0.9, 1.0])
+def test_the_best_plan_of_a_point_mass_costs_what_the_riccati_equation_says(discount):
+    start = np.array([0.8, -0.3])
+    plan = jnp.asarray(optimal_plan(start, 10, discount), jnp.float32)
+    cost, _ = riccati(10, discount)
+    np.testing.assert_allclose(score(point_mass(), jnp.asarray(start, jnp.float32), plan, discount), -start @ cost @ start, rtol=1e-5)
+    assert score(point_mass(), jnp.asarray(start, jnp.float32), plan + 0.01, discount) < -start @ cost @ start
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("offset", [-1e6, 1e6])
+def test_a_diverged_plan_scores_less_than_any_other(bad, offset):
+    """Whatever the sign of the rewards; and whether it diverges upwards or downwards."""
+    world = bandit([offset, bad], pulls=3)
+    assert score(world, jnp.zeros(1), jnp.array([0, 1, 0])) == -jnp.inf
+    assert np.isfinite(score(world, jnp.zeros(1), jnp.array([0, 0, 0])))
+
+
+def test_a_particle_that_diverged_spoils_the_plan():
+    model = small_model(num_members=3)
+    spoilt = eqx.tree_at(lambda m: m.parts.reward.network.layers[-1].bias, model, jnp.array([[0.0], [jnp.nan], [0.0]]))
+    plan = jnp.zeros(4, int)
+    assert np.isfinite(score(model, jnp.zeros(OBSERVATION_SIZE), plan))
+    assert score(spoilt, jnp.zeros(OBSERVATION_SIZE), plan) == -jnp.inf
+
+
+def test_step_by_step_it_is_the_same_return():
+    """`begin`, `advance` and `future` in a Python loop, for the model that runs use."""
+    model, discount = small_model(pessimism=0.7), 0.9
+    plan, observation = jnp.array([0, 2, 1, 1, 0]), jnp.array([0.3, -0.2, 0.5, 1.0])
+    imagined, returns = imagine.begin(KEY, model, observation), np.zeros(3)
+    advance = eqx.filter_jit(imagine.advance)
+    for step, action in enumerate(plan):
+        imagined, rewards = advance(KEY, model, imagined, action)
+        returns += discount**step * np.asarray(rewards)
+    returns += discount**5 * np.asarray(imagine.future(model, imagined))
+    np.testing.assert_allclose(score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4)
+
+
+def test_survival_is_the_product_of_continuations():
+    model = small_model()
+    state = model.encode(KEY, jnp.zeros(OBSERVATION_SIZE))
+    imagined, product = imagine.begin_at(model, state), np.ones(3)
+    for action in jnp.array([0, 1, 2]):
+        product = product * np.asarray(model.step(KEY, imagined.state, action).continuation)
+        imagined, _ = imagine.advance(KEY, model, imagined, action)
+        np.testing.assert_allclose(imagined.survival, product, rtol=1e-5)
+    values = [member(model.value_function, i)(NORMALISER, imagined.state[i]) for i in range(3)]
+    np.testing.assert_allclose(imagine.future(model, imagined), product * np.stack(values), rtol=1e-5)

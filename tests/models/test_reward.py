@@ -1,0 +1,46 @@
+"""Rewards, learned and known."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.models.reward import KnownReward, LearnedReward
+from tests.models.small import NORMALISER, SIZES, a_step, losses, num_parameters, silenced, small_model, some_transitions, weighted
+
+REWARD = weighted(lambda: LearnedReward(**SIZES, key=jax.random.key(0), width=8))
+
+
+def test_a_silent_network_predicts_the_mean_reward():
+    assert silenced(REWARD)(NORMALISER, *a_step()) == 3.0
+
+
+def test_a_silent_networks_loss_is_the_square_of_the_normalised_reward():
+    """A reward of 5 is half a standard deviation of 4 above the mean of 3."""
+    assert silenced(REWARD).loss(NORMALISER, *a_step(), jnp.array(5.0)) == 0.25
+
+
+def test_the_loss_is_zero_exactly_where_the_prediction_is_right():
+    predicted = REWARD(NORMALISER, *a_step())
+    np.testing.assert_allclose(REWARD.loss(NORMALISER, *a_step(), predicted), 0, atol=1e-10)
+    np.testing.assert_allclose(REWARD.loss(NORMALISER, *a_step(), predicted + 4.0), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("argument", [0, 1, 2], ids=["observation", "action", "next observation"])
+def test_the_prediction_depends_on_the_whole_step(argument):
+    gradient = jax.grad(lambda *step: REWARD(NORMALISER, *step), argument)(*a_step())
+    assert np.abs(gradient).min() > 0
+
+
+def test_a_known_reward_is_its_function_of_the_step():
+    known = KnownReward(lambda observation, action, next_observation: 100 * observation[3] + 10 * action[1] + next_observation[0])
+    assert known(NORMALISER, *a_step()) == 211.0
+
+
+def test_a_known_reward_has_nothing_to_learn():
+    known = partial(KnownReward, lambda observation, action, next_observation: next_observation[0])
+    model = small_model(reward=known)
+    assert num_parameters(model.parts.reward) == 0
+    assert losses(model, jax.random.key(0), some_transitions((3, 5)))["loss/reward"] == 0

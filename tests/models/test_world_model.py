@@ -1,0 +1,188 @@
+"""The learned world model against loops over its members, and on a system that it can learn."""
+
+from functools import partial
+from operator import itemgetter
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbrl.data.normaliser import fit_normaliser
+from mbrl.data.replay import empty_replay
+from mbrl.models.dynamics import ResidualDynamics
+from mbrl.models.termination import NeverTermination
+from mbrl.models.value import ZeroValue
+from mbrl.models.world_model import Parts, WorldModel
+from mbrl.types import Box, Transition
+from tests.models.small import ACTIONS, NORMALISER, OBSERVATION_SIZE, a_step, losses, member, small_model, some_transitions
+
+MODEL = small_model()
+KEY = jax.random.key(2)
+OBSERVATION = a_step()[0]
+ACTION = jnp.array(1)
+
+
+def scattered_state() -> jax.Array:
+    """A state whose particles are apart."""
+    return OBSERVATION[None] + 0.1 * jnp.arange(3.0)[:, None]
+
+
+@eqx.filter_jit
+def step(model, state):
+    return model.step(KEY, state, ACTION)
+
+
+def test_a_state_is_the_observation_once_a_member():
+    np.testing.assert_array_equal(MODEL.encode(KEY, OBSERVATION), np.tile(OBSERVATION, (3, 1)))
+
+
+def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_itself():
+    state, features = scattered_state(), ACTIONS.features(ACTION)
+    prediction = step(MODEL, state)
+    members = [member(MODEL.parts, number) for number in range(3)]
+    guesses = [parts.dynamics(NORMALISER, KEY, state[i], features) for i, parts in enumerate(members)]
+    mean = np.mean(guesses, axis=0)
+    np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
+    for i, parts in enumerate(members):
+        ends = (NORMALISER, state[i], features, jnp.asarray(mean))
+        np.testing.assert_allclose(prediction.reward[i], parts.reward(*ends), rtol=1e-4)
+        np.testing.assert_allclose(prediction.continuation[i], parts.termination(*ends), rtol=1e-4)
+
+
+def test_values_are_each_members_own():
+    state = scattered_state()
+    values = [member(MODEL.value_function, number)(NORMALISER, state[number]) for number in range(3)]
+    np.testing.assert_allclose(MODEL.value(state), np.stack(values), rtol=1e-5)
+
+
+def test_members_differ():
+    prediction = step(MODEL, MODEL.encode(KEY, OBSERVATION))
+    assert np.unique(prediction.reward).size == np.unique(prediction.continuation).size == 3
+    assert np.unique(MODEL.value(prediction.state)).size == 3
+
+
+def test_the_constructors_members_differ_and_follow_the_key():
+    """Only the dynamics have weights here, for compiling what draws them takes long."""
+    unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
+    sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2}
+    make = partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes)
+    first, again, other = (make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).min() > 0
+    assert np.abs(first[0] - first[1]).min() > 0
+
+
+@pytest.mark.parametrize("pessimism", [0.0, 1.0, 0.5, -1.0])
+def test_pessimism_takes_standard_deviations_off_the_mean(pessimism):
+    """The mean of 1, 4 and 7 is 4, their variance 6."""
+    combined = small_model(pessimism=pessimism).combine(jnp.array([1.0, 4.0, 7.0]))
+    np.testing.assert_allclose(combined, 4 - pessimism * np.sqrt(6), rtol=1e-6)
+
+
+def test_a_single_member_has_nobody_to_disagree_with():
+    assert small_model(num_members=1, pessimism=5.0).combine(jnp.array([3.0])) == 3.0
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_one_diverged_member_spoils_the_estimate(bad):
+    """It is for `imagine.score` and the planners to see that it is not a finite number."""
+    assert not np.isfinite(MODEL.combine(jnp.array([1.0, bad, 2.0])))
+
+
+def test_the_scale_is_replaced_and_nothing_else():
+    other = eqx.tree_at(lambda n: n.reward_mean, NORMALISER, jnp.float32(5.0))
+    scaled = MODEL.normalised(other)
+    assert scaled.normaliser.reward_mean == 5
+    back = scaled.normalised(NORMALISER)
+    assert jax.tree.structure(back) == jax.tree.structure(MODEL)
+    assert all(new is old for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(MODEL)) if eqx.is_array(old))
+
+
+def test_losses_are_means_over_members_and_batch():
+    batch = some_transitions((3, 2))
+    expected = {"loss/dynamics": [], "loss/reward": [], "loss/termination": []}
+    for i in range(3):
+        parts = member(MODEL.parts, i)
+        for j in range(2):
+            one = jax.tree.map(itemgetter((i, j)), batch)
+            ends = (NORMALISER, one.observation, ACTIONS.features(one.action), one.next_observation)
+            expected["loss/dynamics"].append(parts.dynamics.loss(*ends))
+            expected["loss/reward"].append(parts.reward.loss(*ends, one.reward))
+            expected["loss/termination"].append(parts.termination.loss(*ends, one.terminated))
+    found = losses(MODEL, KEY, batch)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], np.mean(values), rtol=1e-5, err_msg=name)
+
+
+def test_a_members_loss_is_its_own_affair():
+    """The gradient of member 0 comes from batch 0 alone."""
+    batch = some_transitions((3, 5))
+    other = some_transitions((3, 5), seed=9)
+    mixed = jax.tree.map(lambda kept, new: jnp.concatenate([kept[:1], new[1:]]), batch, other)
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def gradient(parts, batch):
+        return sum(with_parts(MODEL, parts).losses(KEY, batch).values())
+
+    for first, second in zip(*(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed))):
+        np.testing.assert_allclose(first[0], second[0], rtol=1e-5, atol=1e-7)
+        assert np.abs(first[1:] - second[1:]).max() > 1e-5
+
+
+@pytest.mark.parametrize("num_members", [0, -1])
+def test_an_ensemble_of_nobody_is_refused(num_members):
+    with pytest.raises(ValueError, match=rf"model.num_members={num_members} must be at least 1; the default"):
+        small_model(num_members=num_members)
+
+
+def linear_transitions(number: int, seed: int) -> Transition:
+    """s' = A s + B a, reward s₀ - a₀, and the end where s'₁ > 1."""
+    generator = np.random.default_rng(seed)
+    observation = generator.normal(size=(number, 2)).astype(np.float32)
+    action = generator.uniform(-1, 1, (number, 1)).astype(np.float32)
+    next_observation = observation @ np.array([[0.9, 0.2], [-0.3, 1.1]], np.float32) + action * np.array([0.5, -1.0], np.float32)
+    reward = observation[:, 0] - action[:, 0]
+    return Transition(observation, action, reward, next_observation, next_observation[:, 1] > 1, np.zeros(number, bool))
+
+
+def test_it_learns_a_linear_system():
+    """On data that it has not seen; losses of 1 (in units of variance) and 0.5 (nats) are what knowing nothing costs."""
+    replay = empty_replay(400, 2, Box(1)).add(jax.tree.map(jnp.asarray, linear_transitions(400, seed=0)))
+    model = small_model(observation_size=2, action_space=Box(1)).normalised(fit_normaliser(replay))
+    unseen = jax.tree.map(lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1))
+    before, after = losses(model, KEY, unseen), losses(fitted(model, replay), KEY, unseen)
+    assert before["loss/dynamics"] > 0.9
+    assert before["loss/reward"] > 0.9
+    assert before["loss/termination"] > 0.5
+    assert after["loss/dynamics"] < 0.05
+    assert after["loss/reward"] < 0.05
+    assert after["loss/termination"] < 0.1
+
+
+def fitted(model: WorldModel, replay) -> WorldModel:
+    optimizer = optax.adam(1e-2)
+    parameters, fixed = eqx.partition(model.parts, eqx.is_inexact_array)
+
+    def loss(parameters, key):
+        parts = eqx.combine(parameters, fixed)
+        batch = replay.sample(key, (model.num_members, 32))
+        return sum(with_parts(model, parts).losses(key, batch).values())
+
+    def update(carry, key):
+        parameters, state = carry
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+            steps, state = optimizer.update(jax.grad(loss)(parameters, key), state)
+        return (optax.apply_updates(parameters, steps), state), None
+
+    keys = jax.random.split(jax.random.key(4), 500)
+    (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))((parameters, optimizer.init(parameters)))
+    return with_parts(model, eqx.combine(parameters, fixed))
+
+
+def with_parts(model: WorldModel, parts: Parts) -> WorldModel:
+    return eqx.tree_at(lambda m: m.parts, model, parts)

@@ -1,0 +1,32 @@
+"""The random planner: uniform, whatever the model says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mbrl.planners.random import RandomPlanner
+from mbrl.types import Box, Discrete
+from tests.planners.worlds import bandit, hill
+
+START = jnp.zeros(1)
+
+
+def actions(action_space, world, number):
+    planner = RandomPlanner(action_space)
+    return np.asarray(
+        jax.vmap(lambda key: planner.plan(key, world, START, planner.init(key))[0])(jax.random.split(jax.random.key(0), number))
+    )
+
+
+def test_discrete_actions_are_uniform_and_blind_to_reward():
+    counts = np.bincount(actions(Discrete(3), bandit([0.0, 100.0, np.nan]), 3000), minlength=3)
+    # Binomial, standard deviation 26: five of them.
+    np.testing.assert_allclose(counts, 1000, atol=130)
+
+
+def test_box_actions_are_uniform_and_blind_to_reward():
+    drawn = actions(Box(2), hill([0.4, 0.4], cliff=-np.inf), 3000)
+    assert np.abs(drawn).max() <= 1
+    # Standard errors 0.0105 of the mean and 0.0054 of the variance: five of them.
+    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.053)
+    np.testing.assert_allclose(drawn.var(0), 1 / 3, atol=0.027)

@@ -1,0 +1,62 @@
+"""Action spaces: what is drawn lies in the space and everywhere in it, and networks read it faithfully."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.types import AbstractActionSpace, Box, Discrete
+
+
+def samples(space: AbstractActionSpace, number: int) -> np.ndarray:
+    return np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), number)))
+
+
+def test_discrete_samples_are_uniform_over_all_actions():
+    counts = np.bincount(samples(Discrete(5), 5000), minlength=5)
+    assert counts.size == 5
+    # Binomial, standard deviation sqrt(5000 · 1/5 · 4/5) = 28: five of them.
+    np.testing.assert_allclose(counts, 1000, atol=141)
+
+
+def test_box_samples_are_uniform_within_the_bounds():
+    drawn = samples(Box(3), 5000)
+    assert drawn.shape == (5000, 3)
+    assert np.all(np.abs(drawn) <= 1)
+    # Standard deviation of a mean of 5000: 0.577 / sqrt(5000) = 0.0082, of a variance: 0.298 / sqrt(5000) = 0.0042.
+    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.041)
+    np.testing.assert_allclose(drawn.var(0), 1 / 3, atol=0.021)
+
+
+def test_features_of_discrete_actions_are_one_hot():
+    space = Discrete(4)
+    assert space.num_features == 4
+    np.testing.assert_array_equal(jax.vmap(space.features)(jnp.arange(4)), np.eye(4))
+
+
+def test_features_of_box_actions_are_themselves():
+    space = Box(2)
+    assert space.num_features == 2
+    np.testing.assert_array_equal(space.features(jnp.array([0.25, -1.0])), [0.25, -1.0])
+
+
+@pytest.mark.parametrize("num_actions", [1, 8])
+def test_discrete_candidates_are_all_actions_whatever_the_number(num_actions):
+    np.testing.assert_array_equal(Discrete(3).candidates(jax.random.key(0), num_actions), [0, 1, 2])
+
+
+def test_box_candidates_are_as_many_as_asked_for_and_differ():
+    candidates = np.asarray(Box(2).candidates(jax.random.key(0), 50))
+    assert candidates.shape == (50, 2)
+    assert np.all(np.abs(candidates) <= 1)
+    assert np.unique(candidates).size == 100
+    other = Box(2).candidates(jax.random.key(1), 50)
+    assert not np.array_equal(candidates, other)
+
+
+def test_features_and_candidates_are_of_the_dtype_that_samples_are(action_space):
+    sample = action_space.sample(jax.random.key(0))
+    candidate = action_space.candidates(jax.random.key(0), 2)[0]
+    assert (sample.shape, sample.dtype) == (candidate.shape, candidate.dtype)
+    assert action_space.features(sample).shape == (action_space.num_features,)
+    assert action_space.features(sample).dtype == jnp.float32
