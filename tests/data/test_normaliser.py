@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mbrl.data.normaliser import fit_normaliser, identity_normaliser
-from mbrl.data.replay import empty_replay
+from mbrl.data.replay import Replay, empty_replay
 from mbrl.types import Discrete, Transition
 
 SIZE = 3
@@ -24,14 +24,18 @@ def random_transitions(number: int, seed: int = 0) -> Transition:
 def replay_of(*batches: Transition, capacity: int = 50):
     replay = empty_replay(capacity, SIZE, Discrete(2))
     for batch in batches:
-        replay = replay.add(jax.tree.map(jnp.asarray, batch))
+        replay = add(replay, batch)
     return replay
+
+
+add = jax.jit(Replay.add)
+fit = jax.jit(fit_normaliser)
 
 
 @pytest.mark.parametrize("numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"])
 def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
     batches = [random_transitions(number, seed) for seed, number in enumerate(numbers)]
-    normaliser = fit_normaliser(replay_of(*batches))
+    normaliser = fit(replay_of(*batches))
     latest = jax.tree.map(lambda *leaves: np.concatenate(leaves)[-50:], *batches)
     change = latest.next_observation.astype(np.float64) - latest.observation
     for name, values in (("observation", latest.observation), ("delta", change), ("reward", latest.reward)):
@@ -44,7 +48,7 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
 
 def test_data_come_out_with_mean_zero_and_unit_scale():
     batch = random_transitions(50)
-    normaliser = fit_normaliser(replay_of(batch))
+    normaliser = fit(replay_of(batch))
     change = batch.next_observation - batch.observation
     scaled = [
         jax.vmap(normaliser.observation)(jnp.asarray(batch.observation)),
@@ -63,7 +67,7 @@ def test_what_never_varies_keeps_its_unit(constant):
     observation = np.array(batch.observation)
     observation[:, 1] = constant
     batch = batch._replace(observation=observation, next_observation=observation + 1, reward=np.full(50, constant, np.float32))
-    normaliser = fit_normaliser(replay_of(batch))
+    normaliser = fit(replay_of(batch))
     assert normaliser.observation_std[1] == 1
     assert normaliser.delta_std[1] == 1
     assert normaliser.reward_std == 1
@@ -73,7 +77,7 @@ def test_what_never_varies_keeps_its_unit(constant):
 def test_small_variation_far_from_zero_is_still_variation():
     batch = random_transitions(50)
     reward = np.where(np.arange(50) % 2 == 0, 1000.0, 1000.5).astype(np.float32)
-    np.testing.assert_allclose(fit_normaliser(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2)
+    np.testing.assert_allclose(fit(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2)
 
 
 def test_before_any_data_nothing_is_scaled():

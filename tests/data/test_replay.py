@@ -30,12 +30,16 @@ def contents(replay: Replay) -> list[dict]:
     return sorted(held, key=lambda row: row["reward"])
 
 
-@pytest.mark.parametrize("batches", [[1], [3, 4], [10], [4, 4, 4], [10, 3], [7, 9, 10, 2, 1]], ids=str)
+add = jax.jit(Replay.add)
+sample = jax.jit(Replay.sample, static_argnames="shape")
+
+
+@pytest.mark.parametrize("batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
 def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
     replay, twin, added = empty_replay(10, SIZE, action_space), [], 0
     for number in batches:
         batch = numbered(added, number, action_space)
-        replay, twin, added = replay.add(batch), (twin + rows(batch))[-10:], added + number
+        replay, twin, added = add(replay, batch), (twin + rows(batch))[-10:], added + number
         assert contents(replay) == twin
         assert int(replay.size) == len(twin)
         assert int(replay.num_added) == added
@@ -45,13 +49,13 @@ def test_adding_compiles_once_however_much_it_holds():
     compiled = []
 
     @jax.jit
-    def add(replay, batch):
+    def counting_add(replay, batch):
         compiled.append(1)
         return replay.add(batch)
 
     replay = empty_replay(8, SIZE, Discrete(3))
     for first in range(0, 15, 3):
-        replay = add(replay, numbered(first, 3, Discrete(3)))
+        replay = counting_add(replay, numbered(first, 3, Discrete(3)))
     assert len(compiled) == 1
     assert [row["reward"] for row in contents(replay)] == list(range(7, 15))
 
@@ -61,27 +65,26 @@ def test_a_batch_that_would_overwrite_itself_is_refused():
         empty_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
 
 
-@pytest.mark.parametrize(("added", "held"), [(3, [0, 1, 2]), (10, list(range(10))), (14, list(range(4, 14)))])
-def test_samples_are_uniform_over_the_filled_places_and_whole(added, held):
+@pytest.mark.parametrize(("batches", "held"), [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))])
+def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
     replay = empty_replay(10, SIZE, Box(2))
-    for first in range(0, added, 2):
-        replay = replay.add(numbered(first, min(2, added - first), Box(2)))
-    number = 1000 * len(held)
-    sample = replay.sample(jax.random.key(0), (number,))
-    found, counts = np.unique(sample.reward, return_counts=True)
+    for first, number in zip([0, *batches], batches):
+        replay = add(replay, numbered(first, number, Box(2)))
+    drawn = sample(replay, jax.random.key(0), (10000,))
+    found, counts = np.unique(drawn.reward, return_counts=True)
     assert found.tolist() == held
-    # Binomial with mean 1000: its standard deviation is less than 32. Five of them.
-    np.testing.assert_allclose(counts, 1000, atol=160)
-    expected = {row["reward"]: row for row in rows(numbered(0, added, Box(2)))}
-    assert all(row == expected[row["reward"]] for row in rows(jax.tree.map(lambda leaf: leaf[:50], sample)))
+    # Binomial: the standard deviation is less than the root of the mean. Five of them.
+    np.testing.assert_allclose(counts, 10000 / len(held), atol=5 * np.sqrt(10000 / len(held)))
+    expected = {row["reward"]: row for row in rows(numbered(0, 14, Box(2)))}
+    assert all(row == expected[row["reward"]] for row in rows(jax.tree.map(lambda leaf: leaf[:50], jax.device_get(drawn))))
 
 
 def test_samples_have_the_shape_asked_for_and_follow_the_key():
-    replay = empty_replay(10, SIZE, Box(2)).add(numbered(0, 10, Box(2)))
-    sample = replay.sample(jax.random.key(0), (3, 4))
-    assert {leaf.shape[:2] for leaf in jax.tree.leaves(sample)} == {(3, 4)}
-    np.testing.assert_array_equal(sample.reward, replay.sample(jax.random.key(0), (3, 4)).reward)
-    assert not np.array_equal(sample.reward, replay.sample(jax.random.key(1), (3, 4)).reward)
+    replay = add(empty_replay(10, SIZE, Box(2)), numbered(0, 10, Box(2)))
+    first, again, other = (sample(replay, jax.random.key(key), (3, 4)) for key in (0, 0, 1))
+    assert {leaf.shape[:2] for leaf in jax.tree.leaves(first)} == {(3, 4)}
+    np.testing.assert_array_equal(first.reward, again.reward)
+    assert not np.array_equal(first.reward, other.reward)
 
 
 def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space):

@@ -12,7 +12,7 @@ from mbrl.models import imagine
 from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.value import AbstractValue, ZeroValue
 from mbrl.types import Discrete
-from tests.models.small import NORMALISER, OBSERVATION_SIZE, member, small_model
+from tests.models.small import NORMALISER, OBSERVATION_SIZE, small_model
 from tests.planners.worlds import bandit, optimal_plan, point_mass, riccati
 
 KEY = jax.random.key(0)
@@ -58,6 +58,7 @@ def second(estimates):
     return estimates[1]
 
 
+@eqx.filter_jit
 def score(model, observation, actions, discount=DISCOUNT):
     return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
 
@@ -128,21 +129,26 @@ def test_step_by_step_it_is_the_same_return():
     model, discount = small_model(pessimism=0.7), 0.9
     plan, observation = jnp.array([0, 2, 1, 1, 0]), jnp.array([0.3, -0.2, 0.5, 1.0])
     imagined, returns = imagine.begin(KEY, model, observation), np.zeros(3)
-    advance = eqx.filter_jit(imagine.advance)
-    for step, action in enumerate(plan):
+    for number, action in enumerate(plan):
         imagined, rewards = advance(KEY, model, imagined, action)
-        returns += discount**step * np.asarray(rewards)
+        returns += discount**number * np.asarray(rewards)
     returns += discount**5 * np.asarray(imagine.future(model, imagined))
     np.testing.assert_allclose(score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4)
 
 
 def test_survival_is_the_product_of_continuations():
     model = small_model()
-    state = model.encode(KEY, jnp.zeros(OBSERVATION_SIZE))
-    imagined, product = imagine.begin_at(model, state), np.ones(3)
+    imagined, product = imagine.begin(KEY, model, jnp.zeros(OBSERVATION_SIZE)), np.ones(3)
     for action in jnp.array([0, 1, 2]):
-        product = product * np.asarray(model.step(KEY, imagined.state, action).continuation)
-        imagined, _ = imagine.advance(KEY, model, imagined, action)
+        product = product * np.asarray(step(model, imagined.state, action).continuation)
+        imagined, _ = advance(KEY, model, imagined, action)
         np.testing.assert_allclose(imagined.survival, product, rtol=1e-5)
-    values = [member(model.value_function, i)(NORMALISER, imagined.state[i]) for i in range(3)]
-    np.testing.assert_allclose(imagine.future(model, imagined), product * np.stack(values), rtol=1e-5)
+    np.testing.assert_allclose(imagine.future(model, imagined), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
+
+
+@eqx.filter_jit
+def step(model, state, action):
+    return model.step(KEY, state, action)
+
+
+advance = eqx.filter_jit(imagine.advance)

@@ -179,7 +179,7 @@ def fitted(model: WorldModel, replay) -> WorldModel:
             steps, state = optimizer.update(jax.grad(loss)(parameters, key), state)
         return (optax.apply_updates(parameters, steps), state), None
 
-    keys = jax.random.split(jax.random.key(4), 500)
+    keys = jax.random.split(jax.random.key(4), 400)
     (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))((parameters, optimizer.init(parameters)))
     return with_parts(model, eqx.combine(parameters, fixed))
 

@@ -110,13 +110,17 @@ def test_what_comes_after_the_end_is_not_counted(policy, chance, expected):
     assert action == expected
 
 
-@both_policies
-def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew(policy):
-    actions = [float(plan(planner(policy, Box(1)), hill([0.4]), key)[0][0]) for key in jax.random.split(KEY, 20)]
+def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
+    actions = [float(plan(planner(action_space=Box(1)), hill([0.4]), key)[0][0]) for key in jax.random.split(KEY, 20)]
     assert np.abs(actions).max() <= 1
     assert np.unique(actions).size == 20
     # The nearest of 8 uniform candidates is 0.12 from the top on average, a random one 0.58; 20 of either vary by a fifth of it.
     assert np.abs(np.array(actions) - 0.4).mean() < 0.25
+
+
+def test_half_a_box_may_diverge():
+    actions = [float(plan(planner(action_space=Box(1)), hill([0.4], cliff=0.0), key)[0][0]) for key in jax.random.split(KEY, 5)]
+    assert max(actions) <= 0
 
 
 @both_policies
@@ -132,12 +136,6 @@ def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
 
 
 @both_policies
-def test_half_a_box_may_diverge(policy):
-    actions = [float(plan(planner(policy, Box(1)), hill([0.4], cliff=0.0), key)[0][0]) for key in jax.random.split(KEY, 5)]
-    assert max(actions) <= 0
-
-
-@both_policies
 @pytest.mark.parametrize("where", ["value", "continuation"])
 def test_it_keeps_away_from_values_and_continuations_that_diverge(policy, where):
     values = [0.0, 1.0, NAN if where == "value" else 1.0, 2.0]
@@ -147,13 +145,18 @@ def test_it_keeps_away_from_values_and_continuations_that_diverge(policy, where)
     assert all(np.isfinite(number) for number in info.values())
 
 
-@both_policies
-def test_it_survives_predictions_that_all_diverge(policy):
-    action, info = plan(planner(policy), bandit([NAN, NAN, NAN], pulls=3))
-    assert action in (0, 1, 2)
-    assert all(np.isfinite(number) for number in info.values())
-    action, info = plan(planner(policy, Box(1)), hill([0.4], cliff=-INF))
-    assert np.abs(action) <= 1
+@pytest.mark.parametrize(
+    ("mcts", "world"),
+    [
+        (planner("gumbel"), bandit([NAN, NAN, NAN], pulls=3)),
+        (planner("muzero"), bandit([NAN, NAN, NAN], pulls=3)),
+        (planner("gumbel", Box(1)), hill([0.4], cliff=-INF)),
+    ],
+    ids=["gumbel", "muzero", "box"],
+)
+def test_it_survives_predictions_that_all_diverge(mcts, world):
+    action, info = plan(mcts, world)
+    assert np.all((action >= -1) & (action <= 2))
     assert all(np.isfinite(number) for number in info.values())
 
 

@@ -35,17 +35,25 @@ def test_a_gaussian_refit_is_the_weighted_mean_and_variance():
 
 
 def test_a_gaussian_refit_keeps_steps_and_dimensions_apart():
-    plans = jax.random.uniform(KEY, (4, 3, 2), minval=-1.0, maxval=1.0)
-    refitted = GaussianPlan(jnp.zeros((3, 2)), jnp.ones((3, 2))).refit(plans, WEIGHTS, 0.0)
-    twin = np.asarray(plans, np.float64)
-    mean = np.average(twin, axis=0, weights=WEIGHTS)
+    plans = np.random.default_rng(0).uniform(-1, 1, (4, 3, 2))
+    refitted = GaussianPlan(jnp.zeros((3, 2)), jnp.ones((3, 2))).refit(jnp.asarray(plans, jnp.float32), WEIGHTS, 0.0)
+    mean = np.average(plans, axis=0, weights=WEIGHTS)
     np.testing.assert_allclose(refitted.mean, mean, rtol=1e-5)
-    np.testing.assert_allclose(refitted.std, np.sqrt(np.average((twin - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5)
+    np.testing.assert_allclose(refitted.std, np.sqrt(np.average((plans - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5)
+
+
+@jax.jit
+def sample(distribution):
+    return distribution.sample(KEY, 4000)
+
+
+def gaussian(mean, std):
+    return GaussianPlan(*(jnp.asarray(np.broadcast_to(values, (2, 2)), jnp.float32) for values in (mean, std)))
 
 
 def test_categorical_samples_follow_the_probabilities():
     probabilities = np.array([[0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])
-    plans = np.asarray(CategoricalPlan(jnp.asarray(probabilities, jnp.float32)).sample(KEY, 4000))
+    plans = np.asarray(sample(CategoricalPlan(jnp.asarray(probabilities, jnp.float32))))
     assert plans.shape == (4000, 2)
     frequencies = np.stack([np.bincount(step, minlength=3) for step in plans.T]) / 4000
     # A binomial's standard deviation is at most 0.5 / sqrt(4000) = 0.0079: five of them.
@@ -55,7 +63,7 @@ def test_categorical_samples_follow_the_probabilities():
 
 def test_gaussian_samples_follow_mean_and_std():
     mean, std = np.array([[0.0, 0.5], [-0.6, 0.2]]), np.array([[0.5, 0.1], [0.05, 0.2]])
-    plans = np.asarray(GaussianPlan(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)).sample(KEY, 4000))
+    plans = np.asarray(sample(gaussian(mean, std)))
     # Standard error of the mean at most 0.5 / sqrt(4000) = 0.008; the truncation at two takes 12 % off the spread (0.8796).
     np.testing.assert_allclose(plans.mean(0), mean, atol=0.04)
     np.testing.assert_allclose(plans.std(0), 0.8796 * std, rtol=0.06)
@@ -65,8 +73,7 @@ def test_gaussian_samples_follow_mean_and_std():
 @pytest.mark.parametrize("mean", [-1.0, -0.97, 0.0, 0.6, 1.0])
 @pytest.mark.parametrize("std", [0.0, 0.5, 100.0])
 def test_gaussian_samples_lie_inside_the_bounds(mean, std):
-    plans = GaussianPlan(jnp.full((5, 2), mean), jnp.full((5, 2), std)).sample(KEY, 500)
-    assert np.all(np.abs(plans) <= 1)
+    assert np.abs(sample(gaussian(mean, std))).max() <= 1
 
 
 def test_the_best_plan_is_the_mode():
@@ -86,20 +93,18 @@ def test_a_gaussian_plan_a_step_later_is_wide_again():
 
 
 def test_the_widest_plan_prefers_nothing_and_reaches_everything():
-    categorical = widest_plan(Discrete(4), 3)
-    np.testing.assert_array_equal(categorical.probabilities, np.full((3, 4), 0.25))
-    gaussian = widest_plan(Box(2), 3)
-    np.testing.assert_array_equal(gaussian.mean, np.zeros((3, 2)))
-    plans = np.asarray(gaussian.sample(KEY, 1000))
+    np.testing.assert_array_equal(widest_plan(Discrete(4), 3).probabilities, np.full((3, 4), 0.25))
+    np.testing.assert_array_equal(widest_plan(Box(2), 2).mean, np.zeros((2, 2)))
+    plans = np.asarray(sample(widest_plan(Box(2), 2)))
     assert plans.min() < -0.95
     assert plans.max() > 0.95
 
 
 def test_the_widest_plan_is_what_shifting_leads_back_to(action_space):
     """So that an old plan fades where nothing keeps it up, and the state's shapes stay as they are."""
-    plan = widest = widest_plan(action_space, 4)
-    plan = plan.refit(plan.sample(KEY, 8), jnp.eye(8)[0], 0.0)
-    for _ in range(4):
+    plan = widest = widest_plan(action_space, 2)
+    plan = plan.refit(sample(plan), jnp.eye(1, 4000)[0], 0.0)
+    for _ in range(2):
         plan = plan.shifted()
     for left, fresh in zip(jax.tree.leaves(plan), jax.tree.leaves(widest)):
         assert (left.shape, left.dtype, left.weak_type) == (fresh.shape, fresh.dtype, fresh.weak_type)
