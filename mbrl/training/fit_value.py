@@ -36,7 +36,7 @@ class ValueLearner(eqx.Module):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
         if self.walk_steps < 0:
-            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20.")
+            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 10.")
         if not 0 < self.target_rate <= 1:
             raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
 
