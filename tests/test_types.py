@@ -40,6 +40,16 @@ def test_features_of_box_actions_are_themselves():
     np.testing.assert_array_equal(space.features(jnp.array([0.25, -1.0])), [0.25, -1.0])
 
 
+def test_the_nearest_action_to_its_own_features_is_itself(action_space):
+    actions = samples(action_space, 5)
+    np.testing.assert_array_equal(jax.vmap(lambda action: action_space.nearest(action_space.features(action)))(actions), actions)
+
+
+def test_the_nearest_action_to_any_vector_lies_in_the_space():
+    assert Discrete(3).nearest(jnp.array([-5.0, -1.0, -2.0])) == 1
+    np.testing.assert_array_equal(Box(3).nearest(jnp.array([-5.0, 0.5, 2.0])), [-1.0, 0.5, 1.0])
+
+
 @pytest.mark.parametrize("num_actions", [1, 8])
 def test_discrete_candidates_are_all_actions_whatever_the_number(num_actions):
     np.testing.assert_array_equal(Discrete(3).candidates(jax.random.key(0), num_actions), [0, 1, 2])

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import error, spaces
-from gymnasium.wrappers import DtypeObservation, FlattenObservation, RescaleAction, TransformAction
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TransformAction, TransformObservation
 
 from mbrl.types import AbstractActionSpace, Box, Discrete
 
@@ -48,9 +48,12 @@ class GymnasiumEnvironment:
 
     def make(self) -> gymnasium.Env:
         """A new instance that speaks this project's language: see the module's first line."""
-        env = DtypeObservation(FlattenObservation(self._gymnasium_make()), np.float32)
+        flat = FlattenObservation(self._gymnasium_make())
+        assert isinstance(flat.observation_space, spaces.Box)
+        env = TransformObservation(flat, lambda observation: np.asarray(observation, np.float32), _single_precision(flat.observation_space))
         if isinstance(env.action_space, spaces.Box):
-            return RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+            number = env.action_space.dtype.type
+            return RescaleAction(env, number(-1.0), number(1.0))
         assert isinstance(env.action_space, spaces.Discrete)
         start = int(env.action_space.start)
         return TransformAction(env, lambda action: int(action) + start, env.action_space)
@@ -63,8 +66,14 @@ class GymnasiumEnvironment:
             raise ValueError(f"{name} needs a package that is not installed: {_sentence(reason)}") from reason
         except (error.Error, ModuleNotFoundError) as reason:
             raise ValueError(f"{name} is not an environment that Gymnasium can make: {_sentence(reason)}") from reason
-        except TypeError as reason:
+        except (TypeError, ValueError, KeyError, AssertionError) as reason:  # how constructors refuse what they are given
             raise ValueError(f"env.kwargs={self.kwargs} do not fit {name}: {_sentence(reason)}") from reason
+
+
+def _single_precision(space: spaces.Box) -> spaces.Box:
+    """The same box, of float32; Gymnasium's DtypeObservation warns of each bound that loses digits."""
+    with np.errstate(over="ignore"):  # the largest double becomes infinity
+        return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
 
 
 def _sentence(reason: Exception) -> str:

@@ -19,14 +19,13 @@ def numbered(first: int, number: int, action_space: AbstractActionSpace) -> Tran
 
 
 def rows(transitions: Transition) -> list[dict]:
-    transitions = jax.device_get(transitions)
-    number = transitions.reward.shape[0]
-    return [jax.tree.map(lambda leaf: leaf[i].tolist(), transitions)._asdict() for i in range(number)]
+    columns = (np.asarray(leaf).tolist() for leaf in transitions)
+    return [Transition(*row)._asdict() for row in zip(*columns, strict=True)]
 
 
 def contents(replay: Replay) -> list[dict]:
     """What a reader finds in it, sorted by the number of the transition."""
-    held = [row for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled)) if filled]
+    held = [row for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled), strict=True) if filled]
     return sorted(held, key=lambda row: row["reward"])
 
 
@@ -68,7 +67,7 @@ def test_a_batch_that_would_overwrite_itself_is_refused():
 @pytest.mark.parametrize(("batches", "held"), [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))])
 def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
     replay = empty_replay(10, SIZE, Box(2))
-    for first, number in zip([0, *batches], batches):
+    for first, number in zip([0, *batches], batches, strict=False):
         replay = add(replay, numbered(first, number, Box(2)))
     drawn = sample(replay, jax.random.key(0), (10000,))
     found, counts = np.unique(drawn.reward, return_counts=True)

@@ -17,6 +17,7 @@ from mbrl.models.termination import LearnedTermination
 from mbrl.models.value import FittedValue
 from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete, Transition
+from tests.quick import quick_jit
 
 OBSERVATION_SIZE = 4
 ACTIONS = Discrete(3)
@@ -73,7 +74,7 @@ def weighted(make: Callable[[], Module], seed: int = 0) -> Module:
     return jax.tree.map(fill, eqx.filter_eval_shape(make))
 
 
-@eqx.filter_jit
+@quick_jit
 def losses(model: WorldModel, key: jax.Array, transitions: Transition) -> dict[str, jax.Array]:
     return model.losses(key, transitions)
 

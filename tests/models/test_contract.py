@@ -10,16 +10,20 @@ from mbrl.config import build
 from mbrl.types import Transition
 from tests.configs import ENVIRONMENT_OF, options, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 PARTS = ("reward", "termination", "value")
 
 
-def choices() -> list[str]:
-    """Every option of the model and of its parts, those left out that the default model is made of."""
+def cases() -> list[tuple[str, str]]:
+    """Every model with each kind of action; every part that the default model does not have with the first kind."""
     default = small_config().model
     of_parts = [f"model/{part}={option}" for part in PARTS for option in options(f"model/{part}")]
-    return [f"model={model}" for model in options("model")] + [choice for choice in of_parts if small_config(choice).model != default]
+    others = [choice for choice in of_parts if small_config(choice).model != default]
+    return [(f"model={model}", actions) for model in options("model") for actions in ENVIRONMENT_OF] + [
+        (choice, next(iter(ENVIRONMENT_OF))) for choice in others
+    ]
 
 
 class Case:
@@ -53,23 +57,19 @@ class Case:
         return self.transitions((self.model.num_members, 3))
 
 
-@pytest.fixture(scope="module", params=list(ENVIRONMENT_OF))
-def actions(request):
-    return request.param
+@pytest.fixture(scope="module", params=cases(), ids="-".join)
+def case(request):
+    return Case(*request.param)
 
 
-@pytest.fixture(scope="module", params=choices())
-def case(request, actions):
-    return Case(request.param, actions)
+@quick_jit
+def look_ahead(model, observation, action):
+    state = model.encode(KEY, observation)
+    prediction = model.step(KEY, state, action)
+    return state, prediction, model.value(prediction.state), model.combine(prediction.reward)
 
 
 def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_going_on(case):
-    @eqx.filter_jit
-    def look_ahead(model, observation, action):
-        state = model.encode(KEY, observation)
-        prediction = model.step(KEY, state, action)
-        return state, prediction, model.value(prediction.state), model.combine(prediction.reward)
-
     state, prediction, value, combined = look_ahead(case.model, case.observation, case.action)
     for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
@@ -81,39 +81,39 @@ def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_goi
 
 def test_combining_equal_estimates_changes_nothing(case):
     particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
-    np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0)), 3.0, rtol=1e-6)
+    np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6)
+
+
+@quick_jit
+@eqx.filter_value_and_grad(has_aux=True)
+def total_loss(parts, model, batch):
+    losses = eqx.tree_at(lambda m: m.parts, model, parts).losses(KEY, batch)
+    return sum(losses.values(), jnp.zeros(())), losses
 
 
 def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
-    @eqx.filter_jit
-    @eqx.filter_value_and_grad(has_aux=True)
-    def descend(parts, model, batch):
-        losses = eqx.tree_at(lambda m: m.parts, model, parts).losses(KEY, batch)
-        return sum(losses.values()), losses
-
-    if num_parameters(case.model.parts) == 0:
-        assert case.model.losses(KEY, case.batch()) == {} or all(loss == 0 for loss in case.model.losses(KEY, case.batch()).values())
-        return
-    (_, losses), gradient = descend(case.model.parts, case.model, case.batch())
+    (_, losses), gradient = total_loss(case.model.parts, case.model, case.batch())
     assert all(name.startswith("loss/") for name in losses)
     assert all(loss.shape == () and np.isfinite(loss) for loss in losses.values())
+    assert (num_parameters(case.model.parts) > 0) == any(loss != 0 for loss in losses.values())
     for leaf in jax.tree.leaves(gradient):
         assert np.all(np.isfinite(leaf))
         assert np.any(leaf != 0)
 
 
-def test_the_value_can_be_learned_if_there_is_one(case):
-    @eqx.filter_jit
-    @eqx.filter_grad
-    def slope(value_function, model, state):
-        return jnp.sum(eqx.tree_at(lambda m: m.value_function, model, value_function).value(state))
+@quick_jit
+@eqx.filter_grad
+def slope(value_function, model, observation):
+    model = eqx.tree_at(lambda m: m.value_function, model, value_function)
+    return jnp.sum(model.value(model.encode(KEY, observation)))
 
-    value = case.model.value_function
-    if num_parameters(value) == 0:
-        assert np.all(case.model.value(case.model.encode(KEY, case.observation)) == 0)
-        return
-    gradient = slope(value, case.model, case.model.encode(KEY, case.observation))
+
+def test_the_value_can_be_learned_if_there_is_one(case):
+    gradient = slope(case.model.value_function, case.model, case.observation)
     assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
+    if num_parameters(case.model.value_function) == 0:
+        _, _, value, _ = look_ahead(case.model, case.observation, case.action)
+        assert np.all(value == 0)
 
 
 def test_it_takes_the_scale_of_the_data(case):

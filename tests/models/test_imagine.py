@@ -14,6 +14,7 @@ from mbrl.models.value import AbstractValue, ZeroValue
 from mbrl.types import Discrete
 from tests.models.small import NORMALISER, OBSERVATION_SIZE, small_model
 from tests.planners.worlds import bandit, optimal_plan, point_mass, riccati
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 DISCOUNT = 0.5
@@ -58,7 +59,7 @@ def second(estimates):
     return estimates[1]
 
 
-@eqx.filter_jit
+@quick_jit
 def score(model, observation, actions, discount=DISCOUNT):
     return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
 
@@ -146,9 +147,29 @@ def test_survival_is_the_product_of_continuations():
     np.testing.assert_allclose(imagine.future(model, imagined), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
 
 
-@eqx.filter_jit
+@quick_jit
 def step(model, state, action):
     return model.step(KEY, state, action)
 
 
-advance = eqx.filter_jit(imagine.advance)
+advance = quick_jit(imagine.advance)
+
+
+def test_a_walk_goes_through_all_its_states():
+    """In steps of 1 and 10, from where it starts."""
+    seen = []
+
+    def policy(key, state):
+        seen.append(state.shape)
+        return jnp.array(0)
+
+    states = imagine.walk(KEY, Counter(jnp.ones(2), first), jnp.array([[5.0], [7.0]]), policy, 3)
+    np.testing.assert_array_equal(states[:, :, 0], [[5, 7], [6, 17], [7, 27], [8, 37]])
+    assert seen[0] == (2, 1)
+
+
+def test_a_walk_follows_its_policy():
+    """Through a board on which action k leads to place k + 1, from any place."""
+    world = bandit([0.0, 0.0, 0.0]).knowing(moves=np.tile([1, 2, 3], (40, 1)))
+    states = imagine.walk(KEY, world, jnp.zeros((1, 1)), lambda key, state: jnp.minimum(state[0, 0].astype(int), 2), 4)
+    np.testing.assert_array_equal(states[:, 0, 0], [0, 1, 2, 3, 3])

@@ -18,6 +18,7 @@ from mbrl.models.value import ZeroValue
 from mbrl.models.world_model import Parts, WorldModel
 from mbrl.types import Box, Transition
 from tests.models.small import ACTIONS, NORMALISER, OBSERVATION_SIZE, a_step, losses, member, small_model, some_transitions
+from tests.quick import quick_jit
 
 MODEL = small_model()
 KEY = jax.random.key(2)
@@ -30,7 +31,7 @@ def scattered_state() -> jax.Array:
     return OBSERVATION[None] + 0.1 * jnp.arange(3.0)[:, None]
 
 
-@eqx.filter_jit
+@quick_jit
 def step(model, state):
     return model.step(KEY, state, ACTION)
 
@@ -98,7 +99,7 @@ def test_the_scale_is_replaced_and_nothing_else():
     assert scaled.normaliser.reward_mean == 5
     back = scaled.normalised(NORMALISER)
     assert jax.tree.structure(back) == jax.tree.structure(MODEL)
-    assert all(new is old for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(MODEL)) if eqx.is_array(old))
+    assert all(new is old for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(MODEL), strict=True) if eqx.is_array(old))
 
 
 def test_losses_are_means_over_members_and_batch():
@@ -124,12 +125,12 @@ def test_a_members_loss_is_its_own_affair():
     other = some_transitions((3, 5), seed=9)
     mixed = jax.tree.map(lambda kept, new: jnp.concatenate([kept[:1], new[1:]]), batch, other)
 
-    @eqx.filter_jit
+    @quick_jit
     @eqx.filter_grad
     def gradient(parts, batch):
         return sum(with_parts(MODEL, parts).losses(KEY, batch).values())
 
-    for first, second in zip(*(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed))):
+    for first, second in zip(*(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed)), strict=True):
         np.testing.assert_allclose(first[0], second[0], rtol=1e-5, atol=1e-7)
         assert np.abs(first[1:] - second[1:]).max() > 1e-5
 

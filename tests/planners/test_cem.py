@@ -1,6 +1,5 @@
 """CEM: elites by hand, and optima that are known."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,17 +9,19 @@ from mbrl.planners.cem import CEM
 from mbrl.planners.plans import widest_plan
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import bandit, best_path, hill, optimal_plan, point_mass, riccati, tree
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
+THREE_ACTIONS = Discrete(3)
 
 
-def planner(action_space=Discrete(3), **changes) -> CEM:
+def planner(action_space=THREE_ACTIONS, **changes) -> CEM:
     settings = {"discount": 1.0, "horizon": 3, "population_size": 300, "num_elites": 10, "num_iterations": 4, "momentum": 0.1}
     return CEM(action_space, **(settings | {"act_on": "distribution"} | changes))
 
 
-@eqx.filter_jit
+@quick_jit
 def plan(planner, world, observation, state, key):
     return planner.plan(key, world, observation, state)
 
@@ -107,7 +108,7 @@ def test_nothing_is_learned_from_predictions_that_all_diverge(cem, world):
     start = start.refit(start.sample(KEY, 4), jnp.eye(4)[0], 0.5)
     action, state, info = plan(cem, world, START, start, KEY)
     np.testing.assert_array_equal(action, start.best()[0])
-    for left, expected in zip(jax.tree.leaves(state), jax.tree.leaves(start.shifted())):
+    for left, expected in zip(jax.tree.leaves(state), jax.tree.leaves(start.shifted()), strict=True):
         np.testing.assert_array_equal(left, expected)
     assert info["invalid_fraction"] == 1
     assert info["score_best"] == -INF
@@ -137,7 +138,7 @@ def test_the_next_decision_starts_from_the_last_plan():
     errors = {"third decision": [], "first decision": []}
     for seed in range(20):
         state = cem.init(KEY)
-        for name, key in zip(["first decision", "second", "third decision"], jax.random.split(jax.random.key(seed), 3)):
+        for name, key in zip(["first decision", "second", "third decision"], jax.random.split(jax.random.key(seed), 3), strict=True):
             action, state, _ = plan(cem, world, START, state, key)
             errors.setdefault(name, []).append(abs(float(action[0]) - 0.55))
     # Means of 20 whose standard errors are about a tenth of them; the third is near a half of the first.

@@ -11,6 +11,7 @@ from mbrl.planners.random import RandomPlanner
 from tests.configs import ENVIRONMENT_OF, options, small_config
 from tests.models.small import poisoned, weighted
 from tests.planners.worlds import bandit, hill
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 NUM_EPISODES = 2  # planned in one batch
@@ -28,7 +29,7 @@ class Case:
         self.model = weighted(lambda: build(config.model, key=KEY, **sizes))
         self.num_compiled = 0
 
-        @eqx.filter_jit
+        @quick_jit
         def act(planner, model, keys, observations, states):
             self.num_compiled += 1
             plan = jax.vmap(planner.plan, in_axes=(0, None, 0, 0))
@@ -123,7 +124,7 @@ def test_its_state_can_be_carried_through_a_scan(case):
     start = jax.eval_shape(case.planner.init, KEY)
     end, (actions, info) = jax.eval_shape(lambda: jax.lax.scan(decide, case.planner.init(KEY), jax.random.split(KEY, 3)))
     assert jax.tree.structure(start) == jax.tree.structure(end)
-    for before, after in zip(jax.tree.leaves(start), jax.tree.leaves(end)):
+    for before, after in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True):
         assert (before.shape, before.dtype, before.weak_type) == (after.shape, after.dtype, after.weak_type)
     assert actions.shape[0] == 3
     assert all(values.shape == (3,) for values in info.values())
@@ -145,7 +146,7 @@ def test_it_survives_a_model_that_diverges_everywhere(case):
 )
 def test_it_keeps_away_from_candidates_that_diverge(planner, world, sane):
     part = build(small_config(f"planner={planner}").planner, action_space=world.action_space)
-    action, state, _ = eqx.filter_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
+    action, state, _ = quick_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
     assert_in_space(action[None], world.action_space)
     assert_usable(state)
     assert sane(action) or isinstance(part, RandomPlanner)  # which looks at nothing

@@ -9,15 +9,17 @@ import pytest
 from mbrl.planners.mcts import MCTS
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import bandit, best_path, board, hill, tree
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
+THREE_ACTIONS = Discrete(3)
 NAN, INF = np.nan, np.inf
 
 both_policies = pytest.mark.parametrize("policy", ["gumbel", "muzero"])
 
 
-def planner(policy="gumbel", action_space=Discrete(3), **changes) -> MCTS:
+def planner(policy="gumbel", action_space=THREE_ACTIONS, **changes) -> MCTS:
     settings = {"discount": 1.0, "num_simulations": 400, "max_depth": 3, "num_actions": 8}
     return MCTS(action_space, **(settings | changes), policy=policy)
 
@@ -26,7 +28,7 @@ def plan(planner, world, key=KEY):
     return compiled_plan(planner, world, key)
 
 
-@eqx.filter_jit
+@quick_jit
 def compiled_plan(planner, world, key):
     action, _, info = planner.plan(key, world, START, planner.init(key))
     return action, info
@@ -161,7 +163,8 @@ def test_it_survives_predictions_that_all_diverge(mcts, world):
 
 
 def test_a_discount_may_be_a_whole_number():
-    jax.eval_shape(lambda: plan(planner(discount=1), bandit([0.0, 0.0, 1.0])))
+    mcts = planner(discount=1)
+    jax.eval_shape(lambda: mcts.plan(KEY, bandit([0.0, 0.0, 1.0]), START, mcts.init(KEY)))
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_the_widest_plan_is_what_shifting_leads_back_to(action_space):
     plan = plan.refit(sample(plan), jnp.eye(1, 4000)[0], 0.0)
     for _ in range(2):
         plan = plan.shifted()
-    for left, fresh in zip(jax.tree.leaves(plan), jax.tree.leaves(widest)):
+    for left, fresh in zip(jax.tree.leaves(plan), jax.tree.leaves(widest), strict=True):
         assert (left.shape, left.dtype, left.weak_type) == (fresh.shape, fresh.dtype, fresh.weak_type)
         np.testing.assert_allclose(left, fresh, atol=1e-6)
 
@@ -120,6 +120,9 @@ def test_a_space_without_a_distribution_is_refused():
 
         def features(self, action):
             return action[None]
+
+        def nearest(self, features):
+            return features[0]
 
         def candidates(self, key, num_actions):
             return jnp.zeros(num_actions)

@@ -1,0 +1,200 @@
+"""Environments as everything inside sees them; and in one sentence each, those that cannot be used."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.types import Box, Discrete
+
+
+class Echo(gymnasium.Env):
+    """Keeps the last action that it was given; everything else is as asked for."""
+
+    def __init__(self, action_space, observation_space=None):
+        self.action_space = action_space
+        self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (3,))
+        self.received = None
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        self.received = action
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+@pytest.fixture
+def echo():
+    """Makes an environment of Echo with these spaces."""
+
+    def make(*spaces: spaces.Space, **facts) -> GymnasiumEnvironment:
+        gymnasium.register("Echo-v0", entry_point=lambda: Echo(*spaces), max_episode_steps=7)
+        return GymnasiumEnvironment("Echo-v0", **facts)
+
+    yield make
+    gymnasium.registry.pop("Echo-v0", None)
+
+
+def test_box_actions_reach_both_ends_of_the_environments_bounds(echo):
+    environment = echo(spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 10.0], np.float32)))
+    assert environment.action_space == Box(2)
+    instance = environment.make()
+    instance.reset(seed=0)
+    for inside, outside in (([-1, -1], [-3, 0]), ([1, 1], [1, 10]), ([0, 0.5], [-1, 7.5]), ([-1, 1], [-3, 10])):
+        instance.step(np.array(inside, np.float32))
+        np.testing.assert_allclose(instance.unwrapped.received, outside, rtol=1e-6)
+        assert instance.unwrapped.action_space.contains(instance.unwrapped.received.astype(np.float32))
+
+
+def test_double_precision_bounds_are_reached_too(echo):
+    instance = echo(spaces.Box(-2.0, 2.0, (1,), np.float64)).make()
+    instance.reset(seed=0)
+    instance.step(np.array([-1], np.float32))
+    np.testing.assert_array_equal(instance.unwrapped.received, [-2])
+
+
+def test_discrete_actions_count_from_zero_wherever_the_environment_starts(echo):
+    environment = echo(spaces.Discrete(3, start=5))
+    assert environment.action_space == Discrete(3)
+    instance = environment.make()
+    instance.reset(seed=0)
+    for action in range(3):
+        instance.step(np.int32(action))
+        assert instance.unwrapped.received == action + 5
+        assert isinstance(instance.unwrapped.received, int)
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        (spaces.Box(-1.0, 1.0, (4,), np.float64), 4),
+        (spaces.Box(0, 255, (5,), np.uint8), 5),
+        (spaces.Discrete(6), 6),
+        (spaces.Discrete(6, start=-2), 6),
+        (spaces.MultiDiscrete([2, 3]), 5),
+        (spaces.MultiBinary(4), 4),
+        (spaces.Dict({"position": spaces.Box(-1.0, 1.0, (2,)), "gear": spaces.Discrete(3)}), 5),
+    ],
+    ids=str,
+)
+def test_observations_are_flat_vectors_of_single_precision(echo, space, size):
+    environment = echo(spaces.Discrete(2), space)
+    assert environment.observation_size == size
+    instance = environment.make()
+    for observation in (instance.reset(seed=0)[0], instance.step(np.int32(0))[0]):
+        assert observation.shape == (size,)
+        assert observation.dtype == np.float32
+
+
+@pytest.mark.parametrize("id", ["FrozenLake-v1", "Taxi-v4"])
+def test_a_numbered_state_is_one_hot(id):
+    environment = GymnasiumEnvironment(id)
+    instance = environment.make()
+    observation, _ = instance.reset(seed=0)
+    assert environment.observation_size == instance.unwrapped.observation_space.n
+    np.testing.assert_array_equal(np.flatnonzero(observation), [instance.unwrapped.s])
+    assert observation.max() == 1
+    instance.close()
+
+
+def test_rewards_and_endings_are_gymnasiums_own():
+    environment = GymnasiumEnvironment("CartPole-v1")
+    ours, theirs = environment.make(), gymnasium.make("CartPole-v1")
+    ours.reset(seed=3)
+    theirs.reset(seed=3)
+    ended = False
+    while not ended:
+        observation, *rest = ours.step(np.int32(1))
+        expected, *expected_rest = theirs.step(1)
+        np.testing.assert_array_equal(observation, expected)
+        assert rest == expected_rest
+        ended = rest[1] or rest[2]
+    assert rest[1]
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(None, 7), (3, 3), (20, 20)])
+def test_an_episode_limit_replaces_the_registered_one(echo, limit, steps):
+    instance = echo(spaces.Discrete(2), episode_limit=limit).make()
+    instance.reset(seed=0)
+    taken, truncated = 0, False
+    while not truncated:
+        _, _, terminated, truncated, _ = instance.step(np.int32(0))
+        taken += 1
+        assert not terminated
+    assert taken == steps
+
+
+def test_keyword_arguments_reach_the_environment():
+    instance = GymnasiumEnvironment("FrozenLake-v1", kwargs={"map_name": "8x8", "is_slippery": False}).make()
+    assert instance.unwrapped.observation_space.n == 64
+
+
+def test_each_instance_is_its_own(echo):
+    environment = echo(spaces.Discrete(2))
+    first, second = environment.make(), environment.make()
+    first.reset(seed=0)
+    first.step(np.int32(1))
+    assert second.unwrapped.received is None
+
+
+def refusal(make) -> str:
+    with pytest.raises(ValueError) as caught:
+        make()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("id", "kwargs", "words"),
+    [
+        ("NoSuchTask-v3", {}, ["env.id=NoSuchTask-v3 is not an environment that Gymnasium can make", "NoSuchTask"]),
+        ("CartPole-v7", {}, ["env.id=CartPole-v7 is not an environment that Gymnasium can make", "v1"]),
+        ("not an id", {}, ["env.id=not an id is not an environment"]),
+        ("no.such.module:Task-v0", {}, ["env.id=no.such.module:Task-v0 is not an environment"]),
+        ("CartPole-v1", {"gravitty": 1}, ["env.kwargs={'gravitty': 1} do not fit env.id=CartPole-v1", "gravitty"]),
+        ("FrozenLake-v1", {"map_name": "9x9"}, ["env.kwargs={'map_name': '9x9'} do not fit env.id=FrozenLake-v1", "9x9"]),
+        ("FrozenLake-v1", {"success_rate": "high"}, ["env.kwargs={'success_rate': 'high'} do not fit env.id=FrozenLake-v1"]),
+        ("HalfCheetah-v5", {}, ["env.id=HalfCheetah-v5 needs a package that is not installed", "mujoco"]),
+    ],
+)
+def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words):
+    message = refusal(lambda: GymnasiumEnvironment(id, kwargs=kwargs))
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 255, (8, 8, 3), np.uint8),
+        spaces.Dict({"camera": spaces.Box(0, 255, (8, 8, 3), np.uint8), "speed": spaces.Box(-1.0, 1.0, (1,))}),
+        spaces.Text(5),
+        spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
+    ],
+    ids=["image", "dict with an image", "text", "tuple"],
+)
+def test_observations_that_are_no_vectors_are_refused(echo, space):
+    message = refusal(lambda: echo(spaces.Discrete(2), space))
+    assert "env.id=Echo-v0 has the observation space" in message
+    assert "so choose an environment with a one-dimensional Box" in message
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.MultiDiscrete([2, 3]),
+        spaces.MultiBinary(2),
+        spaces.Box(-1.0, 1.0, (2, 2)),
+        spaces.Box(-np.inf, np.inf, (2,)),
+        spaces.Box(0, 5, (2,), np.int32),
+    ],
+    ids=["MultiDiscrete", "MultiBinary", "matrix", "unbounded", "integers"],
+)
+def test_actions_that_cannot_be_planned_are_refused(echo, space):
+    message = refusal(lambda: echo(space))
+    assert "env.id=Echo-v0 has the action space" in message
+    assert "choose an environment with Discrete actions or a one-dimensional bounded Box" in message
