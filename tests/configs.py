@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config import CONFIG_FOLDER, compose
 
@@ -25,10 +25,10 @@ def small_config(*overrides: str) -> DictConfig:
     return config
 
 
-def _shrink(node: DictConfig | ListConfig) -> None:
-    for key in node if isinstance(node, DictConfig) else range(len(node)):
-        value = node._get_node(key)
-        if isinstance(value, DictConfig | ListConfig):
+def _shrink(node: DictConfig) -> None:
+    for key in node:
+        value = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(value, DictConfig):
             _shrink(value)
-        elif key in SMALL and isinstance(value._value(), int) and value._value() > SMALL[key]:
+        elif key in SMALL and value > SMALL[key]:
             node[key] = SMALL[key]

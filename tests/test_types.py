@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from mbrl.types import AbstractActionSpace, Box, Discrete
+from tests.quick import quick_jit
+
+
+@quick_jit
+def _samples(space, keys):
+    return jax.vmap(space.sample)(keys)
 
 
 def samples(space: AbstractActionSpace, number: int) -> np.ndarray:
-    return np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), number)))
+    return np.asarray(_samples(space, jax.random.split(jax.random.key(0), number)))
 
 
 def test_discrete_samples_are_uniform_over_all_actions():

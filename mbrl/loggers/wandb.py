@@ -36,7 +36,7 @@ class WandbLogger(AbstractLogger):
         name: str,
         group: str | None = None,
         project: str = "mbrl",
-        mode: Literal["online", "offline"] = "offline",
+        mode: str = "offline",
         tags: Sequence[str] = (),
         entity: str | None = None,
         init_timeout: float = 15.0,  # seconds to wait for the server at the start
@@ -86,9 +86,9 @@ class WandbLogger(AbstractLogger):
         except Exception as reason:
             self._give_up("did not end its record properly", reason)
 
-    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: Literal["online", "offline"]) -> wandb.Run | None:
+    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: str) -> wandb.Run | None:
         """A W&B run; after a failure another one, offline; None if that fails too."""
-        attempts: tuple[Literal["online", "offline"], ...] = (mode, "offline")
+        attempts: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
         for attempt in attempts:
             try:
                 run = wandb.init(**arguments, mode=attempt, settings=settings)

@@ -8,6 +8,7 @@ import pytest
 from mbrl.data.normaliser import fit_normaliser, identity_normaliser
 from mbrl.data.replay import Replay, empty_replay
 from mbrl.types import Discrete, Transition
+from tests.quick import quick_jit
 
 SIZE = 3
 
@@ -28,8 +29,8 @@ def replay_of(*batches: Transition, capacity: int = 50):
     return replay
 
 
-add = jax.jit(Replay.add)
-fit = jax.jit(fit_normaliser)
+add = quick_jit(Replay.add)
+fit = quick_jit(fit_normaliser)
 
 
 @pytest.mark.parametrize("numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"])
@@ -50,12 +51,13 @@ def test_data_come_out_with_mean_zero_and_unit_scale():
     batch = random_transitions(50)
     normaliser = fit(replay_of(batch))
     change = batch.next_observation - batch.observation
-    scaled = [
-        jax.vmap(normaliser.observation)(jnp.asarray(batch.observation)),
-        jax.vmap(normaliser.delta)(jnp.asarray(change)),
-        jax.vmap(normaliser.reward)(jnp.asarray(batch.reward)),
-    ]
-    for values in scaled:
+
+    @quick_jit
+    @jax.vmap
+    def scaled(observation, change, reward):
+        return normaliser.observation(observation), normaliser.delta(change), normaliser.reward(reward)
+
+    for values in scaled(batch.observation, change, batch.reward):
         np.testing.assert_allclose(np.mean(values, 0), 0, atol=1e-3)
         np.testing.assert_allclose(np.std(values, 0), 1, atol=1e-3)
 

@@ -6,6 +6,7 @@ import pytest
 
 from mbrl.data.replay import Replay, empty_replay
 from mbrl.types import AbstractActionSpace, Box, Discrete, Transition
+from tests.quick import quick_jit
 
 SIZE = 2  # entries of an observation
 
@@ -29,8 +30,8 @@ def contents(replay: Replay) -> list[dict]:
     return sorted(held, key=lambda row: row["reward"])
 
 
-add = jax.jit(Replay.add)
-sample = jax.jit(Replay.sample, static_argnames="shape")
+add = quick_jit(Replay.add)
+sample = quick_jit(Replay.sample)
 
 
 @pytest.mark.parametrize("batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
@@ -47,7 +48,7 @@ def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
 def test_adding_compiles_once_however_much_it_holds():
     compiled = []
 
-    @jax.jit
+    @quick_jit
     def counting_add(replay, batch):
         compiled.append(1)
         return replay.add(batch)

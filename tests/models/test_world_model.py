@@ -69,7 +69,7 @@ def test_the_constructors_members_differ_and_follow_the_key():
     """Only the dynamics have weights here, for compiling what draws them takes long."""
     unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
     sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2}
-    make = partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes)
+    make = quick_jit(partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes))
     first, again, other = (make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).min() > 0
@@ -166,7 +166,7 @@ def test_it_learns_a_linear_system():
 
 
 def fitted(model: WorldModel, replay) -> WorldModel:
-    optimizer = optax.adam(1e-2)
+    optimizer = optax.adam(2e-2)
     parameters, fixed = eqx.partition(model.parts, eqx.is_inexact_array)
 
     def loss(parameters, key):
@@ -180,7 +180,7 @@ def fitted(model: WorldModel, replay) -> WorldModel:
             steps, state = optimizer.update(jax.grad(loss)(parameters, key), state)
         return (optax.apply_updates(parameters, steps), state), None
 
-    keys = jax.random.split(jax.random.key(4), 400)
+    keys = jax.random.split(jax.random.key(4), 150)
     (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))((parameters, optimizer.init(parameters)))
     return with_parts(model, eqx.combine(parameters, fixed))
 

@@ -9,7 +9,7 @@ import pytest
 from mbrl.config import build
 from mbrl.planners.random import RandomPlanner
 from tests.configs import ENVIRONMENT_OF, options, small_config
-from tests.models.small import poisoned, weighted
+from tests.models.small import poisoned, some_normaliser, weighted
 from tests.planners.worlds import bandit, hill
 from tests.quick import quick_jit
 
@@ -26,7 +26,8 @@ class Case:
         self.action_space, self.observation_size = environment.action_space, environment.observation_size
         sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
         self.planner = build(config.planner, action_space=self.action_space)
-        self.model = weighted(lambda: build(config.model, key=KEY, **sizes))
+        model = weighted(lambda: build(config.model, key=KEY, **sizes))
+        self.model = model.normalised(some_normaliser(self.observation_size))
         self.num_compiled = 0
 
         @quick_jit

@@ -7,6 +7,7 @@ import pytest
 
 from mbrl.planners.plans import INITIAL_STD, CategoricalPlan, GaussianPlan, widest_plan
 from mbrl.types import AbstractActionSpace, Box, Discrete
+from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 WEIGHTS = jnp.array([0.5, 0.25, 0.25, 0.0])
@@ -42,7 +43,7 @@ def test_a_gaussian_refit_keeps_steps_and_dimensions_apart():
     np.testing.assert_allclose(refitted.std, np.sqrt(np.average((plans - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5)
 
 
-@jax.jit
+@quick_jit
 def sample(distribution):
     return distribution.sample(KEY, 4000)
 

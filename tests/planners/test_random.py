@@ -7,15 +7,18 @@ import numpy as np
 from mbrl.planners.random import RandomPlanner
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import bandit, hill
+from tests.quick import quick_jit
 
 START = jnp.zeros(1)
 
 
+@quick_jit
+def act(planner, world, keys):
+    return jax.vmap(lambda key: planner.plan(key, world, START, planner.init(key))[0])(keys)
+
+
 def actions(action_space, world, number):
-    planner = RandomPlanner(action_space)
-    return np.asarray(
-        jax.vmap(lambda key: planner.plan(key, world, START, planner.init(key))[0])(jax.random.split(jax.random.key(0), number))
-    )
+    return np.asarray(act(RandomPlanner(action_space), world, jax.random.split(jax.random.key(0), number)))
 
 
 def test_discrete_actions_are_uniform_and_blind_to_reward():

@@ -8,7 +8,6 @@ from mbrl.config import compose
 from mbrl.experiment import build_parts
 from mbrl.training.evaluate import evaluate
 
-
 SMALL = {
     "cem": ["planner.population_size=8", "planner.num_elites=2", "planner.horizon=3"],
     "mcts": ["planner.num_simulations=6", "planner.max_depth=3"],
