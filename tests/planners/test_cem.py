@@ -98,6 +98,7 @@ def test_it_finds_the_best_path_of_a_small_tree(act_on):
         best = best_path(path_return)
         assert action == best[0]
         np.testing.assert_allclose(info["score_best"], path_return(best), rtol=1e-5)
+        assert info["invalid_fraction"] == 0
 
 
 @pytest.mark.parametrize(

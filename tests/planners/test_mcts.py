@@ -105,6 +105,14 @@ def test_it_goes_where_the_value_is(policy):
 
 
 @both_policies
+def test_a_value_counts_as_far_as_it_is_reached(policy):
+    """10 with a chance of 0.1 is less than 5 for certain."""
+    action, info = plan(planner(policy), board([[1, 2, 3]], [[0.0, 0.0, 0.0]], [[0.1, 1.0, 1.0]], [0.0, 10.0, 5.0, 0.0]))
+    assert action == 1
+    np.testing.assert_allclose(info["root_value_gap"], 5, rtol=1e-4)
+
+
+@both_policies
 @pytest.mark.parametrize(("chance", "expected"), [(1.0, 1), (0.1, 0)])
 def test_what_comes_after_the_end_is_not_counted(policy, chance, expected):
     """Action 0 earns 1 and ends the episode; action 1 earns 0.7, and may be taken again if the episode goes on."""
