@@ -76,6 +76,13 @@ def test_it_finds_the_top_of_a_hill():
     assert info["score_best"] > -1e-3
 
 
+def test_the_best_sample_is_the_best_of_all_iterations():
+    cem = planner(Box(1), horizon=1, population_size=10, num_elites=5, num_iterations=4, act_on="best_sample")
+    for key in jax.random.split(KEY, 10):
+        action, _, info = plan(cem, hill([0.3]), START, cem.init(KEY), key)
+        np.testing.assert_allclose(info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9)
+
+
 def test_it_finds_the_optimal_control_of_a_point_mass():
     """The finite-horizon linear-quadratic regulator, whose actions stay within the bounds."""
     start, discount = np.array([0.8, -0.3]), 0.9
