@@ -4,8 +4,8 @@ Axes, as they appear in the jaxtyping annotations:
 
     observation   entries of a flat observation vector
     action        entries of an action: none for Discrete, the dimensions of a Box
-    features      entries of an action as networks see it: one-hot for Discrete, itself for Box
-    particles     hypotheses about the state that a world model carries at once (one a member of its ensemble)
+    features      entries of an action as networks see it: one-hot for Discrete, one-hots in a row for MultiDiscrete, itself for Box
+    particles     hypotheses about the state that a world model carries at once, equally many for each member of its ensemble
     members       members of an ensemble
     population    candidate plans that a planner scores together
     horizon       steps of a plan
@@ -13,6 +13,8 @@ Axes, as they appear in the jaxtyping annotations:
     capacity      places in the replay
 """
 
+import itertools
+import math
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -38,12 +40,17 @@ class Transition(NamedTuple):
 
 
 class AbstractActionSpace(eqx.Module):
-    """The set of actions, as everything inside sees it: integers from 0, or vectors in [-1, 1]."""
+    """The set of actions, as everything inside sees it: integers from 0, vectors of them, or vectors in [-1, 1]."""
 
     @property
     @abstractmethod
     def num_features(self) -> int:
         """Entries of `features`."""
+
+    @property
+    @abstractmethod
+    def mean_features(self) -> Float[Array, " features"]:
+        """The features of a uniformly random action, on average."""
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*action"]:
@@ -59,17 +66,21 @@ class AbstractActionSpace(eqx.Module):
 
     @abstractmethod
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Shaped[Array, "candidates *action"]:
-        """Actions to choose among by enumeration: all of them where they can be counted, else `num_actions` samples."""
+        """Actions to choose among by enumeration: all of them where they are few, else `num_actions` samples."""
 
 
 class Discrete(AbstractActionSpace):
     """The integers 0, 1, …, num_actions - 1."""
 
-    num_actions: int
+    num_actions: int = eqx.field(static=True)
 
     @property
     def num_features(self) -> int:
         return self.num_actions
+
+    @property
+    def mean_features(self) -> Float[Array, " features"]:
+        return jnp.full(self.num_actions, 1.0 / self.num_actions)
 
     def sample(self, key: PRNGKeyArray) -> Int[Array, ""]:
         return jax.random.randint(key, (), 0, self.num_actions)
@@ -84,14 +95,50 @@ class Discrete(AbstractActionSpace):
         return jnp.arange(self.num_actions)
 
 
+class MultiDiscrete(AbstractActionSpace):
+    """Vectors whose entry i is one of the integers 0, 1, …, sizes[i] - 1; their features are the entries' one-hots in a row."""
+
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def num_features(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def mean_features(self) -> Float[Array, " features"]:
+        return jnp.concatenate([jnp.full(size, 1.0 / size) for size in self.sizes])
+
+    def sample(self, key: PRNGKeyArray) -> Int[Array, " action"]:
+        return jax.random.randint(key, (len(self.sizes),), 0, jnp.array(self.sizes))
+
+    def features(self, action: Int[Array, " action"]) -> Float[Array, " features"]:
+        return jnp.concatenate([jax.nn.one_hot(entry, size) for entry, size in zip(action, self.sizes, strict=True)])
+
+    def nearest(self, features: Float[Array, " features"]) -> Int[Array, " action"]:
+        ends = list(itertools.accumulate(self.sizes))[:-1]
+        return jnp.stack([jnp.argmax(part) for part in jnp.split(features, ends)])
+
+    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, "candidates action"]:
+        if math.prod(self.sizes) <= ENUMERABLE:
+            return jnp.array(list(itertools.product(*map(range, self.sizes))))
+        return jax.vmap(self.sample)(jax.random.split(key, num_actions))
+
+
+ENUMERABLE = 64  # combinations of a MultiDiscrete's entries, up to which all of them are candidates
+
+
 class Box(AbstractActionSpace):
     """Vectors of `size` entries in [-1, 1]; `envs/gymnasium.py` maps them onto the environment's own bounds."""
 
-    size: int
+    size: int = eqx.field(static=True)
 
     @property
     def num_features(self) -> int:
         return self.size
+
+    @property
+    def mean_features(self) -> Float[Array, " features"]:
+        return jnp.zeros(self.size)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, " action"]:
         return jax.random.uniform(key, (self.size,), minval=-1.0, maxval=1.0)

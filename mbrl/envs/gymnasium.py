@@ -1,6 +1,6 @@
 """Gymnasium environments, on the host: flat float32 observations, actions as `types.py` describes them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import error, spaces
 from gymnasium.wrappers import FlattenObservation, RescaleAction, TransformAction, TransformObservation
 
-from mbrl.types import AbstractActionSpace, Box, Discrete
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 
 class GymnasiumEnvironment:
@@ -16,10 +16,11 @@ class GymnasiumEnvironment:
 
     `episode_limit` (steps), where given, replaces the registered limit. The other facts are for the config, which derives
     other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
-    suggested_steps (real ones by which the defaults solve it), solved_score (a return), known_reward and known_termination
-    (functions of `envs/`).
+    suggested_steps (real ones by which the defaults solve it), solved_score (a return), known_reward, reward_range (what it
+    can be), known_termination and true_dynamics (of `envs/`).
 
-    Raises ValueError for an id that is not registered or lacks its extra, and for spaces that cannot be planned in.
+    Raises ValueError for an id that is not registered or lacks its extra, for spaces that cannot be planned in, and for
+    episodes without a limit.
     """
 
     observation_size: int
@@ -35,12 +36,15 @@ class GymnasiumEnvironment:
         suggested_steps: int | None = None,
         solved_score: float | None = None,
         known_reward: Callable | None = None,
+        reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,
+        true_dynamics: Any = None,
     ):
         self.id = id
         self.kwargs = dict(kwargs or {})
         self.episode_limit = episode_limit
         instance = self._gymnasium_make()
+        _check_limit(id, instance)
         _check_observation_space(id, instance.observation_space)
         self.action_space = _action_space(id, instance.action_space)
         self.observation_size = spaces.flatdim(instance.observation_space)
@@ -54,6 +58,9 @@ class GymnasiumEnvironment:
         if isinstance(env.action_space, spaces.Box):
             number = env.action_space.dtype.type
             return RescaleAction(env, number(-1.0), number(1.0))
+        if isinstance(env.action_space, spaces.MultiDiscrete):
+            first, dtype = env.action_space.start, env.action_space.dtype
+            return TransformAction(env, lambda action: np.asarray(action, dtype) + first, env.action_space)
         assert isinstance(env.action_space, spaces.Discrete)
         start = int(env.action_space.start)
         return TransformAction(env, lambda action: int(action) + start, env.action_space)
@@ -80,6 +87,14 @@ def _sentence(reason: Exception) -> str:
     return " ".join(str(reason).split()).rstrip(".") + "."
 
 
+def _check_limit(id: str, instance: gymnasium.Env) -> None:
+    if instance.spec is None or instance.spec.max_episode_steps is None:
+        raise ValueError(
+            f"env.id={id} has no limit to the steps of an episode, "
+            "so that an evaluation may never end; give it one: env.episode_limit=200, say."
+        )
+
+
 def _check_observation_space(id: str, space: spaces.Space) -> None:
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
     for part in parts:
@@ -97,7 +112,9 @@ def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
         return Discrete(int(space.n))
     if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
         return Box(int(space.shape[0]))
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        return MultiDiscrete(tuple(int(size) for size in space.nvec))
     raise ValueError(
         f"env.id={id} has the action space {space}, which is not supported: "
-        "choose an environment with Discrete actions or a one-dimensional bounded Box of floats, or wrap it into one."
+        "choose an environment with Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats, or wrap it into one."
     )
