@@ -1,44 +1,36 @@
 """CEM: the cross-entropy method (Rubinstein 1999; for planning as in PETS, Chua et al. 2018)."""
 
-from typing import ClassVar
-
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 
-from mbrl.planners.base import check_at_least_one, check_discount
-from mbrl.planners.sampling import SAMPLING_METRICS, AbstractSamplingPlanner
-from mbrl.types import AbstractActionSpace
+from mbrl.planners.elites import check_elites, elite_weights
+from mbrl.planners.noise import white_noise
+from mbrl.planners.plans import widest_plan
+from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
 
 
 class CEM(AbstractSamplingPlanner):
     """Refits the distribution over plans to the elites, the best `num_elites` of each iteration's candidates."""
 
-    METRICS: ClassVar[dict[str, str]] = SAMPLING_METRICS
-
-    action_space: AbstractActionSpace
-    discount: float = eqx.field(static=True)
-    horizon: int = eqx.field(static=True)  # steps
-    population_size: int = eqx.field(static=True)  # plans an iteration
     num_elites: int = eqx.field(static=True)  # plans
     num_iterations: int = eqx.field(static=True)
     momentum: float = eqx.field(static=True)  # share of the old distribution that a refit keeps
+    initial_std: float = eqx.field(static=True)  # of actions in [-1, 1], at the start of every decision; for Box actions
     act_on: str = eqx.field(static=True)  # "distribution": its mode; "best_sample": the best plan seen
 
-    def weights(self, scores):
-        values, places = jax.lax.top_k(scores, self.num_elites)
-        finite = jnp.isfinite(values).astype(scores.dtype)
-        return jnp.zeros_like(scores).at[places].set(finite / jnp.maximum(jnp.sum(finite), 1.0))
+    def schedule(self):
+        return Schedule((self.population_size,) * self.num_iterations)
+
+    def sample(self, key, distribution, num_plans):
+        return distribution.sample(white_noise(key, (num_plans, self.horizon, self.action_space.num_features)))
+
+    def refit(self, distribution, plans, scores):
+        return distribution.refit(plans, elite_weights(scores, self.num_elites), self.momentum)
+
+    def start(self):
+        return widest_plan(self.action_space, self.horizon, self.initial_std)
+
+    def choose(self, distribution, best_sample):
+        return distribution.best() if self.act_on == "distribution" else best_sample
 
     def __check_init__(self):
-        check_discount(self.discount)
-        check_at_least_one(self, "horizon", "population_size", "num_elites", "num_iterations")
-        if self.num_elites > self.population_size:
-            raise ValueError(
-                f"planner.num_elites={self.num_elites} exceeds planner.population_size={self.population_size}: "
-                "elites are chosen from the population; lower the one or raise the other."
-            )
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"planner.momentum={self.momentum} must be in [0, 1): the share of the old plan kept; try 0.1.")
-        if self.act_on not in ("distribution", "best_sample"):
-            raise ValueError(f"planner.act_on={self.act_on} must be 'distribution' or 'best_sample'.")
+        check_elites(self)

@@ -1,16 +1,20 @@
 """MCTS: Monte-Carlo tree search in the learned model, by DeepMind's `mctx`."""
 
-from typing import ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import mctx
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Bool, Shaped
 
 from mbrl.models import imagine
 from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
 from mbrl.types import AbstractActionSpace
+
+MAXVISIT_INIT = 5.0  # c_visit of Danihelka et al. (2022), eq. 8
+PB_C_INIT = 1.25  # c_1 of Schrittwieser et al. (2020), eq. 2
 
 
 class Node(NamedTuple):
@@ -18,6 +22,7 @@ class Node(NamedTuple):
 
     imagined: imagine.Imagined
     candidates: Shaped[Array, "candidates *action"]
+    diverged: Bool[Array, ""]  # whether what led here, or its value, is no finite number
 
 
 class MCTS(AbstractPlanner):
@@ -27,13 +32,16 @@ class MCTS(AbstractPlanner):
     `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds noise at the root: exploration is collection's.
     Box actions are searched over `num_actions` samples a node (Hubert et al. 2021, with a uniform proposal).
 
-    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/imagine.py`.
+    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/imagine.py`. The model
+    combines its particles' values at each leaf; rewards on the way there are their mean. With fewer simulations than actions the
+    last ones are never tried.
     """
 
     METRICS: ClassVar[dict[str, str]] = {
         "root_value": "The search's estimate of the return, in units of reward; mean over the episode's decisions.",
         "root_value_gap": "Difference between the best and the worst value among the root's visited actions; same mean.",
         "depth": "Steps from the root to the deepest node; same mean.",
+        "invalid_fraction": "Share of nodes below the root whose reward or value was not a finite number; same mean.",
     }
 
     action_space: AbstractActionSpace
@@ -49,18 +57,20 @@ class MCTS(AbstractPlanner):
     def plan(self, key, model, observation, state):
         encode_key, candidates_key, search_key = jax.random.split(key, 3)
         root_imagined = imagine.begin(encode_key, model, observation)
-        root_node = Node(root_imagined, self.action_space.candidates(candidates_key, self.num_actions))
+        root_node = Node(root_imagined, self.action_space.candidates(candidates_key, self.num_actions), jnp.zeros((), bool))
 
         def simulate(_, key, action, node):
             node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
             step_key, candidates_key = jax.random.split(key)
             imagined, reward = imagine.advance(step_key, model, node.imagined, node.candidates[action])
-            child = Node(imagined, self.action_space.candidates(candidates_key, self.num_actions))
+            reward, value = jnp.mean(reward), model.combine(imagine.future(model, imagined))
+            diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
+            child = Node(imagined, self.action_space.candidates(candidates_key, self.num_actions), diverged)
             output = mctx.RecurrentFnOutput(
-                reward=_finite_or(jnp.mean(reward), worst),
+                reward=_finite_or(reward, worst),
                 discount=jnp.full((), self.discount),
                 prior_logits=jnp.zeros(child.candidates.shape[0]),
-                value=_finite_or(model.combine(imagine.future(model, imagined)), worst),
+                value=_finite_or(value, worst),
             )
             return _batch_of_one((output, child))
 
@@ -79,15 +89,21 @@ class MCTS(AbstractPlanner):
             "root_value": summary.value[0],
             "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf) - jnp.min(q_values, where=visited, initial=jnp.inf),
             "depth": _deepest(output.search_tree),
+            "invalid_fraction": _invalid_fraction(output.search_tree),
         }
         return root_node.candidates[output.action[0]], state, info
 
     def _search(self, key, root, simulate):
-        settings = {"num_simulations": self.num_simulations, "max_depth": self.max_depth}
+        settings: dict[str, Any] = {"num_simulations": self.num_simulations, "max_depth": self.max_depth}
+        num_actions = root.prior_logits.shape[1]
         if self.policy == "gumbel":
             # mctx would consider the first 16 only, and never choose another.
-            settings["max_num_considered_actions"] = root.prior_logits.shape[1]
+            settings["max_num_considered_actions"] = num_actions
+            # With mctx's 50 the completed Q-values outweigh the visits at once, and the tree below the root is a single line.
+            settings["qtransform"] = partial(mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT)
             return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
+        # MuZero's constant weighs a prior near one; a uniform prior of 1/n is weighed n times as much, or little would be explored.
+        settings["pb_c_init"] = PB_C_INIT * num_actions
         return mctx.muzero_policy((), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings)
 
     def __check_init__(self):
@@ -116,3 +132,8 @@ def _deepest(tree):
     num_nodes = tree.parents.shape[1]
     _, depths = jax.lax.scan(place, jnp.zeros(num_nodes, jnp.int32), jnp.arange(num_nodes))
     return jnp.max(depths).astype(jnp.float32)
+
+
+def _invalid_fraction(tree):
+    nodes = tree.node_visits[0, 1:] > 0
+    return jnp.sum(nodes & tree.embeddings.diverged[0, 1:]).astype(jnp.float32) / jnp.maximum(jnp.sum(nodes), 1).astype(jnp.float32)

@@ -1,6 +1,7 @@
 """Distributions over plans: what sampling planners draw candidates from and fit to the best of them.
 
-Discrete and continuous actions differ here and nowhere else in the sampling planners.
+Discrete and continuous actions differ here and nowhere else in the sampling planners. Both kinds of distribution live in the
+space of action features (`types.py`) and turn standard normal noise into plans, so that the noise may be of any colour.
 """
 
 from abc import abstractmethod
@@ -10,21 +11,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from mbrl.types import AbstractActionSpace, Box, Discrete
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 
 class AbstractPlanDistribution(eqx.Module):
-    """Independent distributions over the action at each step of a horizon."""
+    """Distributions over the features of the action at each step of a horizon."""
 
     @abstractmethod
-    def sample(self, key: PRNGKeyArray, population_size: int) -> Shaped[Array, "population horizon *action"]:
-        """Candidate plans."""
+    def sample(self, noise: Float[Array, "population horizon features"]) -> Shaped[Array, "population horizon *action"]:
+        """Candidate plans, one for each sequence of standard normal noise."""
 
     @abstractmethod
     def refit(
         self, plans: Shaped[Array, "population horizon *action"], weights: Float[Array, " population"], momentum: float
     ) -> "AbstractPlanDistribution":
         """momentum · this distribution + (1 - momentum) · the weighted maximum-likelihood fit; weights sum to one."""
+
+    @abstractmethod
+    def moved(self, plans: Shaped[Array, "population horizon *action"], weights: Float[Array, " population"]) -> "AbstractPlanDistribution":
+        """The distribution around the weighted mean of the plans, as wide as this one where width is a thing of its own."""
 
     @abstractmethod
     def best(self) -> Shaped[Array, "horizon *action"]:
@@ -36,39 +41,41 @@ class AbstractPlanDistribution(eqx.Module):
 
 
 class CategoricalPlan(AbstractPlanDistribution):
-    """Probabilities of each action at each step."""
+    """Probabilities of each feature at each step: of the actions of a Discrete space, or of each entry of a MultiDiscrete one."""
 
-    probabilities: Float[Array, "horizon actions"]
+    action_space: AbstractActionSpace
+    probabilities: Float[Array, "horizon features"]
 
-    def sample(self, key, population_size):
-        shape = (population_size, self.probabilities.shape[0])
-        return jax.random.categorical(key, jnp.log(self.probabilities), shape=shape)
+    def sample(self, noise):
+        # The Gumbel-max trick: the largest of log p + Gumbel noise is a draw from p. -log(-log Φ(z)) is Gumbel where z is normal.
+        gumbel = -jnp.log(-jax.scipy.special.log_ndtr(noise))
+        return jax.vmap(jax.vmap(self.action_space.nearest))(jnp.log(self.probabilities)[None] + gumbel)
 
     def refit(self, plans, weights, momentum):
-        chosen = jax.nn.one_hot(plans, self.probabilities.shape[1])
-        fitted = jnp.einsum("p,pha->ha", weights, chosen)
-        return CategoricalPlan(momentum * self.probabilities + (1 - momentum) * fitted)
+        fitted = jnp.einsum("p,phf->hf", weights, _features(self.action_space, plans))
+        return CategoricalPlan(self.action_space, momentum * self.probabilities + (1 - momentum) * fitted)
+
+    def moved(self, plans, weights):
+        return self.refit(plans, weights, 0.0)
 
     def best(self):
-        return jnp.argmax(self.probabilities, axis=1)
+        return jax.vmap(self.action_space.nearest)(self.probabilities)
 
     def shifted(self):
-        uniform = jnp.full_like(self.probabilities, 1 / self.probabilities.shape[1])
+        uniform = jnp.broadcast_to(self.action_space.mean_features, self.probabilities.shape)
         moved = jnp.concatenate([self.probabilities[1:], uniform[:1]])
-        return CategoricalPlan((moved + uniform) / 2)
+        return CategoricalPlan(self.action_space, (moved + uniform) / 2)
 
 
 class GaussianPlan(AbstractPlanDistribution):
-    """A Gaussian at each step, truncated at two standard deviations and to [-1, 1] (as PETS: Chua et al. 2018, §5)."""
+    """A Gaussian at each step, what it draws clipped to [-1, 1]: so a plan can stay at a bound, and can leave it again."""
 
     mean: Float[Array, "horizon action"]
     std: Float[Array, "horizon action"]
+    initial_std: float = eqx.field(static=True)  # of actions in [-1, 1]
 
-    def sample(self, key, population_size):
-        noise = jax.random.truncated_normal(key, -2.0, 2.0, (population_size, *self.mean.shape))
-        # The spread is kept within half the distance to the nearer bound, so that two of them stay inside.
-        room = jnp.minimum(self.mean + 1.0, 1.0 - self.mean) / 2
-        return self.mean[None] + jnp.minimum(self.std, room)[None] * noise
+    def sample(self, noise):
+        return jnp.clip(self.mean[None] + self.std[None] * noise, -1.0, 1.0)
 
     def refit(self, plans, weights, momentum):
         mean = jnp.einsum("p,pha->ha", weights, plans)
@@ -76,24 +83,42 @@ class GaussianPlan(AbstractPlanDistribution):
         return GaussianPlan(
             momentum * self.mean + (1 - momentum) * mean,
             jnp.sqrt(momentum * self.std**2 + (1 - momentum) * variance),
+            self.initial_std,
         )
+
+    def moved(self, plans, weights):
+        return GaussianPlan(jnp.einsum("p,pha->ha", weights, plans), self.std, self.initial_std)
 
     def best(self):
         return self.mean
 
     def shifted(self):
         mean = jnp.concatenate([self.mean[1:], jnp.zeros_like(self.mean[:1])])
-        return GaussianPlan(mean, jnp.full_like(self.std, INITIAL_STD))
+        return GaussianPlan(mean, jnp.full_like(self.std, self.initial_std), self.initial_std)
 
 
-INITIAL_STD = 0.5  # half of the distance from the middle of [-1, 1] to its ends: two of them reach the bounds
-
-
-def widest_plan(action_space: AbstractActionSpace, horizon: int) -> AbstractPlanDistribution:
+def widest_plan(action_space: AbstractActionSpace, horizon: int, initial_std: float) -> AbstractPlanDistribution:
     """The distribution that prefers nothing."""
-    if isinstance(action_space, Discrete):
-        return CategoricalPlan(jnp.full((horizon, action_space.num_actions), 1 / action_space.num_actions, float))
+    centre = jnp.broadcast_to(action_space.mean_features, (horizon, action_space.num_features))
+    if isinstance(action_space, Discrete | MultiDiscrete):
+        return CategoricalPlan(action_space, centre)
     if isinstance(action_space, Box):
-        shape = (horizon, action_space.size)
-        return GaussianPlan(jnp.zeros(shape), jnp.full(shape, INITIAL_STD, float))
+        return GaussianPlan(centre, jnp.full(centre.shape, initial_std, float), initial_std)
     raise TypeError(f"{type(action_space).__name__} actions have no plan distribution; add one to planners/plans.py.")
+
+
+def check_initial_std(initial_std: float) -> None:
+    """Raises ValueError for a spread that no distribution has."""
+    if not initial_std > 0:
+        raise ValueError(f"planner.initial_std={initial_std} must be positive: of actions in [-1, 1]; try 0.5.")
+
+
+def random_plans(
+    key: PRNGKeyArray, action_space: AbstractActionSpace, population_size: int, horizon: int
+) -> Shaped[Array, "population horizon *action"]:
+    """Plans of uniformly random actions."""
+    return jax.vmap(jax.vmap(action_space.sample))(jax.random.split(key, (population_size, horizon)))
+
+
+def _features(action_space: AbstractActionSpace, plans: Shaped[Array, "population horizon *action"]):
+    return jax.vmap(jax.vmap(action_space.features))(plans)

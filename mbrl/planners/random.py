@@ -13,9 +13,6 @@ class RandomPlanner(AbstractPlanner):
 
     action_space: AbstractActionSpace
 
-    def __init__(self, action_space: AbstractActionSpace, **unused):
-        self.action_space = action_space
-
     def init(self, key):
         return ()
 

@@ -1,64 +1,142 @@
-"""The skeleton of the sampling planners: draw plans, score them in the model, fit the distribution to the good ones."""
+"""The skeleton of the sampling planners: draw plans, score them in the model, fit the distribution to the good ones.
+
+A planner differs from the next in two verbs, `sample` and `refit`, in its schedule, and in the plan that it acts on.
+"""
 
 from abc import abstractmethod
+from functools import partial
+from itertools import groupby
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models import imagine
-from mbrl.planners.base import AbstractPlanner
-from mbrl.planners.plans import AbstractPlanDistribution, widest_plan
+from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
+from mbrl.planners.plans import AbstractPlanDistribution, random_plans
+from mbrl.types import AbstractActionSpace
 
-SAMPLING_METRICS = {
-    "score_best": "Best imagined return of the decision's candidates, in units of reward; mean over the episode's decisions.",
-    "score_mean": "Mean imagined return of the last iteration's candidates, those that are no finite number left out; same mean.",
-    "score_std": "Standard deviation of the same returns: how much the choice seems to matter; same mean.",
-    "invalid_fraction": "Share of candidates whose imagined return was not a finite number; same mean.",
-}
+
+class Schedule(NamedTuple):
+    """What the iterations of a decision score."""
+
+    num_plans: tuple[int, ...]  # drawn anew in each iteration
+    num_kept: int = 0  # best plans that stand again in the next iteration and, a step later, in the next decision
+    mode_in_last: bool = False  # whether the distribution's own mode stands among the last iteration's plans
+
+
+class Memory(NamedTuple):
+    """What a sampling planner carries from one decision to the next."""
+
+    distribution: AbstractPlanDistribution
+    kept: Shaped[Array, "kept horizon *action"]
+
+
+class Best(NamedTuple):
+    """The best plan of a decision so far."""
+
+    plan: Shaped[Array, "horizon *action"]
+    score: Float[Array, ""]
 
 
 class AbstractSamplingPlanner(AbstractPlanner):
-    """A planner whose state is a distribution over plans. Each differs in how it weighs the candidates."""
+    """A planner whose state is a distribution over plans, and the best plans of the last decision."""
 
-    discount: eqx.AbstractVar[float]
-    horizon: eqx.AbstractVar[int]
-    population_size: eqx.AbstractVar[int]
-    num_iterations: eqx.AbstractVar[int]
-    momentum: eqx.AbstractVar[float]
-    act_on: eqx.AbstractVar[str]
+    METRICS: ClassVar[dict[str, str]] = {
+        "score_best": "Best imagined return of the decision's candidates, in units of reward; mean over the episode's decisions.",
+        "score_mean": "Mean imagined return of the last iteration's candidates, those that are no finite number left out; same mean.",
+        "score_std": "Standard deviation of the same returns: how much the choice seems to matter; same mean.",
+        "invalid_fraction": "Share of candidates whose imagined return was not a finite number; same mean.",
+    }
+
+    action_space: AbstractActionSpace
+    discount: float = eqx.field(static=True)
+    horizon: int = eqx.field(static=True)  # steps
+    population_size: int = eqx.field(static=True)  # plans an iteration
 
     @abstractmethod
-    def weights(self, scores: Float[Array, " population"]) -> Float[Array, " population"]:
-        """How much each candidate counts in the refit; they sum to one."""
+    def schedule(self) -> Schedule:
+        """How many plans each iteration scores; a property of the settings alone."""
+
+    @abstractmethod
+    def start(self) -> AbstractPlanDistribution:
+        """The distribution at the start of an episode."""
+
+    @abstractmethod
+    def sample(
+        self, key: PRNGKeyArray, distribution: AbstractPlanDistribution, num_plans: int
+    ) -> Shaped[Array, "population horizon *action"]:
+        """Candidate plans."""
+
+    @abstractmethod
+    def refit(
+        self,
+        distribution: AbstractPlanDistribution,
+        plans: Shaped[Array, "population horizon *action"],
+        scores: Float[Array, " population"],
+    ) -> AbstractPlanDistribution:
+        """The distribution after the candidates' scores are known; those that are no finite number are -inf."""
+
+    @abstractmethod
+    def choose(
+        self, distribution: AbstractPlanDistribution, best_sample: Shaped[Array, "horizon *action"]
+    ) -> Shaped[Array, "horizon *action"]:
+        """The plan to act on, given the last distribution and the best plan that was scored."""
 
     def init(self, key):
-        return widest_plan(self.action_space, self.horizon)
+        return Memory(self.start(), random_plans(key, self.action_space, self.schedule().num_kept, self.horizon))
 
     def plan(self, key, model, observation, state):
-        encode_key, *keys = jax.random.split(key, self.num_iterations + 1)
+        num_plans, num_kept, mode_in_last = self.schedule()
+        encode_key, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
         start = imagine.begin(encode_key, model, observation)
 
-        def iterate(distribution: AbstractPlanDistribution, key):
+        def iterate(carry: tuple[Memory, Best], key: PRNGKeyArray, num_plans: int, with_mode: bool):
+            (distribution, kept), best = carry
             sample_key, score_key = jax.random.split(key)
-            plans = distribution.sample(sample_key, self.population_size)
+            drawn = [self.sample(sample_key, distribution, num_plans), kept]
+            plans = jnp.concatenate([*drawn, distribution.best()[None]] if with_mode else drawn)
             # One key for all: candidates are compared under the same luck of the model.
             scores = jax.vmap(lambda plan: imagine.score(score_key, model, start, plan, self.discount))(plans)
             # With no finite score there is nothing to learn from, and the distribution stays as it was.
-            refitted = distribution.refit(plans, self.weights(scores), self.momentum)
             usable = jnp.any(jnp.isfinite(scores))
-            kept = jax.tree.map(lambda new, old: jnp.where(usable, new, old), refitted, distribution)
-            return kept, (plans[jnp.argmax(scores)], scores)
+            refitted = self.refit(distribution, plans, scores)
+            distribution = jax.tree.map(lambda new, old: jnp.where(usable, new, old), refitted, distribution)
+            # top_k prefers the first of equals, as argmax does.
+            places = jax.lax.top_k(scores, max(1, num_kept))[1]
+            first, score = plans[places[0]], scores[places[0]]
+            better = score > best.score
+            best = Best(jnp.where(better, first, best.plan), jnp.where(better, score, best.score))
+            return (Memory(distribution, plans[places[:num_kept]]), best), scores
 
-        distribution, (best_plans, scores) = jax.lax.scan(iterate, state, jnp.stack(keys))
-        best_of_iteration = jnp.max(scores, axis=1)
-        plan = distribution.best() if self.act_on == "distribution" else best_plans[jnp.argmax(best_of_iteration)]
-        finite = jnp.isfinite(scores[-1])
-        info = {
-            "score_best": jnp.max(best_of_iteration),
-            "score_mean": jnp.mean(scores[-1], where=finite),
-            "score_std": jnp.std(scores[-1], where=finite),
-            "invalid_fraction": jnp.mean(~jnp.isfinite(scores)),
-        }
-        return plan[0], distribution.shifted(), info
+        carry, all_scores = (state, Best(state.distribution.best(), jnp.array(-jnp.inf))), []
+        in_last = [mode_in_last and i == len(num_plans) - 1 for i in range(len(num_plans))]
+        for sizes, group in groupby(zip(num_plans, in_last, strict=True)):  # equal iterations are one compiled loop
+            group_keys = jnp.stack([keys.pop(0) for _ in group])
+            carry, scores = jax.lax.scan(partial(iterate, num_plans=sizes[0], with_mode=sizes[1]), carry, group_keys)
+            all_scores.append(scores)
+        memory, best = carry
+        plan = self.choose(memory.distribution, best.plan)
+        return plan[0], self._a_step_later(shift_key, memory), _summary(all_scores)
+
+    def _a_step_later(self, key: PRNGKeyArray, memory: Memory) -> Memory:
+        last = random_plans(key, self.action_space, memory.kept.shape[0], 1)
+        return Memory(memory.distribution.shifted(), jnp.concatenate([memory.kept[:, 1:], last], axis=1))
+
+    def __check_init__(self):
+        check_discount(self.discount)
+        check_at_least_one(self, "horizon", "population_size")
+
+
+def _summary(all_scores: list[Float[Array, "_ _"]]) -> dict[str, Float[Array, ""]]:
+    """Of all iterations' scores, grouped by their population sizes."""
+    last = all_scores[-1][-1]
+    every = jnp.concatenate([scores.ravel() for scores in all_scores])
+    return {
+        "score_best": jnp.max(every),
+        "score_mean": jnp.mean(last, where=jnp.isfinite(last)),
+        "score_std": jnp.std(last, where=jnp.isfinite(last)),
+        "invalid_fraction": jnp.mean(~jnp.isfinite(every)),
+    }

@@ -1,0 +1,51 @@
+"""MPPI: model-predictive path integral control (Williams et al. 2017), with the smoothed noise of Nagabandi et al. (2019)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mbrl.planners.base import check_at_least_one
+from mbrl.planners.noise import smoothed_noise
+from mbrl.planners.plans import check_initial_std, widest_plan
+from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
+
+
+class MPPI(AbstractSamplingPlanner):
+    """Moves the plan to the mean of all candidates, each weighed by exp(score / temperature); the noise stays as wide as it is.
+
+    The temperature is in standard deviations of the candidates' scores, so that one value serves tasks whose rewards differ
+    by orders of magnitude.
+    """
+
+    num_iterations: int = eqx.field(static=True)
+    temperature: float = eqx.field(static=True)  # λ, standard deviations of the scores: 0 takes the best plan, ∞ the mean of all
+    noise_correlation: float = eqx.field(static=True)  # ρ of each step's noise with the last one's
+    initial_std: float = eqx.field(static=True)  # of the noise on actions in [-1, 1], for Box actions
+
+    def schedule(self):
+        return Schedule((self.population_size,) * self.num_iterations)
+
+    def start(self):
+        return widest_plan(self.action_space, self.horizon, self.initial_std)
+
+    def choose(self, distribution, best_sample):
+        return distribution.best()
+
+    def sample(self, key, distribution, num_plans):
+        shape = (num_plans, self.horizon, self.action_space.num_features)
+        return distribution.sample(smoothed_noise(key, shape, self.noise_correlation))
+
+    def refit(self, distribution, plans, scores):
+        # w_k ∝ exp((S_k - max S) / λ) (Williams et al. 2017, eq. 27, with the return for the negative cost).
+        finite = jnp.isfinite(scores)
+        unit = self.temperature * jnp.std(scores, where=finite) + jnp.finfo(scores.dtype).tiny
+        weights = jax.nn.softmax(jnp.where(finite, (scores - jnp.max(scores)) / unit, -jnp.inf))
+        return distribution.moved(plans, weights)
+
+    def __check_init__(self):
+        check_at_least_one(self, "num_iterations")
+        check_initial_std(self.initial_std)
+        if not self.temperature > 0:
+            raise ValueError(f"planner.temperature={self.temperature} must be positive, in standard deviations of the scores; try 0.2.")
+        if not 0 <= self.noise_correlation < 1:
+            raise ValueError(f"planner.noise_correlation={self.noise_correlation} must be in [0, 1): 0 is white noise; try 0.5.")
