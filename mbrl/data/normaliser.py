@@ -19,6 +19,11 @@ class Normaliser(eqx.Module):
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
 
+    @property
+    def largest_reward(self) -> Float[Array, ""]:
+        """The largest size of a reward seen."""
+        return jnp.maximum(jnp.abs(self.reward_min), jnp.abs(self.reward_max))
+
     def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
         """An observation in units of its standard deviation."""
         return (observation - self.observation_mean) / self.observation_std

@@ -27,6 +27,12 @@ class Replay(eqx.Module):
         """Which places hold a transition."""
         return jnp.arange(self.capacity) < self.size
 
+    @property
+    def numbers(self) -> Int[Array, " capacity"]:
+        """Of the transition in each place, in the order of collection, from 0; a multiple of the capacity is added at each overwriting."""
+        places = jnp.arange(self.capacity)
+        return places + self.capacity * ((self.num_added - 1 - places) // self.capacity)
+
     def add(self, transitions: Transition) -> "Replay":
         """Writes a batch of consecutive transitions; a batch may not exceed the capacity, or it would overwrite itself."""
         num_new = transitions.reward.shape[0]

@@ -17,6 +17,7 @@ class Prediction(NamedTuple):
     state: PyTree
     reward: Float[Array, " particles"]
     continuation: Float[Array, " particles"]  # probability that the episode goes on
+    disagreement: Float[Array, ""]  # of the members on the next observation, from 0 to 1
 
 
 class AbstractWorldModel(eqx.Module):

@@ -3,10 +3,12 @@
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from mbrl.data.normaliser import Normaliser
+from mbrl.envs.spec import AbstractTrueDynamics
 from mbrl.models.networks import mlp
 
 
@@ -14,10 +16,16 @@ class AbstractDynamics(eqx.Module):
     """One member's dynamics. Inputs and outputs are in the environment's units; `normaliser` gives the scale."""
 
     @abstractmethod
-    def __call__(
+    def mean(
+        self, normaliser: Normaliser, observation: Float[Array, " observation"], action: Float[Array, " features"]
+    ) -> Float[Array, " observation"]:
+        """The next observation to expect."""
+
+    @abstractmethod
+    def sample(
         self, normaliser: Normaliser, key: PRNGKeyArray, observation: Float[Array, " observation"], action: Float[Array, " features"]
     ) -> Float[Array, " observation"]:
-        """A next observation."""
+        """A next observation, drawn at random where the dynamics know what they do not know."""
 
     @abstractmethod
     def loss(
@@ -27,7 +35,7 @@ class AbstractDynamics(eqx.Module):
         action: Float[Array, " features"],
         next_observation: Float[Array, " observation"],
     ) -> Float[Array, ""]:
-        """How badly a real next observation was predicted, in normalised units."""
+        """What to minimise: how badly a real next observation was predicted, in normalised units; zero where nothing is learned."""
 
 
 class ResidualDynamics(AbstractDynamics):
@@ -38,9 +46,11 @@ class ResidualDynamics(AbstractDynamics):
     def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 2):
         self.network = mlp(observation_size + num_features, observation_size, width, depth, key)
 
-    def __call__(self, normaliser, key, observation, action):
-        delta = self._normalised_delta(normaliser, observation, action)
-        return observation + normaliser.delta_mean + normaliser.delta_std * delta
+    def mean(self, normaliser, observation, action):
+        return observation + normaliser.delta_mean + normaliser.delta_std * self._normalised_delta(normaliser, observation, action)
+
+    def sample(self, normaliser, key, observation, action):
+        return self.mean(normaliser, observation, action)
 
     def loss(self, normaliser, observation, action, next_observation):
         target = normaliser.delta(next_observation - observation)
@@ -48,3 +58,74 @@ class ResidualDynamics(AbstractDynamics):
 
     def _normalised_delta(self, normaliser, observation, action):
         return self.network(jnp.concatenate([normaliser.observation(observation), action]))
+
+
+LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE = -10.0, 0.5  # of the normalised change, before learning
+BOUND_WEIGHT = 0.01  # of the bounds' distance in the loss, which draws them together
+
+
+class GaussianDynamics(AbstractDynamics):
+    """A network that predicts mean and variance of the change of the observation (PETS: Chua et al. 2018, §4 and appendix A.1).
+
+    Outside the data a network's variance can be anything, so its logarithm is kept softly between two learned bounds.
+    """
+
+    network: eqx.nn.MLP
+    low: Float[Array, " observation"]  # log-variance
+    high: Float[Array, " observation"]
+
+    def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 2):
+        self.network = mlp(observation_size + num_features, 2 * observation_size, width, depth, key)
+        self.low = jnp.full(observation_size, LOWEST_LOG_VARIANCE)
+        self.high = jnp.full(observation_size, HIGHEST_LOG_VARIANCE)
+
+    def mean(self, normaliser, observation, action):
+        mean, _ = self._normalised_delta(normaliser, observation, action)
+        return observation + normaliser.delta_mean + normaliser.delta_std * mean
+
+    def sample(self, normaliser, key, observation, action):
+        mean, log_variance = self._normalised_delta(normaliser, observation, action)
+        delta = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
+        return observation + normaliser.delta_mean + normaliser.delta_std * delta
+
+    def loss(self, normaliser, observation, action, next_observation):
+        mean, log_variance = self._normalised_delta(normaliser, observation, action)
+        target = normaliser.delta(next_observation - observation)
+        # Twice the Gaussian's negative log-likelihood, less a constant (eq. 1).
+        likelihood = jnp.mean((mean - target) ** 2 * jnp.exp(-log_variance) + log_variance)
+        return likelihood + BOUND_WEIGHT * jnp.sum(self.high - self.low)
+
+    def _normalised_delta(self, normaliser, observation, action):
+        outputs = self.network(jnp.concatenate([normaliser.observation(observation), action]))
+        mean, log_variance = jnp.split(outputs, 2)
+        log_variance = self.high - jax.nn.softplus(self.high - log_variance)
+        return mean, self.low + jax.nn.softplus(log_variance - self.low)
+
+
+class KnownDynamics(AbstractDynamics):
+    """An environment's own equations of motion: nothing is learned, and a planner's errors are its own."""
+
+    function: AbstractTrueDynamics
+
+    def __init__(
+        self, function: AbstractTrueDynamics | None, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None
+    ):
+        if function is None:
+            raise ValueError(
+                "model=oracle needs the environment's true dynamics, and env.true_dynamics is null here: "
+                "choose an environment that has them (conf/env), write them, or learn: model=ensemble."
+            )
+        self.function = function
+
+    def mean(self, normaliser, observation, action):
+        return self._next(None, observation, action)
+
+    def sample(self, normaliser, key, observation, action):
+        return self._next(key, observation, action)
+
+    def loss(self, normaliser, observation, action, next_observation):
+        return jnp.zeros(())
+
+    def _next(self, key: PRNGKeyArray | None, observation, action):
+        state = self.function.step(key, self.function.state(observation), action)
+        return self.function.observation(state)

@@ -41,13 +41,18 @@ def advance(
 ) -> tuple[Imagined, Float[Array, " particles"]]:
     """One imagined step, and its reward weighed by the probability of having lived to see it."""
     prediction = model.step(key, imagined.state, action)
-    reward = imagined.survival * prediction.reward
-    return Imagined(prediction.state, imagined.survival * prediction.continuation), reward
+    reward = _if_reached(imagined.survival, prediction.reward)
+    return Imagined(prediction.state, _if_reached(imagined.survival, prediction.continuation)), reward
 
 
 def future(model: AbstractWorldModel, imagined: Imagined) -> Float[Array, " particles"]:
     """The value of going on from here, weighed likewise."""
-    return imagined.survival * model.value(imagined.state)
+    return _if_reached(imagined.survival, model.value(imagined.state))
+
+
+def _if_reached(survival: Float[Array, " particles"], prediction: Float[Array, " particles"]) -> Float[Array, " particles"]:
+    """A prediction weighed by survival; what can never be reached counts for nothing, even where it is no number."""
+    return jnp.where(survival > 0, survival * prediction, 0.0)
 
 
 def score(

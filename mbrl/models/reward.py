@@ -1,7 +1,7 @@
 """Reward: what a step yields."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,6 +35,10 @@ class AbstractReward(eqx.Module):
     ) -> Float[Array, ""]:
         """How badly a real reward was predicted, in normalised units; zero where nothing is learned."""
 
+    @abstractmethod
+    def ranged(self, normaliser: Normaliser) -> Normaliser:
+        """The normaliser with the range of rewards that imagination may meet, by which values are scaled and bounded."""
+
 
 class LearnedReward(AbstractReward):
     """A network of the step's two ends and its action: most rewards are a function of where the step led."""
@@ -50,18 +54,45 @@ class LearnedReward(AbstractReward):
     def loss(self, normaliser, observation, action, next_observation, reward):
         return (self._normalised(normaliser, observation, action, next_observation) - normaliser.reward(reward)) ** 2
 
+    def ranged(self, normaliser):
+        return normaliser  # what has never been seen is no prediction, but an error
+
     def _normalised(self, normaliser, observation, action, next_observation):
         ends = [normaliser.observation(observation), normaliser.observation(next_observation)]
         return self.network(jnp.concatenate([*ends, action]))
 
 
 class KnownReward(AbstractReward):
-    """A pure JAX function of (observation, action features, next observation), where the reward is no secret."""
+    """A pure JAX function of (observation, action features, next observation), where the reward is no secret.
+
+    `range`, where given, is the least and the most that it can be: so a value can count on a goal before it was ever reached.
+    """
 
     function: Callable[[Array, Array, Array], Array] = eqx.field(static=True)
+    range: tuple[float, float] | None = eqx.field(static=True)  # units of reward
 
-    def __init__(self, function: Callable[[Array, Array, Array], Array], **unused):
+    def __init__(
+        self,
+        function: Callable[[Array, Array, Array], Array] | None,
+        range: Sequence[float] | None = None,
+        observation_size: int = 0,
+        num_features: int = 0,
+        key: PRNGKeyArray | None = None,
+    ):
+        if function is None:
+            raise ValueError(
+                "model/reward=known needs the environment's reward function, and env.known_reward is null here: "
+                "choose an environment that has one (conf/env), write one, or learn it: model/reward=learned."
+            )
         self.function = function
+        self.range = None if range is None else (float(range[0]), float(range[1]))
+
+    def ranged(self, normaliser):
+        if self.range is None:
+            return normaliser
+        low, high = self.range
+        widest = (jnp.minimum(normaliser.reward_min, low), jnp.maximum(normaliser.reward_max, high))
+        return eqx.tree_at(lambda normaliser: (normaliser.reward_min, normaliser.reward_max), normaliser, widest)
 
     def __call__(self, normaliser, observation, action, next_observation):
         return self.function(observation, action, next_observation)

@@ -63,7 +63,18 @@ class KnownTermination(AbstractTermination):
 
     function: Callable[[Array, Array, Array], Array] = eqx.field(static=True)
 
-    def __init__(self, function: Callable[[Array, Array, Array], Array], **unused):
+    def __init__(
+        self,
+        function: Callable[[Array, Array, Array], Array] | None,
+        observation_size: int = 0,
+        num_features: int = 0,
+        key: PRNGKeyArray | None = None,
+    ):
+        if function is None:
+            raise ValueError(
+                "model/termination=known needs the environment's termination function, and env.known_termination is null here: "
+                "choose an environment that has one (conf/env), write one, or learn it: model/termination=learned."
+            )
         self.function = function
 
     def __call__(self, normaliser, observation, action, next_observation):
@@ -76,7 +87,7 @@ class KnownTermination(AbstractTermination):
 class NeverTermination(AbstractTermination):
     """The episode always goes on."""
 
-    def __init__(self, **unused):
+    def __init__(self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None):
         pass
 
     def __call__(self, normaliser, observation, action, next_observation):

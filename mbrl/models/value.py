@@ -26,18 +26,17 @@ class FittedValue(AbstractValue):
 
     network: eqx.nn.MLP
 
-    def __init__(self, observation_size: int, key: PRNGKeyArray, width: int = 64, depth: int = 2, **unused):
+    def __init__(self, observation_size: int, key: PRNGKeyArray, num_features: int = 0, width: int = 64, depth: int = 2):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation):
-        largest = jnp.maximum(jnp.abs(normaliser.reward_min), jnp.abs(normaliser.reward_max))
-        return SCALE * largest * self.network(normaliser.observation(observation))
+        return SCALE * normaliser.largest_reward * self.network(normaliser.observation(observation))
 
 
 class ZeroValue(AbstractValue):
     """No value beyond the horizon."""
 
-    def __init__(self, **unused):
+    def __init__(self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None):
         pass
 
     def __call__(self, normaliser, observation):

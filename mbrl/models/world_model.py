@@ -1,17 +1,18 @@
 """The learned world model: dynamics, reward, termination and value, each an ensemble of the same members."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.dynamics import AbstractDynamics
 from mbrl.models.ensemble import each_member, members_of
+from mbrl.models.propagation import AbstractPropagation
 from mbrl.models.reward import AbstractReward
 from mbrl.models.termination import AbstractTermination
 from mbrl.models.value import AbstractValue
@@ -27,17 +28,19 @@ class Parts(NamedTuple):
 
 
 class WorldModel(AbstractWorldModel):
-    """An ensemble whose state is one observation a member; after each step the members agree on their mean.
+    """An ensemble whose state is an observation for each particle; `propagation` says how they pass from member to member.
 
     Reward and termination are predicted from the *predicted* next observation as well, since that is where they show.
-    `combine` is the mean over members minus `pessimism` standard deviations: plans that lead where the members disagree
-    are marked down, so that a planner does not live on the model's errors.
+    `combine` is the mean over members minus `pessimism` standard deviations of their own means: plans that lead where the
+    members disagree are marked down, so that a planner does not live on the model's errors, while what is random in the
+    world itself (how a member's particles spread) is averaged.
     """
 
     parts: Parts
     value_function: AbstractValue
     normaliser: Normaliser
     action_space: AbstractActionSpace
+    propagation: AbstractPropagation
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
 
@@ -47,6 +50,7 @@ class WorldModel(AbstractWorldModel):
         reward: Callable[..., AbstractReward],
         termination: Callable[..., AbstractTermination],
         value: Callable[..., AbstractValue],
+        propagation: AbstractPropagation,
         observation_size: int,
         action_space: AbstractActionSpace,
         key: PRNGKeyArray,
@@ -65,33 +69,58 @@ class WorldModel(AbstractWorldModel):
         self.value_function = members_of(value, value_key, num_members, **sizes)
         self.normaliser = identity_normaliser(observation_size)
         self.action_space = action_space
+        self.propagation = propagation
         self.num_members = num_members
         self.pessimism = float(pessimism)
 
     def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> Float[Array, "particles observation"]:
-        return jnp.broadcast_to(observation, (self.num_members, *observation.shape))
+        return jnp.broadcast_to(observation, (self.num_members * self.propagation.particles_per_member, *observation.shape))
 
     def step(self, key: PRNGKeyArray, state: Float[Array, "particles observation"], action: Shaped[Array, "*action"]) -> Prediction:
         def predict(parts: Parts, key, observation):
-            return parts.dynamics(self.normaliser, key, observation, features)
+            if self.propagation.samples:
+                return parts.dynamics.sample(self.normaliser, key, observation, features)
+            return parts.dynamics.mean(self.normaliser, observation, features)
 
         def judge(parts: Parts, observation, next_observation):
             ends = (self.normaliser, observation, features, next_observation)
             return parts.reward(*ends), parts.termination(*ends)
 
         features = self.action_space.features(action)
-        guesses = each_member(predict, self.parts, jax.random.split(key, self.num_members), state)
-        next_state = jnp.broadcast_to(jnp.mean(guesses, axis=0), state.shape)
-        return Prediction(next_state, *each_member(judge, self.parts, state, next_state))
+        deal_key, noise_key = jax.random.split(key)
+        dealt = self.propagation.deal(deal_key, state.shape[0])
+        guesses = self._each_particle(predict, jax.random.split(noise_key, state.shape[0]), state if dealt is None else state[dealt])
+        next_state = self.propagation.settle(guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses))
+        reward, continuation = self._each_particle(judge, state, next_state)
+        return Prediction(next_state, reward, continuation, self._disagreement(guesses))
 
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
-        return each_member(lambda value, observation: value(self.normaliser, observation), self.value_function, state)
+        return self._each_particle(lambda value, observation: value(self.normaliser, observation), state, of=self.value_function)
 
     def combine(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
-        return jnp.mean(estimates) - self.pessimism * jnp.std(estimates)
+        members = jnp.mean(self._by_member(estimates), axis=1)
+        return jnp.mean(members) - self.pessimism * jnp.std(members)
+
+    def _each_particle(self, function: Callable[..., Any], *arguments: Any, of: PyTree = None) -> Any:
+        """`function(member, *arguments)` for every particle, each with the member that it stands with."""
+
+        def each_of_one(member: PyTree, *arguments: Any):
+            return jax.vmap(lambda *arguments: function(member, *arguments))(*arguments)
+
+        members = self.parts if of is None else of
+        outputs = each_member(each_of_one, members, *(jax.tree.map(self._by_member, argument) for argument in arguments))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
+
+    def _by_member(self, leaf: Shaped[Array, "particles ..."]) -> Shaped[Array, "members share ..."]:
+        return leaf.reshape(self.num_members, -1, *leaf.shape[1:])
+
+    def _disagreement(self, guesses: Float[Array, "particles observation"]) -> Float[Array, ""]:
+        """Spread of the members' mean predictions in units of the change's own, mean over dimensions, at most 1 each."""
+        means = jnp.mean(self._by_member(guesses), axis=1)
+        return jnp.mean(jnp.minimum(jnp.std(means, axis=0) / self.normaliser.delta_std, 1.0))
 
     def normalised(self, normaliser: Normaliser) -> "WorldModel":
-        return eqx.tree_at(lambda model: model.normaliser, self, normaliser)
+        return eqx.tree_at(lambda model: model.normaliser, self, self.parts.reward.ranged(normaliser))
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
         def losses_of_one(parts: Parts, transition: Transition):
