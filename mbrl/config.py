@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -174,9 +175,15 @@ def _check_values(node: DictConfig, target: Any) -> None:
     """Raises ConfigError where a constructor wants a number and the config has a word, and the like."""
     for name, parameter in inspect.signature(target).parameters.items():
         value = node.get(name)
-        types, meaning = KINDS.get(parameter.annotation, ((object,), ""))
+        types, meaning = KINDS.get(_without_none(parameter.annotation), ((object,), ""))
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and object not in types)):
             raise ConfigError(f"{node._get_full_key(name)}={value} must be {meaning}; mend it on the command line or in its file.")
+
+
+def _without_none(annotation: Any) -> Any:
+    """`int` of `int | None`; other unions stay as they are."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if isinstance(annotation, UnionType) and len(kinds) == 1 else annotation
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:

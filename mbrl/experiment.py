@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
 from mbrl.config import ConfigError, Launch, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
 from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.console import print_result, result_table
+from mbrl.models.base import AbstractWorldModel
+from mbrl.planners.base import AbstractPlanner
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
@@ -56,9 +60,19 @@ def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple:
     model = build(config.model, trust, key=jax.random.fold_in(key, MODEL_INIT), **spaces)
     try:
         state = initial_state(key, training, environment, model)
+        _check_fit(planner, model, environment.observation_size)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return training, environment, planner, state
+
+
+def _check_fit(planner: AbstractPlanner, model: AbstractWorldModel, observation_size: int) -> None:
+    """Lets a planner that cannot plan in this model say so before the first step, by tracing a decision without computing it."""
+
+    def decide(key, observation):
+        return planner.plan(key, model, observation, planner.init(key))[0]
+
+    eqx.filter_eval_shape(decide, jax.random.key(0), jnp.zeros(observation_size))
 
 
 def build_loggers(config: DictConfig, settings: dict, started: Launch) -> list[AbstractLogger]:

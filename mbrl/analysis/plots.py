@@ -49,7 +49,7 @@ def _draw_returns(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_ylabel("loss", color=INK)
+    axes.set_ylabel("loss\n(dashed: held out)" if any("validation/dynamics" in row for row in rows) else "loss", color=INK)
     names = sorted({name for row in rows for name in row if name.startswith("loss/")})
     for index, name in enumerate(names):
         steps, losses = points(rows, name)
@@ -58,6 +58,9 @@ def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
             label, color = name.removeprefix("loss/"), LOSSES[index % len(LOSSES)]
             axes.plot(steps[positive], losses[positive], ".-", markersize=4, linewidth=1.4, color=color, label=label)
             axes.set_yscale("log")
+        steps, errors = points(rows, name.replace("loss/", "validation/"))
+        if (errors > 0).any():  # dashed, as the legend need not say for each
+            axes.plot(steps[errors > 0], errors[errors > 0], "--", linewidth=1, color=LOSSES[index % len(LOSSES)], alpha=0.8)
 
 
 def points(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,22 @@
 METRICS: dict[str, str] = {
     "env_steps": "Real steps taken by collection so far, warm-up included; evaluation is not counted.",
     "wall_seconds": "Seconds since the run began, cumulative over resumes.",
-    "loss/dynamics": "Mean squared error of the predicted change of the observation, in units of that change's own spread; "
-    "mean over members and the last tenth of the phase's updates.",
+    "loss/dynamics": "Mean squared error of the predicted change of the observation, in units of that change's own spread (for "
+    "model=probabilistic twice the Gaussian's negative log-likelihood, and its bounds' penalty); mean over members and the last tenth of "
+    "the phase's updates.",
     "loss/reward": "Mean squared error of the predicted reward, in units of the reward's own spread; same mean.",
     "loss/termination": "Cross-entropy of the predicted termination against the real one, in nats a step; same mean.",
     "loss/value": "Mean squared error of the value against its targets, in squared units of reward; mean over the last tenth "
     "of the phase's updates.",
+    "loss/curious_value": "The same of the value that collection plans with where training.disagreement_bonus is not 0.",
+    "validation/dynamics": "loss/dynamics on held-out transitions, by the weights at the end of the phase.",
+    "validation/reward": "loss/reward on held-out transitions; likewise.",
+    "validation/termination": "loss/termination on held-out transitions; likewise.",
+    "learn/updates": "Gradient steps of the model in this phase: fewer than asked where the validation error ended it.",
     "value/mean": "Mean over members and states of the fitted value, in units of reward: what the agent expects, discounted.",
     "value/disagreement": "Standard deviation over members of the fitted value, in units of reward; mean over states.",
+    "value/curious_mean": "value/mean of the value that collection plans with where training.disagreement_bonus is not 0.",
+    "value/curious_disagreement": "value/disagreement of the same value.",
     "episode/return": "Undiscounted sum of rewards of one episode of collection, exploration included, in units of reward.",
     "episode/length": "Steps of that episode.",
     "evaluation/return_mean": "Mean over evaluation episodes of the undiscounted return, without exploration, in units of "

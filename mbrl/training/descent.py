@@ -31,6 +31,17 @@ def scan_modules(body: Callable[[Any, Any], tuple[Any, Any]], start: Any, inputs
     return eqx.combine(arrays, static), outputs
 
 
+def while_modules(condition: Callable[[Any], Any], body: Callable[[Any], Any], start: Any) -> Any:
+    """`jax.lax.while_loop` over a carry that holds modules: what is no array in them stays outside."""
+    arrays, static = eqx.partition(start, eqx.is_array)
+    end = jax.lax.while_loop(
+        lambda arrays: condition(eqx.combine(arrays, static)),
+        lambda arrays: eqx.filter(body(eqx.combine(arrays, static)), eqx.is_array),
+        arrays,
+    )
+    return eqx.combine(end, static)
+
+
 def last_tenth(metrics: PyTree) -> PyTree:
     """Means over the end of a phase, where the losses have settled; leaves lead with [updates]."""
     return jax.tree.map(lambda values: jnp.mean(values[-max(1, values.shape[0] // 10) :]), metrics)
@@ -39,3 +50,8 @@ def last_tenth(metrics: PyTree) -> PyTree:
 def num_parameters(fitted: PyTree) -> int:
     """How many numbers there are to learn: none in a part that is known."""
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(fitted, eqx.is_inexact_array)))
+
+
+def copied(module: Fitted) -> Fitted:
+    """The same module in buffers of its own."""
+    return jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, module)

@@ -1,15 +1,67 @@
-"""Exploration: what collection does to the planner's actions. Evaluation never explores."""
+"""Exploration: what collection does to the planner's actions, and the model it plans in. Evaluation never explores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from mbrl.models.base import AbstractWorldModel
+from mbrl.models.curious import curious
+from mbrl.planners.noise import coloured_noise
+from mbrl.training.fit_value import with_value
+from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
 
+EpsilonSchedule = float | Callable[[int], float]  # of real steps so far
 
-def epsilon_greedy(
-    key: PRNGKeyArray, action_space: AbstractActionSpace, action: Shaped[Array, "*action"], epsilon: Float[Array, ""]
+NOISE_STEPS = 1000  # of an episode, after which its noise begins again
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How collection departs from what the planner thinks best."""
+
+    epsilon: EpsilonSchedule  # share of random actions; a number, or a function of real steps (an optax schedule)
+    action_noise_std: float  # of noise added to the action's features: to actions in [-1, 1] for Box
+    action_noise_exponent: float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
+    disagreement_bonus: float  # reward for full disagreement of the members, in units of the largest reward seen
+
+    def __post_init__(self):
+        if not callable(self.epsilon) and not (isinstance(self.epsilon, int | float) and 0 <= self.epsilon <= 1):
+            raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
+        for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must not be negative; 0 turns it off.")
+
+    def epsilon_at(self, env_steps: int) -> float:
+        """The share of random actions after so many real steps."""
+        if not callable(self.epsilon):
+            return self.epsilon
+        with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix dtypes
+            return float(self.epsilon(env_steps))
+
+    def noise(self, key: PRNGKeyArray, action_space: AbstractActionSpace) -> Float[Array, "steps features"]:
+        """What is added to the actions of an episode (coloured as in Eberhard et al. 2023); repeated in a longer one."""
+        shape = (1, NOISE_STEPS, action_space.num_features)
+        return self.action_noise_std * coloured_noise(key, shape, self.action_noise_exponent)[0]
+
+    def model(self, state: TrainState) -> AbstractWorldModel:
+        """The model that collection plans in."""
+        if state.curious_value is None:
+            return state.model
+        return curious(with_value(state.model, state.curious_value.function), self.disagreement_bonus)
+
+
+def explored(
+    key: PRNGKeyArray,
+    action_space: AbstractActionSpace,
+    action: Shaped[Array, "*action"],
+    epsilon: Float[Array, ""],
+    noise: Float[Array, " features"],
 ) -> Shaped[Array, "*action"]:
-    """The planner's action, but with probability `epsilon` a uniformly random one."""
+    """The planner's action with noise, but with probability `epsilon` a uniformly random one (ε-greedy)."""
     coin_key, action_key = jax.random.split(key)
-    return jnp.where(jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), action)
+    noisy = action_space.nearest(action_space.features(action) + noise)
+    return jnp.where(jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), noisy)

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from mbrl.data.replay import Replay
 from mbrl.models import imagine
 from mbrl.models.base import AbstractWorldModel
 from mbrl.models.value import AbstractValue
-from mbrl.training.descent import descend, last_tenth, num_parameters, scan_modules
-from mbrl.training.state import TrainState
+from mbrl.training.descent import copied, descend, last_tenth, num_parameters, scan_modules
+from mbrl.training.state import ValueState
 from mbrl.training.wander import wander
 
 
@@ -40,42 +41,44 @@ class ValueLearner(eqx.Module):
         if not 0 < self.target_rate <= 1:
             raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
 
-    def init(self, model: AbstractWorldModel) -> PyTree:
-        """The optimiser's state before the first update."""
+    def init(self, model: AbstractWorldModel) -> ValueState:
+        """The state before the first update."""
         if not 0 < self.discount < 1 and num_parameters(model.value_function) > 0:
             raise ValueError(
                 f"discount={self.discount} must be in (0, 1), so that a value does not grow without end; try 0.99, or model/value=none."
             )
-        return self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array))
+        # A copy: the compiled phases write into the buffers they are given, and no buffer can be given twice.
+        return ValueState(copied(model.value_function), self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array)))
 
-    def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-        """A phase of updates; its metrics are means over its last tenth."""
-        if num_parameters(state.model.value_function) == 0:
-            return state, {}
+    def learn(
+        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay, state: ValueState
+    ) -> tuple[AbstractValue, ValueState, dict[str, Float[Array, ""]]]:
+        """A phase of updates of the model's value; its metrics are means over the last tenth."""
+        if num_parameters(model.value_function) == 0:
+            return model.value_function, state, {}
 
         states_key, updates_key = jax.random.split(key)
-        states = self._states_around_the_data(states_key, state)
+        states = self._states_around_the_data(states_key, model, replay)
 
         def update(carry, key):
             value, target, optimizer_state = carry
-            batch, targets = self._regression_problem(key, state.model, states, target)
-            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, state.model, batch, targets)
+            batch, targets = self._regression_problem(key, model, states, target)
+            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, model, batch, targets)
             value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
             target = eqx.apply_updates(target, self._towards(value, target))
             return (value, target, optimizer_state), {"loss/value": loss} | metrics
 
-        start = (state.model.value_function, state.target_value, state.value_optimizer_state)
+        start = (model.value_function, state.target, state.optimizer_state)
         (value, target, optimizer_state), metrics = scan_modules(update, start, jax.random.split(updates_key, self.num_updates))
-        model = _with_value(state.model, value)
-        return state._replace(model=model, target_value=target, value_optimizer_state=optimizer_state), last_tenth(metrics)
+        return value, ValueState(target, optimizer_state), last_tenth(metrics)
 
-    def _states_around_the_data(self, key: PRNGKeyArray, state: TrainState) -> PyTree:
+    def _states_around_the_data(self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay) -> PyTree:
         """Real states and those of imagined walks from them, about as many as the phase will draw; leaves lead with [states]."""
         start_key, encode_key, walk_key = jax.random.split(key, 3)
         num_walks = -(-self.num_updates * self.batch_size // (self.walk_steps + 1))
-        observations = state.replay.sample(start_key, (num_walks,)).observation
-        starts = jax.vmap(state.model.encode)(jax.random.split(encode_key, num_walks), observations)
-        return wander(walk_key, state.model, starts, self.walk_steps)
+        observations = replay.sample(start_key, (num_walks,)).observation
+        starts = jax.vmap(model.encode)(jax.random.split(encode_key, num_walks), observations)
+        return wander(walk_key, model, starts, self.walk_steps)
 
     def _regression_problem(self, key: PRNGKeyArray, model: AbstractWorldModel, states: PyTree, target: AbstractValue):
         """A batch of states, and what their values should be."""
@@ -83,7 +86,7 @@ class ValueLearner(eqx.Module):
         num_states = jax.tree.leaves(states)[0].shape[0]
         drawn = jax.random.randint(batch_key, (self.batch_size,), 0, num_states)
         batch = jax.tree.map(lambda leaf: leaf[drawn], states)
-        bootstrap = _with_value(model, target)
+        bootstrap = with_value(model, target)
         best_return = jax.vmap(lambda key, state: self._best_return(key, bootstrap, state))
         targets = best_return(jax.random.split(target_key, self.batch_size), batch)
         low = jnp.minimum(0.0, model.normaliser.reward_min) / (1 - self.discount)
@@ -103,10 +106,11 @@ class ValueLearner(eqx.Module):
 
 
 def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):
-    values = jax.vmap(_with_value(model, value).value)(states)
+    values = jax.vmap(with_value(model, value).value)(states)
     loss = jnp.mean((values - targets[:, None]) ** 2)
     return loss, {"value/mean": jnp.mean(values), "value/disagreement": jnp.mean(jnp.std(values, axis=1))}
 
 
-def _with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
+def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
+    """The model with another value function."""
     return eqx.tree_at(lambda model: model.value_function, model, value)

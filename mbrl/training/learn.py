@@ -1,52 +1,124 @@
-"""Learning the model: gradient descent on all the data so far."""
+"""Learning the model: gradient descent on all the data so far, but for what is held out to see how well it generalises."""
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from mbrl.data.normaliser import fit_normaliser
+from mbrl.data.split import sample, split
 from mbrl.models.base import AbstractWorldModel
-from mbrl.training.descent import descend, last_tenth, scan_modules
-from mbrl.training.state import TrainState
+from mbrl.training.descent import descend, num_parameters, scan_modules, while_modules
+from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Transition
+
+NUM_LOOKS = 10  # at the validation error, in a phase
+VALIDATION_DRAWS = 256  # transitions
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Progress(NamedTuple):
+    """How far a phase of learning has come."""
+
+    look: Int[Array, ""]  # looks taken
+    parts: PyTree
+    optimizer_state: PyTree
+    best_parts: PyTree  # by the validation error
+    best_error: Float[Array, ""]
+    best_look: Int[Array, ""]
+    losses: Metrics  # means over the updates since the last look
+    validation: Metrics
 
 
 class ModelLearner(eqx.Module):
-    """Fits a model's `parts` to minibatches that each member draws from the whole replay for itself."""
+    """Fits a model's `parts` to minibatches that each member draws for itself, from its own training set.
+
+    With `patience` a phase ends early once the validation error has stopped falling, and the best weights of the phase stay
+    (as in PETS' successors; Prechelt 1998).
+    """
 
     optimizer: optax.GradientTransformation = eqx.field(static=True)
-    num_updates: int = eqx.field(static=True)  # gradient steps a phase
+    num_updates: int = eqx.field(static=True)  # gradient steps a phase, rounded up to ten equal parts
     batch_size: int = eqx.field(static=True)  # transitions a member and gradient step
+    holdout_share: float = eqx.field(static=True)  # of all transitions, never trained on
+    bootstrap: bool = eqx.field(static=True)  # whether each member trains on a resample of its own, or all on the same transitions
+    patience: int | None = eqx.field(static=True)  # tenths of a phase without a lower validation error that end it; None: never
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
+        if not 0 < self.holdout_share < 1:
+            raise ValueError(f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.1.")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"training.model_learner.patience={self.patience} must be at least 1, or null to use all updates.")
 
     def init(self, model: AbstractWorldModel) -> PyTree:
         """The optimiser's state before the first update."""
         return self.optimizer.init(eqx.filter(model.parts, eqx.is_inexact_array))
 
-    def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-        """A phase of updates, in the scale of the data as they now are; its metrics are means over its last tenth."""
+    def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
+        """A phase of updates, in the scale of the data as they now are; its losses are means over its last tenth."""
         model = state.model.normalised(fit_normaliser(state.replay))
+        if num_parameters(model.parts) == 0:
+            return state._replace(model=model), {}
+
+        replay, updates_per_look = state.replay, -(-self.num_updates // NUM_LOOKS)
+        split_key = jax.random.fold_in(state.key, SPLIT)
+        sets = split(split_key, replay, model.num_members, self.holdout_share, self.bootstrap)
+        updates_key, validation_key, loss_key = jax.random.split(key, 3)
+        held_out = sample(validation_key, replay, sets.held_out, VALIDATION_DRAWS)
+        held_out = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out)
 
         def update(carry, key):
             parts, optimizer_state = carry
             batch_key, loss_key = jax.random.split(key)
-            batch = state.replay.sample(batch_key, (model.num_members, self.batch_size))
+            batch = sample(batch_key, replay, sets.training, self.batch_size)
             (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(parts, model, loss_key, batch)
             return descend(self.optimizer, optimizer_state, gradient, parts), losses
 
-        start = (model.parts, state.model_optimizer_state)
-        (parts, optimizer_state), losses = scan_modules(update, start, jax.random.split(key, self.num_updates))
-        return state._replace(model=_with_parts(model, parts), model_optimizer_state=optimizer_state), last_tenth(losses)
+        def until_next_look(progress: Progress) -> Progress:
+            keys = jax.random.split(jax.random.fold_in(updates_key, progress.look), updates_per_look)
+            (parts, optimizer_state), losses = scan_modules(update, (progress.parts, progress.optimizer_state), keys)
+            error, validation = _loss(parts, model, loss_key, held_out)
+            better, look = error < progress.best_error, progress.look + 1
+            best_parts = _where(better, parts, progress.best_parts)
+            return Progress(
+                look,
+                parts,
+                optimizer_state,
+                best_parts,
+                jnp.where(better, error, progress.best_error),
+                jnp.where(better, look, progress.best_look),
+                jax.tree.map(jnp.mean, losses),
+                validation,
+            )
+
+        def goes_on(progress: Progress):
+            patient = True if self.patience is None else progress.look - progress.best_look < self.patience
+            return (progress.look < -(-self.num_updates // updates_per_look)) & patient
+
+        error, validation = _loss(model.parts, model, loss_key, held_out)
+        zero = jnp.zeros((), jnp.int32)
+        start = Progress(zero, model.parts, state.model_optimizer_state, model.parts, error, zero, validation, validation)
+        end = while_modules(goes_on, until_next_look, start)
+        parts = end.parts if self.patience is None else end.best_parts
+        metrics = end.losses | {name.replace("loss/", "validation/"): value for name, value in end.validation.items()}
+        metrics |= {"learn/updates": (end.look * updates_per_look).astype(jnp.float32)}
+        return state._replace(model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state), metrics
 
 
 def _loss(parts: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
     losses = _with_parts(model, parts).losses(key, batch)
-    return sum(losses.values()), losses
+    return sum(losses.values(), jnp.zeros(())), losses
+
+
+def _where(condition, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda new, old: jnp.where(condition, new, old) if eqx.is_array(new) else new, new, old)
 
 
 def _with_parts(model: AbstractWorldModel, parts: PyTree) -> AbstractWorldModel:

@@ -14,10 +14,12 @@ from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import Collector
+from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
-from mbrl.training.fit_value import ValueLearner
+from mbrl.training.explore import EpsilonSchedule, Exploration
+from mbrl.training.fit_value import ValueLearner, with_value
 from mbrl.training.learn import ModelLearner
-from mbrl.training.state import LEARN, TrainState
+from mbrl.training.state import LEARN, CuriousValue, TrainState
 
 Row = dict[str, Any]
 
@@ -30,7 +32,10 @@ class Training(eqx.Module):
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
     warmup_steps: int = eqx.field(static=True)  # real steps at random before the first learning
     learn_every: int = eqx.field(static=True)  # real steps between two phases of learning
-    epsilon: float = eqx.field(static=True)  # share of random actions while collecting
+    epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next three: see Exploration
+    action_noise_std: float = eqx.field(static=True)
+    action_noise_exponent: float = eqx.field(static=True)
+    disagreement_bonus: float = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
     evaluation_episodes: int = eqx.field(static=True)
     evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode; episode i adds i
@@ -40,8 +45,11 @@ class Training(eqx.Module):
         for name in ("env_steps", "warmup_steps", "learn_every", "evaluate_every", "evaluation_episodes", "replay_capacity"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
-        if not 0 <= self.epsilon <= 1:
-            raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
+        _ = self.exploration  # which checks its own
+
+    @property
+    def exploration(self) -> Exploration:
+        return Exploration(self.epsilon, self.action_noise_std, self.action_noise_exponent, self.disagreement_bonus)
 
 
 def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumEnvironment, model: AbstractWorldModel) -> TrainState:
@@ -50,11 +58,21 @@ def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumE
         key=key,
         model=model,
         model_optimizer_state=training.model_learner.init(model),
-        # A copy: the compiled phases write into the buffers they are given, and no buffer can be given twice.
-        target_value=jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, model.value_function),
-        value_optimizer_state=training.value_learner.init(model),
+        value_state=training.value_learner.init(model),
+        curious_value=_curious_value(training, model),
         replay=empty_replay(training.replay_capacity, environment.observation_size, environment.action_space),
     )
+
+
+def _curious_value(training: Training, model: AbstractWorldModel) -> CuriousValue | None:
+    if training.disagreement_bonus == 0:
+        return None
+    if model.num_members == 1:
+        raise ValueError(
+            f"training.disagreement_bonus={training.disagreement_bonus} needs an ensemble, and this model has one member, "
+            "which agrees with itself: choose model=ensemble, or model.num_members=5, or no bonus."
+        )
+    return CuriousValue(copied(model.value_function), training.value_learner.init(model))
 
 
 def train(
@@ -65,14 +83,13 @@ def train(
     log: Callable[[Row], None],
 ) -> tuple[TrainState, Row]:
     """Runs the loop to its budget; returns the last state and the evaluation at the budget."""
-    collector = Collector(environment, planner)
+    collector = Collector(environment, planner, training.exploration)
     evaluation: Row = {}
     while collector.env_steps < training.env_steps:
         until = _next_stop(training, collector.env_steps)
         warming_up = collector.env_steps < training.warmup_steps
-        epsilon = 1.0 if warming_up else training.epsilon
         started = perf_counter()
-        state, episodes = collector.collect(state, until - collector.env_steps, epsilon)
+        state, episodes = collector.collect(state, until - collector.env_steps, at_random=warming_up)
         for row in episodes:
             log(row)
         row = {"env_steps": until, "time/collect": perf_counter() - started}
@@ -119,8 +136,14 @@ def _timed_evaluation(training, environment, planner, state, env_steps) -> Row:
 
 @eqx.filter_jit(donate="all-except-first")
 def learn(training: Training, state: TrainState, env_steps):
-    """A phase of learning, model then value, with the noise of real step number `env_steps`: one compiled call."""
+    """A phase of learning, model then value, with the luck of real step number `env_steps`: one compiled call."""
     model_key, value_key = jax.random.split(jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps))
-    state, model_metrics = training.model_learner.learn(model_key, state)
-    state, value_metrics = training.value_learner.learn(value_key, state)
-    return state, model_metrics | value_metrics
+    state, metrics = training.model_learner.learn(model_key, state)
+    value, value_state, value_metrics = training.value_learner.learn(value_key, state.model, state.replay, state.value_state)
+    state = state._replace(model=with_value(state.model, value), value_state=value_state)
+    if state.curious_value is None:
+        return state, metrics | value_metrics
+    model = training.exploration.model(state)
+    value, value_state, curious_metrics = training.value_learner.learn(value_key, model, state.replay, state.curious_value.state)
+    value_metrics |= {name.replace("/", "/curious_"): number for name, number in curious_metrics.items()}
+    return state._replace(curious_value=CuriousValue(value, value_state)), metrics | value_metrics

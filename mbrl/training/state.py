@@ -9,16 +9,30 @@ from mbrl.models.base import AbstractWorldModel
 from mbrl.models.value import AbstractValue
 
 
+class ValueState(NamedTuple):
+    """What fitting a value carries from one gradient step to the next."""
+
+    target: AbstractValue  # slowly follows the value, and is what its targets bootstrap from
+    optimizer_state: PyTree
+
+
+class CuriousValue(NamedTuple):
+    """The value of the model with a bonus for disagreement (`models/curious.py`), which only collection plans with."""
+
+    function: AbstractValue
+    state: ValueState
+
+
 class TrainState(NamedTuple):
     """One run's learning. The root key never changes: what is random is folded from it and a counter."""
 
     key: PRNGKeyArray
     model: AbstractWorldModel
     model_optimizer_state: PyTree
-    target_value: AbstractValue  # slowly follows model.value_function, and is what its targets bootstrap from
-    value_optimizer_state: PyTree
+    value_state: ValueState
+    curious_value: CuriousValue | None  # where training.disagreement_bonus is not 0
     replay: Replay
 
 
 # Who draws randomness. A new consumer takes a new number, so that it does not reshuffle the others.
-MODEL_INIT, COLLECT, EPISODE_SEEDS, LEARN, EVALUATE, PLANNER_INIT = range(6)
+MODEL_INIT, COLLECT, EPISODE_SEEDS, LEARN, EVALUATE, PLANNER_INIT, SPLIT, ACTION_NOISE = range(8)

@@ -39,7 +39,8 @@ class LinearPolicy(eqx.Module):
 def wander(key: PRNGKeyArray, model: AbstractWorldModel, starts: PyTree, num_steps: int) -> PyTree:
     """All states of one walk from each of `starts` (leaves lead with [walks]); the result's lead with [walks * (num_steps + 1)]."""
     flat = jax.vmap(_flat)(starts)
-    mean, std = jnp.mean(flat, axis=0), jnp.maximum(jnp.std(flat, axis=0), 1e-6)
+    mean, std = jnp.mean(flat, axis=0), jnp.std(flat, axis=0)
+    std = jnp.where(std > 1e-6, std, 1.0)  # what never varies has no scale of its own
     num_walks, size = flat.shape
     num_features = model.action_space.num_features
 
