@@ -12,7 +12,7 @@ UV_LOCK   = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --qui
 # A Python that was uninstalled since leaves a .venv that cannot run, whatever the stamp says.
 $(shell [ -x $(BIN)/python ] || rm -f $(INSTALLED))
 
-.PHONY: help run test test-fast lint format lock clean
+.PHONY: help run test test-fast product lint format lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target does; do printf '  make %-10s %s\n' "$$target" "$$does"; done
@@ -26,6 +26,9 @@ test: $(INSTALLED) ## Run every test that CI runs
 
 test-fast: $(INSTALLED) ## Run the tests that take no training and start no process
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+product: $(INSTALLED) ## Run every planner in every model with every kind of action, and print the table
+	$(BIN)/python benchmarks/product.py $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and the arrows between the rooms
 	$(BIN)/ruff check
