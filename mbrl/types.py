@@ -80,7 +80,7 @@ class Discrete(AbstractActionSpace):
 
     @property
     def mean_features(self) -> Float[Array, " features"]:
-        return jnp.full(self.num_actions, 1.0 / self.num_actions)
+        return jnp.full(self.num_actions, 1.0 / self.num_actions, float)
 
     def sample(self, key: PRNGKeyArray) -> Int[Array, ""]:
         return jax.random.randint(key, (), 0, self.num_actions)
@@ -106,7 +106,7 @@ class MultiDiscrete(AbstractActionSpace):
 
     @property
     def mean_features(self) -> Float[Array, " features"]:
-        return jnp.concatenate([jnp.full(size, 1.0 / size) for size in self.sizes])
+        return jnp.concatenate([jnp.full(size, 1.0 / size, float) for size in self.sizes])
 
     def sample(self, key: PRNGKeyArray) -> Int[Array, " action"]:
         return jax.random.randint(key, (len(self.sizes),), 0, jnp.array(self.sizes))

@@ -11,6 +11,12 @@ SMALL = {"width": 8, "depth": 1, "num_members": 2, "horizon": 4, "population_siz
 SMALL |= {"num_simulations": 8, "max_depth": 4, "num_actions": 4}
 
 ENVIRONMENT_OF = {"discrete": "cartpole", "box": "pendulum"}
+ACTION_KINDS = ("discrete", "box", "multi_discrete")
+
+
+def point_mass_with(actions: str) -> list[str]:
+    """The overrides that choose the environment that has every kind of action."""
+    return ["env=point_mass", f"env.kwargs.actions={actions}"]
 
 
 def options(group: str) -> list[str]:

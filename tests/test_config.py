@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from mbrl.config import ConfigError, build, compose, launch, resolved, set_threads
 from mbrl.experiment import build_parts, run
+from tests.configs import options
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +42,19 @@ def refusal(*overrides: str) -> str:
         (["model.num_members=0"], "model.num_members=0 must be at least 1"),
         (["model.dynamics.width=0"], "width=0 of a model's network must be at least 1"),
         (["planner.horizon=many"], "planner.horizon=many must be a whole number"),
-        (["training.epsilon=none"], "training.epsilon=none must be a number"),
+        (["training.model_learner.patience=none"], "training.model_learner.patience=none must be a whole number"),
+        (["training.model_learner.patience=0"], "training.model_learner.patience=0 must be at least 1, or null"),
+        (["training.model_learner.holdout_share=1"], "training.model_learner.holdout_share=1 must be between 0 and 1"),
+        (["training.action_noise_std=-1"], "training.action_noise_std=-1 must not be negative"),
+        (["training.disagreement_bonus=1", "model=mlp"], "training.disagreement_bonus=1 needs an ensemble"),
+        (
+            ["model/propagation=ts1", "model.propagation.particles_per_member=0"],
+            "model.propagation.particles_per_member=0 must be at least 1",
+        ),
+        (["model=oracle", "env=gymnasium", "env.id=CartPole-v1"], "model=oracle needs the environment's true dynamics"),
+        (["model/reward=known", "env=gymnasium", "env.id=CartPole-v1"], "model/reward=known needs the environment's reward function"),
+        (["model/termination=known", "env=gymnasium", "env.id=CartPole-v1"], "model/termination=known needs the environment's termination"),
+        (["planner=greedy", "model/value=none"], "planner=greedy with model/value=none sees one reward ahead and nothing else"),
         (["+model.pesimism=2"], "did you mean 'pessimism'?"),
         (["+planner.horzon=2"], "did you mean 'horizon'?"),
     ],
@@ -51,6 +64,12 @@ def test_a_value_that_makes_no_sense_is_named(overrides, named):
     assert named in sentence
     assert "\n" not in sentence
     assert sentence[-1] in ".?"
+
+
+@pytest.mark.parametrize("part", ["value=none", "reward=known", "termination=known", "termination=never"])
+def test_a_misspelt_setting_of_what_learns_nothing_is_refused(part):
+    group, _, _ = part.partition("=")
+    assert "unexpected keyword argument 'widht'" in refusal(f"model/{part}", f"+model.{group}.widht=8")
 
 
 def test_a_missing_value_is_asked_for():
@@ -119,7 +138,8 @@ def test_a_refused_run_leaves_a_folder_that_says_so(tmp_path):
     ("override", "sentence"),
     [
         ("planner.horizon=-1", "Error: planner.horizon=-1 must be at least 1; raise it."),
-        ("planner=genius", "Error: planner=genius is not there to choose: planner is one of cem, mcts, random."),
+        ("planner=genius", f"Error: planner=genius is not there to choose: planner is one of {', '.join(options('planner'))}."),
+        ("training.epsilon=none", "Error: training.epsilon=none must be in [0, 1]: the share of random actions; try 0.05."),
         ("planner.horzon=3", "Error: planner.horzon is not a setting of this config: check its spelling"),
         ("env=gymnasium", "Error: env.id has no value: give it on the command line, env.id=…."),
         ("logger=online", "Error: logger.wandb.mode=online needs a W&B account"),
@@ -139,5 +159,7 @@ def test_the_command_line_says_one_sentence_and_fails(tmp_path, override, senten
 def test_help_is_readable(tmp_path):
     result = subprocess.run([sys.executable, str(ROOT / "run.py"), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0
-    for word in ("planner: cem, mcts, random", "env: cartpole, gymnasium, pendulum", "training.env_steps", "planner.num_simulations"):
+    for group in ("planner", "env", "model"):
+        assert f"{group}: {', '.join(options(group))}" in result.stdout
+    for word in ("training.env_steps", "planner.num_simulations"):
         assert word in result.stdout

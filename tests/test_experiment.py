@@ -22,6 +22,10 @@ SMALL = {
 }
 
 
+# What only a run with training.disagreement_bonus logs.
+OF_A_BONUS = {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"}
+
+
 def smoke(folder: Path, *overrides: str) -> float:
     return run(compose(["training=smoke", f"hydra.run.dir={folder}", *overrides]))
 
@@ -47,7 +51,7 @@ def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
     assert summary["env_steps"] == 60
     rows = read_metrics(tmp_path)
     assert [row["env_steps"] for row in rows] == sorted(row["env_steps"] for row in rows)
-    assert {name for name in METRICS if name not in set().union(*rows)} == set()
+    assert {name for name in METRICS if name not in set().union(*rows)} == OF_A_BONUS
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert config["seed"] == 3
     assert config["training"]["value_learner"]["discount"] == config["discount"]
@@ -66,6 +70,36 @@ def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):
         logged = set().union(*read_metrics(tmp_path / planner))
         assert logged <= known
         assert {f"planner/{key}" for key in own} <= logged
+
+
+def test_a_run_with_a_bonus_logs_what_the_glossary_says_of_it(tmp_path):
+    smoke(tmp_path, "planner=random", "logger=files", "training.disagreement_bonus=0.5")
+    logged = set().union(*read_metrics(tmp_path))
+    assert METRICS.keys() <= logged
+    assert logged <= METRICS.keys()
+
+
+FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 50}"
+CAREFUL = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
+NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=oracle", "env=corridor"),
+        ("model=oracle", "model/reward=learned", "env=point_mass", "env.kwargs.actions=multi_discrete", *CAREFUL),
+        ("model=probabilistic", "model/propagation=ts1", "env=point_mass", "env.kwargs.actions=box", *NOISY),
+    ],
+    ids=["oracle", "oracle with a learned reward", "probabilistic and noisy"],
+)
+def test_every_kind_of_model_runs(tmp_path, overrides):
+    smoke(tmp_path, *overrides, "planner=random_shooting", "planner.population_size=8", "planner.horizon=4", "logger=files")
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "completed"
+    learned = {name for name in summary if name.startswith(("validation/", "learn/"))}
+    assert bool(learned) == ("model/reward=learned" in overrides or "model=probabilistic" in overrides)
+    assert all(summary[name] is not None for name in learned)
 
 
 @pytest.mark.parametrize("planner", ["cem", "mcts"])

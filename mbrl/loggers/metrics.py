@@ -10,15 +10,17 @@ METRICS: dict[str, str] = {
     "loss/termination": "Cross-entropy of the predicted termination against the real one, in nats a step; same mean.",
     "loss/value": "Mean squared error of the value against its targets, in squared units of reward; mean over the last tenth "
     "of the phase's updates.",
-    "loss/curious_value": "The same of the value that collection plans with where training.disagreement_bonus is not 0.",
-    "validation/dynamics": "loss/dynamics on held-out transitions, by the weights at the end of the phase.",
-    "validation/reward": "loss/reward on held-out transitions; likewise.",
-    "validation/termination": "loss/termination on held-out transitions; likewise.",
+    "loss/curious_value": "The same, in the same units, of the value that collection plans with where "
+    "training.disagreement_bonus is not 0.",
+    "validation/dynamics": "The same as loss/dynamics, in the same units, on held-out transitions, by the weights at the end of the phase.",
+    "validation/reward": "The same as loss/reward, in the same units, on held-out transitions; likewise.",
+    "validation/termination": "The same as loss/termination, in nats a step, on held-out transitions; likewise.",
     "learn/updates": "Gradient steps of the model in this phase: fewer than asked where the validation error ended it.",
     "value/mean": "Mean over members and states of the fitted value, in units of reward: what the agent expects, discounted.",
     "value/disagreement": "Standard deviation over members of the fitted value, in units of reward; mean over states.",
-    "value/curious_mean": "value/mean of the value that collection plans with where training.disagreement_bonus is not 0.",
-    "value/curious_disagreement": "value/disagreement of the same value.",
+    "value/curious_mean": "The same as value/mean, in units of reward, of the value that collection plans with where "
+    "training.disagreement_bonus is not 0.",
+    "value/curious_disagreement": "The same as value/disagreement, in units of reward, of that value.",
     "episode/return": "Undiscounted sum of rewards of one episode of collection, exploration included, in units of reward.",
     "episode/length": "Steps of that episode.",
     "evaluation/return_mean": "Mean over evaluation episodes of the undiscounted return, without exploration, in units of "

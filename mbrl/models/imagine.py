@@ -52,7 +52,7 @@ def future(model: AbstractWorldModel, imagined: Imagined) -> Float[Array, " part
 
 def _if_reached(survival: Float[Array, " particles"], prediction: Float[Array, " particles"]) -> Float[Array, " particles"]:
     """A prediction weighed by survival; what can never be reached counts for nothing, even where it is no number."""
-    return jnp.where(survival > 0, survival * prediction, 0.0)
+    return jnp.where(survival == 0, 0.0, survival * prediction)
 
 
 def score(

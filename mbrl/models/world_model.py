@@ -78,9 +78,10 @@ class WorldModel(AbstractWorldModel):
 
     def step(self, key: PRNGKeyArray, state: Float[Array, "particles observation"], action: Shaped[Array, "*action"]) -> Prediction:
         def predict(parts: Parts, key, observation):
+            mean = parts.dynamics.mean(self.normaliser, observation, features)
             if self.propagation.samples:
-                return parts.dynamics.sample(self.normaliser, key, observation, features)
-            return parts.dynamics.mean(self.normaliser, observation, features)
+                return parts.dynamics.sample(self.normaliser, key, observation, features), mean
+            return mean, mean
 
         def judge(parts: Parts, observation, next_observation):
             ends = (self.normaliser, observation, features, next_observation)
@@ -89,10 +90,10 @@ class WorldModel(AbstractWorldModel):
         features = self.action_space.features(action)
         deal_key, noise_key = jax.random.split(key)
         dealt = self.propagation.deal(deal_key, state.shape[0])
-        guesses = self._each_particle(predict, jax.random.split(noise_key, state.shape[0]), state if dealt is None else state[dealt])
+        guesses, means = self._each_particle(predict, jax.random.split(noise_key, state.shape[0]), state if dealt is None else state[dealt])
         next_state = self.propagation.settle(guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses))
         reward, continuation = self._each_particle(judge, state, next_state)
-        return Prediction(next_state, reward, continuation, self._disagreement(guesses))
+        return Prediction(next_state, reward, continuation, self._disagreement(means))
 
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
         return self._each_particle(lambda value, observation: value(self.normaliser, observation), state, of=self.value_function)
@@ -114,10 +115,10 @@ class WorldModel(AbstractWorldModel):
     def _by_member(self, leaf: Shaped[Array, "particles ..."]) -> Shaped[Array, "members share ..."]:
         return leaf.reshape(self.num_members, -1, *leaf.shape[1:])
 
-    def _disagreement(self, guesses: Float[Array, "particles observation"]) -> Float[Array, ""]:
+    def _disagreement(self, predictions: Float[Array, "particles observation"]) -> Float[Array, ""]:
         """Spread of the members' mean predictions in units of the change's own, mean over dimensions, at most 1 each."""
-        means = jnp.mean(self._by_member(guesses), axis=1)
-        return jnp.mean(jnp.minimum(jnp.std(means, axis=0) / self.normaliser.delta_std, 1.0))
+        members = jnp.mean(self._by_member(predictions), axis=1)
+        return jnp.mean(jnp.minimum(jnp.std(members, axis=0) / self.normaliser.delta_std, 1.0))
 
     def normalised(self, normaliser: Normaliser) -> "WorldModel":
         return eqx.tree_at(lambda model: model.normaliser, self, self.parts.reward.ranged(normaliser))

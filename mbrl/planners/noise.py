@@ -30,6 +30,6 @@ def smoothed_noise(key: PRNGKeyArray, shape: tuple[int, int, int], correlation: 
     """Steps that follow the last one: n_t = ρ n_{t-1} + √(1 - ρ²) u_t, the low-pass filter of Nagabandi et al. (2019), eq. 4."""
     lags = np.arange(shape[1])[:, None] - np.arange(shape[1])[None]
     rows = np.where(lags >= 0, correlation ** np.maximum(lags, 0), 0.0)
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)  # so that the first step is as wide as the last
+    rows[:, 1:] *= np.sqrt(1 - correlation**2)  # not the first: it follows nothing, and is a standard normal as it is
     white = white_noise(key, shape)
-    return jnp.einsum("tu,suf->stf", jnp.asarray(unit, white.dtype), white)
+    return jnp.einsum("tu,suf->stf", jnp.asarray(rows, white.dtype), white)

@@ -1,5 +1,6 @@
 """Exploration: what collection does to the planner's actions, and the model it plans in. Evaluation never explores."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,18 +30,22 @@ class Exploration:
     disagreement_bonus: float  # reward for full disagreement of the members, in units of the largest reward seen
 
     def __post_init__(self):
-        if not callable(self.epsilon) and not (isinstance(self.epsilon, int | float) and 0 <= self.epsilon <= 1):
+        number = isinstance(self.epsilon, int | float) and not isinstance(self.epsilon, bool)
+        if not callable(self.epsilon) and not (number and 0 <= self.epsilon <= 1):
             raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
         for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"training.{name}={getattr(self, name)} must not be negative; 0 turns it off.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off.")
 
     def epsilon_at(self, env_steps: int) -> float:
         """The share of random actions after so many real steps."""
         if not callable(self.epsilon):
             return self.epsilon
         with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix dtypes
-            return float(self.epsilon(env_steps))
+            epsilon = float(self.epsilon(env_steps))
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"training.epsilon is {epsilon} after {env_steps} real steps: a schedule must stay in [0, 1].")
+        return epsilon
 
     def noise(self, key: PRNGKeyArray, action_space: AbstractActionSpace) -> Float[Array, "steps features"]:
         """What is added to the actions of an episode (coloured as in Eberhard et al. 2023); repeated in a longer one."""

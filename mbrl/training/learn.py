@@ -31,7 +31,8 @@ class Progress(NamedTuple):
     best_error: Float[Array, ""]
     best_look: Int[Array, ""]
     losses: Metrics  # means over the updates since the last look
-    validation: Metrics
+    validation: Metrics  # of the last parts
+    best_validation: Metrics
 
 
 class ModelLearner(eqx.Module):
@@ -86,7 +87,7 @@ class ModelLearner(eqx.Module):
             (parts, optimizer_state), losses = scan_modules(update, (progress.parts, progress.optimizer_state), keys)
             error, validation = _loss(parts, model, loss_key, held_out)
             better, look = error < progress.best_error, progress.look + 1
-            best_parts = _where(better, parts, progress.best_parts)
+            best_parts, best_validation = _where(better, (parts, validation), (progress.best_parts, progress.best_validation))
             return Progress(
                 look,
                 parts,
@@ -96,6 +97,7 @@ class ModelLearner(eqx.Module):
                 jnp.where(better, look, progress.best_look),
                 jax.tree.map(jnp.mean, losses),
                 validation,
+                best_validation,
             )
 
         def goes_on(progress: Progress):
@@ -104,10 +106,10 @@ class ModelLearner(eqx.Module):
 
         error, validation = _loss(model.parts, model, loss_key, held_out)
         zero = jnp.zeros((), jnp.int32)
-        start = Progress(zero, model.parts, state.model_optimizer_state, model.parts, error, zero, validation, validation)
+        start = Progress(zero, model.parts, state.model_optimizer_state, model.parts, error, zero, validation, validation, validation)
         end = while_modules(goes_on, until_next_look, start)
-        parts = end.parts if self.patience is None else end.best_parts
-        metrics = end.losses | {name.replace("loss/", "validation/"): value for name, value in end.validation.items()}
+        parts, validation = (end.parts, end.validation) if self.patience is None else (end.best_parts, end.best_validation)
+        metrics = end.losses | {name.replace("loss/", "validation/"): value for name, value in validation.items()}
         metrics |= {"learn/updates": (end.look * updates_per_look).astype(jnp.float32)}
         return state._replace(model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state), metrics
 

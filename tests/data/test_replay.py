@@ -5,17 +5,23 @@ import numpy as np
 import pytest
 
 from mbrl.data.replay import Replay, empty_replay
-from mbrl.types import AbstractActionSpace, Box, Discrete, Transition
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete, Transition
 from tests.quick import quick_jit
 
 SIZE = 2  # entries of an observation
+
+
+@pytest.fixture(params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
+def action_space(request) -> AbstractActionSpace:
+    return request.param
 
 
 def numbered(first: int, number: int, action_space: AbstractActionSpace) -> Transition:
     """Transitions that can be told apart: number n carries n in every field."""
     n = np.arange(first, first + number)
     observation = np.stack([n, -n], axis=1).astype(np.float32)
-    action = (n % 3).astype(np.int32) if isinstance(action_space, Discrete) else observation / 1000
+    whole = np.stack([n % 3, n % 2], axis=1).astype(np.int32)
+    action = {Discrete: whole[:, 0], Box: observation / 1000, MultiDiscrete: whole}[type(action_space)]
     return Transition(observation, action, n.astype(np.float32), observation + 0.5, n % 5 == 0, n % 7 == 0)
 
 
@@ -43,6 +49,16 @@ def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
         assert contents(replay) == twin
         assert int(replay.size) == len(twin)
         assert int(replay.num_added) == added
+
+
+@pytest.mark.parametrize("batches", [[3], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
+def test_numbers_are_those_of_collection(batches):
+    """Number n carries n in its reward; of an empty place it does not matter."""
+    replay, added = empty_replay(10, SIZE, Discrete(3)), 0
+    for number in batches:
+        replay, added = add(replay, numbered(added, number, Discrete(3))), added + number
+        filled = np.asarray(replay.filled)
+        np.testing.assert_array_equal(np.asarray(replay.numbers)[filled], np.asarray(replay.transitions.reward)[filled])
 
 
 def test_adding_compiles_once_however_much_it_holds():

@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.types import Box, Discrete
+from mbrl.types import Box, Discrete, MultiDiscrete
 
 
 class Echo(gymnasium.Env):
@@ -31,8 +31,8 @@ class Echo(gymnasium.Env):
 def echo():
     """Makes an environment of Echo with these spaces."""
 
-    def make(*spaces: spaces.Space, **facts) -> GymnasiumEnvironment:
-        gymnasium.register("Echo-v0", entry_point=lambda: Echo(*spaces), max_episode_steps=7)
+    def make(*spaces: spaces.Space, registered_limit: int | None = 7, **facts) -> GymnasiumEnvironment:
+        gymnasium.register("Echo-v0", entry_point=lambda: Echo(*spaces), max_episode_steps=registered_limit)
         return GymnasiumEnvironment("Echo-v0", **facts)
 
     yield make
@@ -66,6 +66,18 @@ def test_discrete_actions_count_from_zero_wherever_the_environment_starts(echo):
         instance.step(np.int32(action))
         assert instance.unwrapped.received == action + 5
         assert isinstance(instance.unwrapped.received, int)
+
+
+@pytest.mark.parametrize("start", [None, [5, -1, 0]], ids=["from zero", "from elsewhere"])
+def test_several_choices_at_once_count_from_zero_wherever_the_environment_starts(echo, start):
+    environment = echo(spaces.MultiDiscrete([3, 2, 4], start=start))
+    assert environment.action_space == MultiDiscrete((3, 2, 4))
+    instance = environment.make()
+    instance.reset(seed=0)
+    for action in ([0, 0, 0], [2, 1, 3], [1, 0, 2]):
+        instance.step(np.array(action, np.int32))
+        np.testing.assert_array_equal(instance.unwrapped.received, np.array(action) + np.array(start or [0, 0, 0]))
+        assert instance.unwrapped.action_space.contains(instance.unwrapped.received)
 
 
 @pytest.mark.parametrize(
@@ -186,15 +198,27 @@ def test_observations_that_are_no_vectors_are_refused(echo, space):
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiDiscrete([2, 3]),
+        spaces.MultiDiscrete([[2, 3], [2, 2]]),
         spaces.MultiBinary(2),
         spaces.Box(-1.0, 1.0, (2, 2)),
         spaces.Box(-np.inf, np.inf, (2,)),
         spaces.Box(0, 5, (2,), np.int32),
     ],
-    ids=["MultiDiscrete", "MultiBinary", "matrix", "unbounded", "integers"],
+    ids=["MultiDiscrete of a table", "MultiBinary", "matrix", "unbounded", "integers"],
 )
 def test_actions_that_cannot_be_planned_are_refused(echo, space):
     message = refusal(lambda: echo(space))
     assert "env.id=Echo-v0 has the action space" in message
-    assert "choose an environment with Discrete actions or a one-dimensional bounded Box" in message
+    assert "choose an environment with Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats" in message
+
+
+def test_episodes_without_a_limit_are_refused(echo):
+    message = refusal(lambda: echo(spaces.Discrete(2), registered_limit=None))
+    assert message.startswith("env.id=Echo-v0 has no limit to the steps of an episode")
+    assert message.endswith("give it one: env.episode_limit=200, say.")
+
+
+def test_the_configs_limit_is_enough(echo):
+    instance = echo(spaces.Discrete(2), registered_limit=None, episode_limit=2).make()
+    instance.reset(seed=0)
+    assert [instance.step(np.int32(0))[3] for _ in range(2)] == [False, True]

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from mbrl.data.normaliser import Normaliser
 from mbrl.models.dynamics import ResidualDynamics
+from mbrl.models.propagation import Expectation
 from mbrl.models.reward import LearnedReward
 from mbrl.models.termination import LearnedTermination
 from mbrl.models.value import FittedValue
@@ -54,6 +55,7 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "value": partial(FittedValue, width=8, depth=1),
     }
     settings = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 3, "pessimism": 1.0}
+    settings |= {"propagation": Expectation()}
     make = partial(WorldModel, **(parts | settings | changes))
     return weighted(lambda: make(key=jax.random.key(0)), seed).normalised(NORMALISER)
 
@@ -115,3 +117,13 @@ def some_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
         truncated=np.zeros(shape, bool),
     )
     return jax.tree.map(jnp.asarray, transitions)
+
+
+def linear_transitions(number: int, seed: int) -> Transition:
+    """s' = A s + B a, reward s₀ - a₀, and the end where s'₁ > 1."""
+    generator = np.random.default_rng(seed)
+    observation = generator.normal(size=(number, 2)).astype(np.float32)
+    action = generator.uniform(-1, 1, (number, 1)).astype(np.float32)
+    next_observation = observation @ np.array([[0.9, 0.2], [-0.3, 1.1]], np.float32) + action * np.array([0.5, -1.0], np.float32)
+    reward = observation[:, 0] - action[:, 0]
+    return Transition(observation, action, reward, next_observation, next_observation[:, 1] > 1, np.zeros(number, bool))

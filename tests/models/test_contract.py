@@ -1,5 +1,7 @@
 """What is asked of every model: each conf/model/*.yaml with each kind of action, and each of its parts' files."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,29 +10,30 @@ import pytest
 
 from mbrl.config import build
 from mbrl.types import Transition
-from tests.configs import ENVIRONMENT_OF, options, small_config
+from tests.configs import options, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
 from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 PARTS = ("reward", "termination", "value")
+KINDS = ("discrete", "box", "multi_discrete")
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every model with each kind of action; every part that the default model does not have with the first kind."""
+    """Every model, and every way of propagation, with each kind of action; every other part that the default model does not have once."""
     default = small_config().model
     of_parts = [f"model/{part}={option}" for part in PARTS for option in options(f"model/{part}")]
     others = [choice for choice in of_parts if small_config(choice).model != default]
-    return [(f"model={model}", actions) for model in options("model") for actions in ENVIRONMENT_OF] + [
-        (choice, next(iter(ENVIRONMENT_OF))) for choice in others
-    ]
+    models = [f"model={option}" for option in options("model")]
+    models += [f"model=probabilistic model/propagation={option}" for option in options("model/propagation")]
+    return [(choice, actions) for choice in models for actions in KINDS] + [(choice, KINDS[0]) for choice in others]
 
 
 class Case:
     """A model in some scale, and data of its environment's shapes."""
 
     def __init__(self, choice: str, actions: str):
-        config = small_config(choice, f"env={ENVIRONMENT_OF[actions]}")
+        config = small_config(*choice.split(), "env=point_mass", f"env.kwargs.actions={actions}")
         environment = build(config.env)
         self.size, self.action_space = environment.observation_size, environment.action_space
         model = weighted(lambda: build(config.model, key=KEY, observation_size=self.size, action_space=self.action_space))
@@ -41,11 +44,11 @@ class Case:
     def transitions(self, shape: tuple[int, ...]) -> Transition:
         generator = np.random.default_rng(0)
         action = jax.eval_shape(self.action_space.sample, KEY)
-        discrete = jnp.issubdtype(action.dtype, jnp.integer)
-        actions = generator.integers(0, 2, shape) if discrete else generator.uniform(-1, 1, (*shape, *action.shape))
+        whole = jnp.issubdtype(action.dtype, jnp.integer)
+        draw = partial(generator.integers, 0, 3) if whole else partial(generator.uniform, -1, 1)
         transitions = Transition(
             observation=generator.normal(size=(*shape, self.size)).astype(np.float32),
-            action=np.asarray(actions, action.dtype),
+            action=np.asarray(draw((*shape, *action.shape)), action.dtype),
             reward=np.float32(generator.normal(size=shape)),
             next_observation=generator.normal(size=(*shape, self.size)).astype(np.float32),
             terminated=generator.random(shape) < 0.5,
@@ -74,7 +77,9 @@ def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_goi
     for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
     assert prediction.reward.shape == prediction.continuation.shape == value.shape
-    assert combined.shape == ()
+    assert value.shape[0] % case.model.num_members == 0
+    assert combined.shape == prediction.disagreement.shape == ()
+    assert 0 <= prediction.disagreement <= 1
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, combined)))
     assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
 

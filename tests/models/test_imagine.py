@@ -21,10 +21,14 @@ DISCOUNT = 0.5
 
 
 class Counter(AbstractWorldModel):
-    """Two particles count up from the observation, by 1 and by 10 a step; a step earns its count, and a state is worth 100 of it."""
+    """Two particles count up from the observation, by 1 and by 10 a step; a step earns its count, and a state is worth 100 of it.
+
+    Beyond `limit` counts are no number.
+    """
 
     chances: jax.Array  # of going on after a step, for each particle
     combination: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
+    limit: float = np.inf
     parts: tuple = ()
     value_function: AbstractValue = ZeroValue()
     action_space: Discrete = Discrete(2)
@@ -36,7 +40,8 @@ class Counter(AbstractWorldModel):
 
     def step(self, key, state, action):
         state = state + jnp.array([[1.0], [10.0]])
-        return Prediction(state, state[:, 0] + action.astype(float), self.chances)
+        state = jnp.where(state > self.limit, jnp.nan, state)
+        return Prediction(state, state[:, 0] + action.astype(float), self.chances, jnp.zeros(()))
 
     def value(self, state):
         return 100 * state[:, 0]
@@ -115,6 +120,31 @@ def test_a_diverged_plan_scores_less_than_any_other(bad, offset):
     world = bandit([offset, bad], pulls=3)
     assert score(world, jnp.zeros(1), jnp.array([0, 1, 0])) == -jnp.inf
     assert np.isfinite(score(world, jnp.zeros(1), jnp.array([0, 0, 0])))
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0.5, -np.inf), (1.5, 1.0), (2.5, 1.0)])
+def test_what_diverges_after_certain_death_is_ignored_and_before_it_is_not(limit, expected):
+    """Death comes with the first step, whose reward still counts; the steps after it, and the value, are never reached."""
+    model = Counter(jnp.array([0.0, 1.0]), first, limit)
+    assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == expected
+
+
+def test_what_diverges_after_a_death_that_is_almost_certain_is_not_ignored():
+    model = Counter(jnp.array([1e-6, 1.0]), first, 1.5)
+    assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
+
+
+def test_one_particles_death_does_not_excuse_the_others():
+    """The sum of a dead particle's return and that of one that lives on to diverge, in its second step."""
+    model = Counter(jnp.array([0.0, 1.0]), jnp.sum, 15.0)
+    assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
+    assert score(model, jnp.zeros(1), jnp.zeros(1, int)) == 1 + 10 + DISCOUNT * 1000
+
+
+def test_a_chance_of_going_on_that_is_no_number_is_no_certain_death():
+    """Where each step costs something, it would otherwise be the best that can happen."""
+    model = Counter(jnp.array([jnp.nan, 1.0]), first)
+    assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
 
 
 def test_a_particle_that_diverged_spoils_the_plan():

@@ -39,6 +39,34 @@ def test_a_known_reward_is_its_function_of_the_step():
     assert known(NORMALISER, *a_step()) == 211.0
 
 
+def test_a_known_range_of_rewards_widens_what_was_seen_and_never_narrows_it():
+    """Rewards from -2 to 8 were seen."""
+
+    def seen_of(range):
+        model = small_model(reward=partial(KnownReward, lambda observation, action, next_observation: next_observation[0], range))
+        normaliser = model.normalised(NORMALISER).normaliser
+        return float(normaliser.reward_min), float(normaliser.reward_max)
+
+    assert seen_of(None) == (-2, 8)
+    assert seen_of([0.0, 100.0]) == (-2, 100)
+    assert seen_of([-3, 1]) == (-3, 8)
+
+
+def test_a_learned_rewards_range_is_what_was_seen():
+    normaliser = small_model().normalised(NORMALISER).normaliser
+    assert (normaliser.reward_min, normaliser.reward_max) == (-2, 8)
+
+
+def test_a_reward_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match=r"model/reward=known needs .* env.known_reward is null here: choose .* model/reward=learned\.$"):
+        KnownReward(None, **SIZES, key=jax.random.key(0))
+
+
+def test_a_misspelt_setting_of_a_known_reward_is_refused():
+    with pytest.raises(TypeError, match="funtion"):
+        KnownReward(lambda *step: jnp.zeros(()), funtion=None)
+
+
 def test_a_known_reward_has_nothing_to_learn():
     known = partial(KnownReward, lambda observation, action, next_observation: next_observation[0])
     model = small_model(reward=known)

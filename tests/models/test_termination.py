@@ -47,6 +47,19 @@ def test_a_known_termination_is_its_function_of_the_step(limit, continuation):
     assert known(NORMALISER, *a_step()) == continuation
 
 
+def test_a_termination_that_nobody_knows_is_refused():
+    with pytest.raises(
+        ValueError, match=r"model/termination=known needs .* env.known_termination is null here: .* model/termination=learned\.$"
+    ):
+        KnownTermination(None, **SIZES, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("make", [NeverTermination, partial(KnownTermination, lambda *step: jnp.zeros((), bool))], ids=["never", "known"])
+def test_a_misspelt_setting_is_refused(make):
+    with pytest.raises(TypeError, match="widht"):
+        make(widht=8)
+
+
 def test_never_goes_on():
     assert NeverTermination()(NORMALISER, *a_step()) == 1.0
 

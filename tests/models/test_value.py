@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mbrl.models.value import FittedValue, ZeroValue
 from tests.models.small import NORMALISER, OBSERVATION_SIZE, a_step, num_parameters, weighted
@@ -33,6 +34,11 @@ def test_it_is_in_units_of_reward():
     value = VALUE(in_rewards(-2.0, 8.0), OBSERVATION)
     np.testing.assert_allclose(VALUE(in_rewards(-20.0, 80.0), OBSERVATION), 10 * value, rtol=1e-6)
     np.testing.assert_allclose(VALUE(in_rewards(-80.0, 20.0), OBSERVATION), 10 * value, rtol=1e-6)
+
+
+def test_a_misspelt_setting_of_no_value_is_refused():
+    with pytest.raises(TypeError, match="widht"):
+        ZeroValue(widht=8)
 
 
 def test_no_value_is_zero_and_has_nothing_to_learn():

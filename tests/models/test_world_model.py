@@ -13,11 +13,22 @@ import pytest
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import empty_replay
 from mbrl.models.dynamics import ResidualDynamics
+from mbrl.models.propagation import Expectation
 from mbrl.models.termination import NeverTermination
 from mbrl.models.value import ZeroValue
 from mbrl.models.world_model import Parts, WorldModel
-from mbrl.types import Box, Transition
-from tests.models.small import ACTIONS, NORMALISER, OBSERVATION_SIZE, a_step, losses, member, small_model, some_transitions
+from mbrl.types import Box
+from tests.models.small import (
+    ACTIONS,
+    NORMALISER,
+    OBSERVATION_SIZE,
+    a_step,
+    linear_transitions,
+    losses,
+    member,
+    small_model,
+    some_transitions,
+)
 from tests.quick import quick_jit
 
 MODEL = small_model()
@@ -44,7 +55,7 @@ def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_it
     state, features = scattered_state(), ACTIONS.features(ACTION)
     prediction = step(MODEL, state)
     members = [member(MODEL.parts, number) for number in range(3)]
-    guesses = [parts.dynamics(NORMALISER, KEY, state[i], features) for i, parts in enumerate(members)]
+    guesses = [parts.dynamics.mean(NORMALISER, state[i], features) for i, parts in enumerate(members)]
     mean = np.mean(guesses, axis=0)
     np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
     for i, parts in enumerate(members):
@@ -68,7 +79,7 @@ def test_members_differ():
 def test_the_constructors_members_differ_and_follow_the_key():
     """Only the dynamics have weights here, for compiling what draws them takes long."""
     unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
-    sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2}
+    sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2, "propagation": Expectation()}
     make = quick_jit(partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes))
     first, again, other = (make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -139,16 +150,6 @@ def test_a_members_loss_is_its_own_affair():
 def test_an_ensemble_of_nobody_is_refused(num_members):
     with pytest.raises(ValueError, match=rf"model.num_members={num_members} must be at least 1; the default"):
         small_model(num_members=num_members)
-
-
-def linear_transitions(number: int, seed: int) -> Transition:
-    """s' = A s + B a, reward s₀ - a₀, and the end where s'₁ > 1."""
-    generator = np.random.default_rng(seed)
-    observation = generator.normal(size=(number, 2)).astype(np.float32)
-    action = generator.uniform(-1, 1, (number, 1)).astype(np.float32)
-    next_observation = observation @ np.array([[0.9, 0.2], [-0.3, 1.1]], np.float32) + action * np.array([0.5, -1.0], np.float32)
-    reward = observation[:, 0] - action[:, 0]
-    return Transition(observation, action, reward, next_observation, next_observation[:, 1] > 1, np.zeros(number, bool))
 
 
 def test_it_learns_a_linear_system():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mbrl.planners.mcts import MCTS
-from mbrl.types import Box, Discrete
-from tests.planners.worlds import bandit, best_path, board, hill, tree
+from mbrl.types import Box, Discrete, MultiDiscrete
+from tests.planners.worlds import bandit, best_path, board, choices, hill, tree
 from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
@@ -47,6 +47,16 @@ def test_every_action_is_considered_however_many_there_are():
     assert chosen == [0, 15, 16, 19]
 
 
+@both_policies
+def test_few_pairs_of_choices_are_all_considered(policy):
+    """Sixteen pairs, though `num_actions` is 8; what an entry is worth depends on the other one."""
+    for seed in range(5):
+        rewards = np.random.default_rng(seed).normal(size=(4, 4))
+        action, info = plan(planner(policy, MultiDiscrete((4, 4)), max_depth=1), choices(rewards))
+        np.testing.assert_array_equal(action, np.unravel_index(rewards.argmax(), (4, 4)))
+        np.testing.assert_allclose(info["root_value_gap"], np.ptp(rewards), rtol=1e-4)
+
+
 def mean_regret(policy: str, offset: float, ending: float) -> float:
     """How much less than the best path the best path through the chosen action is worth, on average over 60 trees."""
     regrets = []
@@ -57,16 +67,9 @@ def mean_regret(policy: str, offset: float, ending: float) -> float:
     return np.mean(regrets)
 
 
-NARROW = pytest.mark.xfail(
-    reason="Below the root mctx's Gumbel search never tries a second action where the first one earned more than the node's value."
-)
-
-
 @pytest.mark.parametrize("ending", [0.0, 0.3])
-@pytest.mark.parametrize(
-    ("policy", "offset"),
-    [("gumbel", -3.0), ("muzero", -3.0), pytest.param("gumbel", 0.0, marks=NARROW), pytest.param("gumbel", 3.0, marks=NARROW)],
-)
+@pytest.mark.parametrize("offset", [-3.0, 0.0, 3.0])
+@both_policies
 def test_it_finds_what_exhaustive_search_finds(policy, offset, ending):
     """27 paths, which end early where the episode ends. Search averages where it explores: now and then it misses by a little.
 
@@ -143,6 +146,14 @@ def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
     action, info = plan(planner(policy), world)
     assert action == 2
     assert all(np.isfinite(number) for number in info.values())
+    assert 0 < info["invalid_fraction"] < 1
+
+
+@pytest.mark.parametrize(("rewards", "expected"), [([0.0, 1.0, 2.0], 0), ([0.0, NAN, 2.0], 1 / 3), ([NAN, 1.0, INF], 2 / 3)], ids=str)
+def test_the_invalid_are_the_share_of_nodes_whose_predictions_diverge(rewards, expected):
+    """Three simulations try each of three actions once."""
+    _, info = plan(planner(num_simulations=3), bandit(rewards))
+    np.testing.assert_allclose(info["invalid_fraction"], expected, rtol=1e-6)
 
 
 @both_policies
@@ -153,6 +164,7 @@ def test_it_keeps_away_from_values_and_continuations_that_diverge(policy, where)
     action, info = plan(planner(policy), board([[1, 2, 3]], [[0.0, 5.0, 0.0]], chances, values))
     assert action == 2
     assert all(np.isfinite(number) for number in info.values())
+    assert info["invalid_fraction"] > 0
 
 
 @pytest.mark.parametrize(
@@ -168,6 +180,7 @@ def test_it_survives_predictions_that_all_diverge(mcts, world):
     action, info = plan(mcts, world)
     assert np.all((action >= -1) & (action <= 2))
     assert all(np.isfinite(number) for number in info.values())
+    assert info["invalid_fraction"] == 1
 
 
 def test_a_discount_may_be_a_whole_number():

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl.planners.random import RandomPlanner
-from mbrl.types import Box, Discrete
-from tests.planners.worlds import bandit, hill
+from mbrl.types import Box, Discrete, MultiDiscrete
+from tests.planners.worlds import bandit, choices, hill
 from tests.quick import quick_jit
 
 START = jnp.zeros(1)
@@ -25,6 +25,12 @@ def test_discrete_actions_are_uniform_and_blind_to_reward():
     counts = np.bincount(actions(Discrete(3), bandit([0.0, 100.0, np.nan]), 3000), minlength=3)
     # Binomial, standard deviation 26: five of them.
     np.testing.assert_allclose(counts, 1000, atol=130)
+
+
+def test_several_choices_are_uniform_each_by_itself_and_blind_to_reward():
+    drawn = actions(MultiDiscrete((3, 2)), choices(np.array([[0.0, np.nan], [100.0, 0.0], [0.0, 0.0]])), 3000)
+    # Binomial, standard deviation 20: five of them.
+    np.testing.assert_allclose(np.bincount(2 * drawn[:, 0] + drawn[:, 1], minlength=6), 500, atol=102)
 
 
 def test_box_actions_are_uniform_and_blind_to_reward():

@@ -1,4 +1,4 @@
-"""Worlds whose best plans are known: boards that can be searched by hand, a hill, and a linear-quadratic point mass."""
+"""Worlds whose best plans are known: boards that can be searched by hand, choices, a hill, and a linear-quadratic point mass."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,11 +11,18 @@ import numpy as np
 
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
-from mbrl.models.value import AbstractValue, ZeroValue
-from mbrl.types import AbstractActionSpace, Box, Discrete
+from mbrl.models.value import AbstractValue
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 Facts = dict[str, jax.Array]  # the numbers of a world: what differs in nothing else is compiled once
 Path = tuple[int, ...]
+
+
+class Worth(AbstractValue):
+    """Says that a world's states have a value, which the world itself knows; nobody asks this one."""
+
+    def __call__(self, normaliser, observation):
+        raise NotImplementedError
 
 
 class World(AbstractWorldModel):
@@ -28,7 +35,7 @@ class World(AbstractWorldModel):
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
     worth: Callable[..., jax.Array] = eqx.field(static=True)  # of facts and state
     parts: tuple = ()
-    value_function: AbstractValue = ZeroValue()
+    value_function: AbstractValue = Worth()
     normaliser: Normaliser = eqx.field(default_factory=lambda: identity_normaliser(1))
     num_members: int = eqx.field(static=True, default=1)
 
@@ -37,7 +44,7 @@ class World(AbstractWorldModel):
 
     def step(self, key, state, action):
         step = (self.facts, state[0], action)
-        return Prediction(self.transition(*step)[None], self.reward(*step)[None], self.continuation(*step)[None])
+        return Prediction(self.transition(*step)[None], self.reward(*step)[None], self.continuation(*step)[None], jnp.zeros(()))
 
     def value(self, state):
         return self.worth(self.facts, state[0])[None]
@@ -123,6 +130,18 @@ def best_path(path_return: Callable[[Path], float], depth: int = 3, beginning: P
     """The best of all paths with this beginning, by trying them all."""
     rest = itertools.product(range(CHILDREN), repeat=depth - len(beginning))
     return max((beginning + path for path in rest), key=path_return)
+
+
+# Choices: nothing changes, and an action of two entries earns what the table says of both together.
+
+
+def choices(rewards: np.ndarray) -> World:
+    """`rewards` by [first entry, second entry]."""
+    return World(MultiDiscrete(np.shape(rewards)), {"rewards": jnp.asarray(rewards, float)}, _stay, _earn_both, _surely, _nothing)
+
+
+def _earn_both(facts, state, action):
+    return facts["rewards"][action[0], action[1]]
 
 
 # A hill: nothing changes, and an action costs the square of its distance from the top. Beyond the cliff predictions diverge.

@@ -10,8 +10,11 @@ import pytest
 from mbrl.config import build, compose
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.experiment import build_parts
+from mbrl.models.curious import Curious
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
+from mbrl.training.explore import Exploration
+from mbrl.training.state import CuriousValue
 from mbrl.types import Discrete
 
 
@@ -54,12 +57,13 @@ class Stay(RandomPlanner):
         return jax.numpy.zeros((), int), state + 1, {"decision": state.astype(float)}
 
 
-def collector_of(planner_class, seed=0):
+def collector_of(planner_class, seed=0, **exploration):
     environment = GymnasiumEnvironment("Counter-v0")
     planner = planner_class(Discrete(2))
-    config = compose(["env=gymnasium", "env.id=Counter-v0", "training=smoke", f"seed={seed}"])
+    config = compose(["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"])
     *_, state = build_parts(config)
-    return Collector(environment, planner), state
+    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0}
+    return Collector(environment, planner, Exploration(**(nothing | exploration))), state
 
 
 def stored(state):
@@ -69,7 +73,7 @@ def stored(state):
 
 def test_transitions_join_up_and_the_last_observation_is_not_the_resets():
     collector, state = collector_of(Stay)
-    state, _ = collector.collect(state, 20, epsilon=0.0)
+    state, _ = collector.collect(state, 20, at_random=False)
     transitions = stored(state)
     np.testing.assert_array_equal(transitions.observation[:, 1], np.arange(20) % 7)
     np.testing.assert_array_equal(transitions.next_observation[:, 1], np.arange(20) % 7 + 1)
@@ -78,7 +82,7 @@ def test_transitions_join_up_and_the_last_observation_is_not_the_resets():
 
 def test_a_time_limit_truncates_and_does_not_terminate():
     collector, state = collector_of(Stay)
-    state, rows = collector.collect(state, 14, epsilon=0.0)
+    state, rows = collector.collect(state, 14, at_random=False)
     transitions = stored(state)
     assert not transitions.terminated.any()
     np.testing.assert_array_equal(np.flatnonzero(transitions.truncated), [6, 13])
@@ -89,7 +93,7 @@ def test_a_time_limit_truncates_and_does_not_terminate():
 
 def test_a_termination_is_none_of_the_time_limits():
     collector, state = collector_of(RandomPlanner)
-    state, rows = collector.collect(state, 40, epsilon=1.0)
+    state, rows = collector.collect(state, 40, at_random=True)
     transitions = stored(state)
     np.testing.assert_array_equal(transitions.terminated, transitions.action == 1)
     assert not (transitions.terminated & transitions.truncated & (transitions.action == 0)).any()
@@ -98,29 +102,29 @@ def test_a_termination_is_none_of_the_time_limits():
 
 def test_an_episode_in_flight_goes_on_in_the_next_phase():
     collector, state = collector_of(Stay)
-    state, _ = collector.collect(state, 3, epsilon=0.0)
-    state, rows = collector.collect(state, 4, epsilon=0.0)
+    state, _ = collector.collect(state, 3, at_random=False)
+    state, rows = collector.collect(state, 4, at_random=False)
     np.testing.assert_array_equal(stored(state).observation[:, 1], np.arange(7))
     assert rows[0]["planner/decision"] == np.arange(7).mean()
 
 
 def test_the_planner_starts_afresh_in_every_episode():
     collector, state = collector_of(Stay)
-    _, rows = collector.collect(state, 14, epsilon=0.0)
+    _, rows = collector.collect(state, 14, at_random=False)
     assert [row["planner/decision"] for row in rows] == [3.0, 3.0]
 
 
 def test_episodes_start_from_their_own_seeds_beyond_those_of_evaluation():
     collector, state = collector_of(Stay)
-    collector.collect(state, 21, epsilon=0.0)
+    collector.collect(state, 21, at_random=False)
     assert len(set(Counter.seeds)) == len(Counter.seeds) == 3
     assert min(Counter.seeds) >= FIRST_COLLECTION_SEED
 
 
 def test_the_seed_decides_everything():
     def actions(seed):
-        collector, state = collector_of(RandomPlanner, seed)
-        state, _ = collector.collect(state, 40, epsilon=0.5)
+        collector, state = collector_of(RandomPlanner, seed, epsilon=0.5, action_noise_std=0.5)
+        state, _ = collector.collect(state, 40, at_random=False)
         return stored(state).action
 
     np.testing.assert_array_equal(actions(3), actions(3))
@@ -128,10 +132,62 @@ def test_the_seed_decides_everything():
 
 
 def test_epsilon_is_the_share_of_random_actions():
-    collector, state = collector_of(Stay)
-    state, _ = collector.collect(state, 900, epsilon=0.2)
+    collector, state = collector_of(Stay, epsilon=0.2)
+    state, _ = collector.collect(state, 900, at_random=False)
     # A random action is 1 with probability 1/2: 900 · 0.1 = 90 expected, standard deviation 9.
     assert 90 - 36 < stored(state).action.sum() < 90 + 36
+
+
+def test_epsilon_follows_its_schedule_from_real_step_to_real_step():
+    """Across phases and episodes: random actions until step 40, none from then on; a coin for each of the 40 is 1 half of the time."""
+    collector, state = collector_of(Stay, epsilon=lambda env_steps: 1.0 if env_steps < 40 else 0.0)
+    for _ in range(4):
+        state, _ = collector.collect(state, 20, at_random=False)
+    actions = stored(state).action
+    # Binomial: 20 expected, standard deviation 3.2.
+    assert 5 <= actions[:40].sum() <= 35
+    assert actions[20:40].any()
+    assert not actions[40:].any()
+
+
+def test_random_steps_ask_neither_planner_nor_exploration():
+    """As in a warm-up: the actions are those of the run's seed, whatever the settings."""
+    plain, state = collector_of(Stay)
+    loud, other_state = collector_of(Stay, epsilon=0.5, action_noise_std=9.0)
+    (state, rows), (other_state, _) = plain.collect(state, 40, at_random=True), loud.collect(other_state, 40, at_random=True)
+    np.testing.assert_array_equal(stored(state).action, stored(other_state).action)
+    assert 5 <= stored(state).action.sum() <= 35
+    assert not any("planner/decision" in row for row in rows)
+
+
+def test_noise_moves_actions_by_the_step_of_the_episode(monkeypatch):
+    """Noise that speaks at its step 3 alone: an action of 1, which ends the episode."""
+
+    def noise(self, key, action_space):
+        return jax.numpy.zeros((5, 2)).at[3, 1].set(2.0)
+
+    monkeypatch.setattr(Exploration, "noise", noise)
+    # With a deviation that no other test has, since what is compiled is kept by it.
+    collector, state = collector_of(Stay, action_noise_std=0.0123)
+    state, rows = collector.collect(state, 12, at_random=False)
+    np.testing.assert_array_equal(stored(state).action, [0, 0, 0, 1] * 3)
+    assert [row["episode/length"] for row in rows] == [4, 4, 4]
+
+
+class Nosy(RandomPlanner):
+    """Tells whether there was a bonus in the model that it was given."""
+
+    def plan(self, key, model, observation, state):
+        return jax.numpy.zeros((), int), state, {"bonus": jax.numpy.asarray(float(isinstance(model, Curious)))}
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.5])
+def test_collection_plans_in_a_model_with_the_bonus(bonus):
+    collector, state = collector_of(Nosy, disagreement_bonus=bonus)
+    if bonus:
+        state = state._replace(curious_value=CuriousValue(state.model.value_function, state.value_state))
+    _, rows = collector.collect(state, 7, at_random=False)
+    assert rows[0]["planner/bonus"] == float(bonus > 0)
 
 
 def test_build_knows_the_collected_environment():

@@ -7,6 +7,7 @@ import pytest
 from mbrl.config import compose
 from mbrl.experiment import build_parts
 from mbrl.training.evaluate import evaluate
+from mbrl.training.state import EVALUATE
 
 SMALL = {
     "cem": ["planner.population_size=8", "planner.num_elites=2", "planner.horizon=3"],
@@ -39,7 +40,7 @@ def test_returns_are_those_of_the_real_environment(parts):
     returns = evaluate(environment, planner, state, num_episodes=1, first_seed=10_003)
     instance = environment.make()
     observation, _ = instance.reset(seed=10_003)
-    key = jax.random.fold_in(jax.random.fold_in(state.key, 4), 0)
+    key = jax.random.fold_in(jax.random.fold_in(state.key, EVALUATE), 0)
     planner_state, total, step, done = planner.init(key), 0.0, 0, False
     plan = jax.jit(lambda key, observation, planner_state: planner.plan(key, state.model, observation, planner_state))
     while not done:

@@ -12,8 +12,7 @@ from mbrl.data.replay import empty_replay
 from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.ensemble import each_member, members_of
 from mbrl.models.value import FittedValue, ZeroValue
-from mbrl.training.fit_value import ValueLearner
-from mbrl.training.state import TrainState
+from mbrl.training.fit_value import ValueLearner, with_value
 from mbrl.types import Discrete, Transition
 
 DISCOUNT, LENGTH = 0.9, 5
@@ -34,7 +33,7 @@ class Chain(AbstractWorldModel):
     def step(self, key, state, action):
         moved = jnp.minimum(state + action.astype(float), LENGTH)
         arrived = (moved[:, 0] >= LENGTH).astype(float)
-        return Prediction(moved, arrived, 1.0 - arrived)
+        return Prediction(moved, arrived, 1.0 - arrived, jnp.zeros(()))
 
     def value(self, state):
         return each_member(lambda value, observation: value(self.normaliser, observation), self.value_function, state)
@@ -49,14 +48,14 @@ class Chain(AbstractWorldModel):
         return {}
 
 
-def chain_state(value):
+def chain(value):
     replay = empty_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
     ones = jnp.ones(LENGTH + 1)
     transitions = Transition(positions, ones.astype(int), (positions[:, 0] >= 4).astype(float), positions, ones > 1, ones > 1)
     replay = replay.add(transitions)
     model = Chain((), value, fit_normaliser(replay), Discrete(2))
-    return TrainState(jax.random.key(0), model, (), model.value_function, (), replay)
+    return model, replay
 
 
 def learner(**changes):
@@ -66,24 +65,46 @@ def learner(**changes):
 
 def test_values_are_those_of_dynamic_programming():
     value = members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=32)
-    state = chain_state(value)
+    model, replay = chain(value)
     fit = learner()
-    state = state._replace(value_optimizer_state=fit.init(state.model))
+    state = fit.init(model)
     for phase in range(2):
-        state, metrics = eqx.filter_jit(fit.learn)(jax.random.key(2 + phase), state)
+        value, state, metrics = eqx.filter_jit(fit.learn)(jax.random.key(2 + phase), model, replay, state)
+        model = with_value(model, value)
     positions = jnp.arange(float(LENGTH))[:, None]
-    values = jax.vmap(lambda position: state.model.value(jnp.broadcast_to(position, (2, 1))))(positions)
+    values = jax.vmap(lambda position: model.value(jnp.broadcast_to(position, (2, 1))))(positions)
     # From position x the reward of 1 is LENGTH - x steps away.
     expected = DISCOUNT ** (LENGTH - 1 - np.arange(LENGTH))
     np.testing.assert_allclose(values, np.stack([expected, expected], 1), atol=0.06)
     assert metrics["loss/value"] < 0.01
+    # V̄ has followed V.
+    target_values = jax.vmap(lambda position: with_value(model, state.target).value(jnp.broadcast_to(position, (2, 1))))(positions)
+    np.testing.assert_allclose(target_values, values, atol=0.03)
 
 
 def test_a_model_without_a_value_is_left_as_it_is():
-    state = chain_state(ZeroValue())
-    after, metrics = learner().learn(jax.random.key(0), state)
+    model, replay = chain(ZeroValue())
+    state = learner().init(model)
+    value, after, metrics = learner().learn(jax.random.key(0), model, replay, state)
+    assert value is model.value_function
     assert after is state
     assert metrics == {}
+
+
+def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
+    """The compiled phases write into the buffers they are given, and no buffer can be given twice."""
+    model, _ = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))
+    target = learner().init(model).target
+    for ours, theirs in zip(*(jax.tree.leaves(eqx.filter(value, eqx.is_array)) for value in (target, model.value_function)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.unsafe_buffer_pointer() != theirs.unsafe_buffer_pointer()
+
+
+def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
+    fit = ValueLearner(optax.adam(3e-3), discount=1.0, num_updates=1, batch_size=1, num_actions=1, walk_steps=0, target_rate=1.0)
+    with pytest.raises(ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"):
+        fit.init(chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))[0])
+    fit.init(chain(ZeroValue())[0])
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,12 @@ def test_env_steps_never_go_back():
     assert steps == sorted(steps)
 
 
-@pytest.mark.parametrize("overrides", [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp")])
+FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 90}"
+CURIOUS = ("planner=greedy", "env=point_mass", "training.disagreement_bonus=0.5", "training.action_noise_std=0.2", FALLING)
+CURIOUS += ("training.model_learner.patience=1", "training.model_learner.bootstrap=true")
+
+
+@pytest.mark.parametrize("overrides", [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp"), CURIOUS])
 def test_nothing_compiles_after_the_first_round(overrides):
     """The first evaluation comes at 40 steps, and by 60 every phase has run once."""
     compiled = []

@@ -31,7 +31,7 @@ class Cart(AbstractWorldModel):
         position, speed = state[0]
         moved = jnp.stack([position + 0.1 * speed, speed + 0.1 * force])
         moved = jnp.where(jnp.abs(moved[0]) > self.cliff, jnp.nan, moved)
-        return Prediction(moved[None], jnp.zeros(1), jnp.ones(1))
+        return Prediction(moved[None], jnp.zeros(1), jnp.ones(1), jnp.zeros(()))
 
     def value(self, state):
         return jnp.zeros(1)
@@ -74,6 +74,17 @@ def test_where_the_model_diverges_the_start_stands_in(space):
     lost[:, 0] = False
     assert lost.any()
     assert np.isfinite(states).all()
+
+
+def test_a_state_that_never_varies_is_no_reason_to_be_lost(space):
+    """Starts at rest: a speed of 0.1 is not infinitely many standard deviations away."""
+    starts = STARTS * jnp.array([[[1.0, 0.0]]])
+    states = np.asarray(wander(jax.random.key(1), Cart(space), starts, 15)).reshape(400, 16, 2)
+    assert np.isfinite(states).all()
+    forces = np.diff(states[:, :, 1], axis=1) / 0.1
+    assert np.mean(forces != 0) > 0.99
+    # The policy's own bias speaks where the state says nothing: most walks keep to a direction.
+    assert np.abs(states[:, -1, 1]).mean() > 0.3
 
 
 def test_no_steps_are_the_starts_alone(space):

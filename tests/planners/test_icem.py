@@ -1,0 +1,107 @@
+"""iCEM: its schedule, kept elites, and the mode among the last plans, by hand. What it finds is in test_sampling.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl.planners.icem import ICEM
+from mbrl.planners.plans import GaussianPlan
+from mbrl.planners.sampling import Memory
+from mbrl.types import Box, Discrete
+from tests.planners.worlds import hill
+from tests.quick import quick_jit
+
+KEY = jax.random.key(0)
+START = jnp.zeros(1)
+
+
+def planner(action_space=None, **changes) -> ICEM:
+    settings = {"discount": 1.0, "horizon": 3, "population_size": 12, "num_elites": 4, "num_iterations": 2, "momentum": 0.1}
+    settings |= {"noise_exponent": 2.0, "population_decay": 1.25, "kept_share": 0.5, "initial_std": 0.5, "act_on": "distribution"}
+    return ICEM(Box(1) if action_space is None else action_space, **(settings | changes))
+
+
+@quick_jit
+def plan(planner, world, state, key=KEY):
+    return planner.plan(key, world, START, state)
+
+
+@pytest.mark.parametrize(
+    ("population_size", "num_elites", "population_decay", "num_iterations", "expected"),
+    [
+        (48, 8, 1.25, 3, (48, 38, 30)),  # 48 / 1.25 = 38.4, 38.4 / 1.25 = 30.72
+        (40, 8, 2.0, 4, (40, 20, 16, 16)),  # not 10 and 5: twice the elites
+        (10, 8, 2.0, 3, (10, 10, 10)),  # never more than the first
+        (32, 4, 1.0, 3, (32, 32, 32)),
+        (30, 5, 1.25, 1, (30,)),
+    ],
+)
+def test_the_population_shrinks_down_to_two_for_each_elite(population_size, num_elites, population_decay, num_iterations, expected):
+    settings = {"population_size": population_size, "num_elites": num_elites, "num_iterations": num_iterations}
+    assert planner(**settings, population_decay=population_decay).schedule().num_plans == expected
+
+
+@pytest.mark.parametrize(("kept_share", "expected"), [(0.0, 0), (0.3, 2), (0.5, 4), (1.0, 8)])
+def test_a_share_of_the_elites_is_kept(kept_share, expected):
+    icem = planner(population_size=48, num_elites=8, kept_share=kept_share)
+    assert icem.schedule().num_kept == expected
+    assert icem.init(KEY).kept.shape == (expected, 3, 1)
+
+
+TOP = np.float32(0.75)
+FAR = GaussianPlan(jnp.full((3, 1), -0.9), jnp.full((3, 1), 0.01), 0.5)  # nothing that it draws comes near the top
+
+
+def test_kept_elites_stand_again_and_are_a_step_further_in_the_next_decision():
+    """One of them is the top, all the way; the other one is as bad as can be."""
+    memory = Memory(FAR, jnp.array([[[TOP]] * 3, [[-1.0]] * 3]))
+    _, state, info = plan(planner(num_iterations=3), hill([TOP]), memory)
+    assert info["score_best"] == 0
+    np.testing.assert_array_equal(state.kept[0, :2], [[TOP]] * 2)
+    assert state.kept[0, 2] != TOP
+    # The second best is one that was drawn or the refitted mode, which the top has pulled off the ground.
+    assert np.all(state.kept[1, :2] > -1.0)
+
+
+def test_the_mode_stands_among_the_last_iterations_plans():
+    """Drawn plans do not hit the top exactly; the mode does, and counts where the only iteration is the last."""
+    memory = Memory(GaussianPlan(jnp.full((3, 1), TOP), jnp.full((3, 1), 0.2), 0.5), jnp.full((2, 3, 1), -1.0))
+    _, _, info = plan(planner(num_iterations=1), hill([TOP]), memory)
+    assert info["score_best"] == 0
+    _, _, info = plan(planner(num_iterations=2), hill([TOP]), memory)
+    assert info["score_best"] < 0  # by then the mode has moved
+
+
+def test_its_noise_is_red_and_as_wide_as_asked():
+    icem = planner(initial_std=0.1, horizon=20)
+    drawn = np.asarray(icem.sample(KEY, icem.start(), 4000))[:, :, 0]
+    # Standard error 1.1 %: five of them. Red neighbours among twenty go together almost wholly, white ones not at all.
+    np.testing.assert_allclose(drawn.std(0), 0.1, rtol=0.056)
+    assert np.corrcoef(drawn.T)[0, 1] > 0.8
+    white = planner(noise_exponent=0.0, horizon=20)
+    assert abs(np.corrcoef(np.asarray(white.sample(KEY, white.start(), 4000))[:, :, 0].T)[0, 1]) < 0.08
+
+
+def test_the_best_sample_is_the_best_of_all_iterations():
+    icem = planner(horizon=1, kept_share=0.0, num_iterations=4, act_on="best_sample")
+    for key in jax.random.split(KEY, 10):
+        action, _, info = plan(icem, hill([0.3]), icem.init(KEY), key)
+        np.testing.assert_allclose(info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
+        ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0 must not be negative"),
+        ({"population_decay": 0.9}, r"planner.population_decay=0.9 must be at least 1"),
+        ({"kept_share": 1.1}, r"planner.kept_share=1.1 must be in \[0, 1\]"),
+        ({"kept_share": -0.1}, r"planner.kept_share=-0.1 must be in \[0, 1\]"),
+        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, message):
+    """Those of its elites in test_elites.py."""
+    with pytest.raises(ValueError, match=message):
+        planner(Discrete(3), **changes)

@@ -1,0 +1,228 @@
+"""Exploration: random actions by schedule, noise, a bonus for collection; and none of it where nothing is asked for, or evaluated."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbrl.config import ConfigError, build, compose
+from mbrl.experiment import build_parts
+from mbrl.models.curious import Curious
+from mbrl.training.collect import act, begin
+from mbrl.training.evaluate import evaluate
+from mbrl.training.explore import NOISE_STEPS, Exploration, explored
+from mbrl.training.loop import train
+from mbrl.training.state import ValueState
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
+from tests.quick import quick_jit
+
+KEY = jax.random.key(4)
+FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 10}"
+
+
+@pytest.fixture(params=[Discrete(5), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
+def action_space(request) -> AbstractActionSpace:
+    return request.param
+
+
+def exploration(**changes) -> Exploration:
+    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0}
+    return Exploration(**(nothing | changes))
+
+
+@quick_jit
+def drawn(space, number):
+    return jax.vmap(space.sample)(jax.random.split(jax.random.key(0), number))
+
+
+@quick_jit
+def explored_all(space, actions, epsilon, noise):
+    keys = jax.random.split(KEY, len(actions))
+    return jax.vmap(lambda key, action: explored(key, space, action, epsilon, noise))(keys, actions)
+
+
+def test_without_noise_and_random_actions_the_planners_actions_are_untouched(action_space):
+    actions = drawn(action_space, 200)
+    noise = exploration().noise(KEY, action_space)
+    assert noise.shape == (NOISE_STEPS, action_space.num_features)
+    assert np.all(noise == 0)
+    after = explored_all(action_space, actions, jnp.float32(0), noise[0])
+    assert after.dtype == actions.dtype
+    np.testing.assert_array_equal(after, actions)
+
+
+def test_epsilon_is_the_share_of_random_actions(action_space):
+    """Random ones come as often, whatever the planner wants, and are spread over the whole space."""
+    planned = jnp.tile(drawn(action_space, 1), (4000,) + (1,) * drawn(action_space, 1)[0].ndim)
+    for epsilon in (0.3, 1.0):
+        after = np.asarray(explored_all(action_space, planned, jnp.float32(epsilon), jnp.zeros(action_space.num_features)))
+        changed = np.any((after != np.asarray(planned)).reshape(4000, -1), axis=1)
+        # By chance a random action is the planned one: one in five, in none, or one in six.
+        other = {Discrete: 4 / 5, Box: 1.0, MultiDiscrete: 5 / 6}[type(action_space)]
+        share = epsilon * other
+        # Binomial: five standard deviations.
+        np.testing.assert_allclose(changed.mean(), share, atol=5 * np.sqrt(share * (1 - share) / 4000) + 1e-9)
+        features = np.asarray(jax.vmap(action_space.features)(after[changed])).mean(0)
+        assert np.all(np.abs(features - np.asarray(action_space.mean_features)) < 0.21)
+
+
+def test_noise_moves_box_actions_within_their_bounds():
+    after = explored_all(Box(2), jnp.array([[0.5, 0.9]]), jnp.float32(0), jnp.array([0.25, 0.25]))
+    np.testing.assert_allclose(after, [[0.75, 1.0]])
+
+
+def test_noise_changes_a_choice_where_it_outweighs_it():
+    small, large = (explored_all(Discrete(3), jnp.array([1]), jnp.float32(0), jnp.array([size, 0.0, 0.0])) for size in (0.9, 1.1))
+    assert (small[0], large[0]) == (1, 0)
+    both = explored_all(MultiDiscrete((3, 2)), jnp.array([[1, 0]]), jnp.float32(0), jnp.array([0.0, 0.0, 1.1, 0.0, 0.9]))
+    np.testing.assert_array_equal(both, [[2, 0]])
+
+
+@quick_jit
+def noises(part: Exploration, keys):
+    return jax.vmap(lambda key: part.noise(key, Box(2)))(keys)
+
+
+@pytest.mark.parametrize(("exponent", "correlation"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.95)])
+def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, correlation):
+    """Over 200 episodes; neighbouring steps of white noise have nothing to do with each other, of pink much, of red most of all."""
+    steps = np.asarray(noises(exploration(action_noise_std=0.3, action_noise_exponent=exponent), jax.random.split(KEY, 200)))
+    assert steps.shape == (200, NOISE_STEPS, 2)
+    np.testing.assert_allclose(steps[:, 0].std(), 0.3, rtol=0.2)
+    np.testing.assert_allclose(steps.std(), 0.3, rtol=0.15)
+    np.testing.assert_allclose(steps.mean(), 0, atol=0.08)
+    neighbours = np.corrcoef(steps[:, :-1].ravel(), steps[:, 1:].ravel())[0, 1]
+    if exponent == 0:
+        np.testing.assert_allclose(neighbours, 0, atol=5 / np.sqrt(steps.size))
+    else:
+        assert correlation < neighbours < 1
+    # Dimensions have nothing to do with each other; of red noise an episode is little more than one draw.
+    np.testing.assert_allclose(np.corrcoef(steps[:, ::500, 0].ravel(), steps[:, ::500, 1].ravel())[0, 1], 0, atol=5 / np.sqrt(200))
+
+
+def config_of(*overrides: str):
+    return compose(["training=smoke", "planner=random", *overrides])
+
+
+def test_each_episode_has_noise_of_its_own_and_the_same_one_again():
+    training, _, planner, state = build_parts(config_of("training.action_noise_std=0.5"))
+
+    def noise(key, episode):
+        return np.asarray(begin(planner, training.exploration, key, np.asarray(episode))[1])
+
+    first, again, second, other_run = noise(state.key, 0), noise(state.key, 0), noise(state.key, 1), noise(KEY, 0)
+    np.testing.assert_array_equal(first, again)
+    assert np.mean(first == second) < 0.01
+    assert np.mean(first == other_run) < 0.01
+
+
+def test_a_number_is_epsilon_at_any_time():
+    assert [exploration(epsilon=0.25).epsilon_at(steps) for steps in (0, 7, 10**6)] == [0.25] * 3
+    assert exploration(epsilon=1).epsilon_at(3) == 1
+
+
+def test_a_schedule_is_asked_at_each_real_step():
+    part = exploration(epsilon=optax.linear_schedule(init_value=1.0, end_value=0.0, transition_steps=10))
+    np.testing.assert_allclose([part.epsilon_at(steps) for steps in (0, 1, 5, 10, 99)], [1.0, 0.9, 0.5, 0.0, 0.0], atol=1e-6)
+    assert isinstance(part.epsilon_at(5), float)
+
+
+def test_a_schedule_can_be_given_on_the_command_line_and_collection_follows_it():
+    config = compose(["training=smoke", "planner=random", FALLING])
+    training = build(config.training)
+    np.testing.assert_allclose([training.exploration.epsilon_at(steps) for steps in (0, 5, 10, 20)], [1.0, 0.5, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("training.epsilon=1.5", "training.epsilon=1.5 must be in [0, 1]: the share of random actions; try 0.05."),
+        ("training.epsilon=-0.1", "training.epsilon=-0.1 must be in [0, 1]"),
+        ("training.action_noise_std=-0.5", "training.action_noise_std=-0.5 must be a finite number, at least 0, which turns it off."),
+        ("training.action_noise_exponent=-1", "training.action_noise_exponent=-1 must be a finite number"),
+        ("training.disagreement_bonus=-2", "training.disagreement_bonus=-2 must be a finite number"),
+        ("training.action_noise_std=loud", "training.action_noise_std=loud must be a number"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_in_a_sentence(override, sentence):
+    with pytest.raises(ConfigError) as caught:
+        build(config_of(override).training)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join)
+def test_a_bonus_for_disagreement_needs_somebody_to_disagree(overrides):
+    with pytest.raises(
+        ConfigError, match=r"training.disagreement_bonus=0.5 needs an ensemble, and this model has one member, .* no bonus\.$"
+    ):
+        build_parts(config_of("training.disagreement_bonus=0.5", *overrides))
+
+
+SMALL = ["env=point_mass", "model/reward=known", "model/termination=never", "planner=greedy", "planner.num_actions=8"]
+
+
+@pytest.fixture(scope="module")
+def curious_run():
+    """A run with a bonus, and its rows."""
+    rows = []
+    training, environment, planner, state = build_parts(compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL]))
+    state, _ = train(training, environment, planner, state, rows.append)
+    return training, environment, planner, state, rows
+
+
+def test_a_run_with_a_bonus_fits_the_value_that_goes_with_it(curious_run):
+    *_, state, rows = curious_run
+    learned = [row for row in rows if "loss/value" in row]
+    assert [row["env_steps"] for row in learned] == [40, 60]
+    for row in learned:
+        assert {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"} <= row.keys()
+        assert np.isfinite(row["loss/curious_value"])
+        assert row["loss/curious_value"] != row["loss/value"]
+    assert isinstance(state.curious_value.state, ValueState)
+    ours, theirs = (
+        jax.tree.leaves(eqx.filter(value, eqx.is_array)) for value in (state.curious_value.function, state.model.value_function)
+    )
+    assert any(np.any(one != other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_collection_plans_with_the_bonus_and_its_value(curious_run):
+    training, _, planner, state, _ = curious_run
+    model = training.exploration.model(state)
+    assert isinstance(model, Curious)
+    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.largest_reward)
+    for ours, theirs in zip(jax.tree.leaves(model.value_function), jax.tree.leaves(state.curious_value.function), strict=True):
+        assert ours is theirs
+    observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
+    scores = [act(planner, each, state.key, np.asarray(0), observation, (), *settings)[2]["score_best"] for each in (model, state.model)]
+    assert scores[0] != scores[1]
+
+
+def test_without_a_bonus_collection_plans_in_the_model_itself():
+    training, _, _, state = build_parts(config_of())
+    assert state.curious_value is None
+    assert training.exploration.model(state) is state.model
+
+
+def test_evaluation_never_explores(curious_run):
+    """The same returns whatever the settings: here of the state that a bonus left, and of one to which it never happened."""
+    _, environment, planner, state, rows = curious_run
+    returns = evaluate(environment, planner, state, 2, 10_000)
+    np.testing.assert_array_equal(returns, evaluate(environment, planner, state._replace(curious_value=None), 2, 10_000))
+    assert rows[-1]["evaluation/returns"] == returns.tolist()
+
+
+def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploration():
+    """Collection has nothing to explore upon yet; so all that could differ is evaluation itself."""
+
+    def evaluation(*overrides):
+        settings = ["training=smoke", "training.env_steps=20", "training.warmup_steps=20", "training.learn_every=1000", *overrides]
+        training, environment, planner, state = build_parts(compose([*settings, *SMALL]))
+        return train(training, environment, planner, state, lambda row: None)[1]["evaluation/returns"]
+
+    plain = evaluation()
+    loud = evaluation(
+        "training.epsilon=1", "training.action_noise_std=3", "training.action_noise_exponent=2", "training.disagreement_bonus=50"
+    )
+    assert plain == loud

@@ -1,0 +1,228 @@
+"""Learning the model: from what is not held out, until it stops getting better, the best weights kept."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbrl.config import build
+from mbrl.data.normaliser import fit_normaliser
+from mbrl.data.replay import empty_replay
+from mbrl.data.split import split
+from mbrl.envs import point_mass
+from mbrl.models.dynamics import KnownDynamics, ResidualDynamics
+from mbrl.models.reward import KnownReward
+from mbrl.models.termination import NeverTermination
+from mbrl.models.value import ZeroValue
+from mbrl.training.learn import ModelLearner
+from mbrl.training.state import SPLIT, TrainState
+from mbrl.types import Box, Transition
+from tests.configs import small_config
+from tests.models.small import linear_transitions, losses, small_model, weighted
+from tests.quick import quick_jit
+
+ROOT_KEY, KEY = jax.random.key(7), jax.random.key(8)
+HOLDOUT_SHARE = 0.3
+MEMBERS = 2
+
+
+def learner(rate: float = 1e-2, **changes) -> ModelLearner:
+    settings = {"num_updates": 100, "batch_size": 32, "holdout_share": HOLDOUT_SHARE, "bootstrap": False, "patience": None}
+    return ModelLearner(optimizer=optax.adam(rate), **(settings | changes))
+
+
+def no_reward(observation, action, next_observation):
+    return jnp.zeros(())
+
+
+WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to learn noise by heart
+DYNAMICS_ALONE = {"reward": partial(KnownReward, no_reward), "termination": NeverTermination, "value": ZeroValue}
+
+
+def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
+    """The state before the first phase, these transitions collected."""
+    replay = empty_replay(len(transitions.reward), 2, Box(1)).add(jax.tree.map(jnp.asarray, transitions))
+    model = small_model(observation_size=2, action_space=Box(1), num_members=MEMBERS, **(DYNAMICS_ALONE | changes))
+    return TrainState(ROOT_KEY, model, model_learner.init(model), None, None, replay)
+
+
+def noise(number: int) -> Transition:
+    """Changes that have nothing to do with anything."""
+    transitions = linear_transitions(number, seed=0)
+    change = np.random.default_rng(1).normal(size=(number, 2)).astype(np.float32)
+    return transitions._replace(next_observation=transitions.observation + change)
+
+
+def held_out_of(state: TrainState) -> np.ndarray:
+    sets = split(jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, HOLDOUT_SHARE, False)
+    return np.diff(np.asarray(sets.held_out[0]), prepend=0) > 0
+
+
+def held_out_error(state: TrainState) -> float:
+    """Of the model as it is, on each held-out transition once."""
+    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions)
+    batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), batch)
+    model = state.model.normalised(fit_normaliser(state.replay))
+    return float(sum(losses(model, KEY, batch).values()))
+
+
+def weights(state: TrainState) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(state.model.parts, eqx.is_inexact_array))]
+
+
+@quick_jit
+def phase(model_learner, key, state):
+    return model_learner.learn(key, state)
+
+
+def test_errors_fall_on_what_can_be_learned_and_are_reported():
+    """Dynamics, reward and termination of a linear system."""
+    learned = small_model().parts
+    fit = learner(2e-2, num_updates=150)
+    everything = {"reward": learned.reward.__class__, "termination": learned.termination.__class__}
+    state = state_of(linear_transitions(400, seed=0), fit, **{name: partial(part, width=8) for name, part in everything.items()})
+    before = held_out_error(state)
+    state, metrics = phase(fit, KEY, state)
+    parts = ("dynamics", "reward", "termination")
+    assert metrics.keys() == {f"{kind}/{part}" for kind in ("loss", "validation") for part in parts} | {"learn/updates"}
+    assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
+    reported = sum(float(metrics[f"validation/{part}"]) for part in parts)
+    # 256 draws from 120 transitions stand for all of them.
+    np.testing.assert_allclose(reported, held_out_error(state), rtol=0.3)
+    assert reported < 0.2 * before
+    for part, most in zip(parts, (0.1, 0.1, 0.15), strict=True):
+        assert metrics[f"loss/{part}"] < most
+        assert metrics[f"validation/{part}"] < most
+    _, later = phase(fit, jax.random.key(9), state)
+    assert sum(float(later[f"validation/{part}"]) for part in parts) < reported
+
+
+def test_nothing_is_learned_from_what_is_held_out_and_nothing_else_validates():
+    """In the held-out transitions the effect of the action is turned round."""
+    fit = learner(2e-2, num_updates=150)
+    transitions = linear_transitions(400, seed=0)
+    held_out = held_out_of(state_of(transitions, fit))
+    wrong = transitions.action * np.array([0.5, -1.0], np.float32)
+    transitions = transitions._replace(next_observation=transitions.next_observation - 2 * wrong * held_out[:, None])
+    _, metrics = phase(fit, KEY, state_of(transitions, fit))
+    assert metrics["loss/dynamics"] < 0.05
+    assert metrics["validation/dynamics"] > 1
+
+
+def test_the_scale_is_that_of_all_data():
+    fit = learner(num_updates=1)
+    state = state_of(linear_transitions(50, seed=0), fit)
+    after, _ = phase(fit, KEY, state)
+    expected = fit_normaliser(state.replay)
+    for ours, theirs in zip(jax.tree.leaves(after.model.normaliser), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("num_updates", "used"), [(20, 20), (15, 16), (7, 7)])
+def test_without_patience_all_updates_are_used_in_up_to_ten_equal_parts(num_updates, used):
+    """Though on noise every one makes it worse. The optimiser has counted them."""
+    fit = learner(num_updates=num_updates, batch_size=2)
+    after, metrics = phase(fit, KEY, state_of(noise(40), fit))
+    assert metrics["learn/updates"] == used
+    assert after.model_optimizer_state[0].count == used
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_with_patience_a_phase_ends_when_so_many_looks_in_a_row_were_no_better(patience):
+    """Steps of this size make everything worse at once: then the weights are those of before."""
+    fit = learner(100.0, patience=patience)
+    state = state_of(noise(40), fit)
+    after, metrics = phase(fit, KEY, state)
+    assert metrics["learn/updates"] == 10 * patience
+    for now, then in zip(weights(after), weights(state), strict=True):
+        np.testing.assert_array_equal(now, then)
+    assert after.model_optimizer_state[0].count == 10 * patience
+
+
+def test_where_the_data_is_noise_a_phase_ends_early_and_keeps_the_best_weights():
+    """All updates learn the transitions by heart, which makes the others worse; the best weights are no worse than the first ones."""
+    patient, stubborn = (learner(num_updates=200, patience=patience) for patience in (2, None))
+    state = state_of(noise(80), patient, dynamics=WIDE)
+    early, metrics = phase(patient, KEY, state)
+    late, all_metrics = phase(stubborn, KEY, state)
+    assert all_metrics["learn/updates"] == 200
+    assert 40 <= metrics["learn/updates"] < 200
+    assert held_out_error(early) < 0.8 * held_out_error(late)
+    assert held_out_error(early) < 1.05 * held_out_error(state)
+
+
+def test_patience_does_not_end_a_phase_that_gets_better_all_the_time():
+    patient, stubborn = (learner(1e-3, num_updates=50, patience=patience) for patience in (1, None))
+    state = state_of(linear_transitions(400, seed=0), patient)
+    (one, metrics), (other, _) = (phase(each, KEY, state) for each in (patient, stubborn))
+    assert metrics["learn/updates"] == 50
+    for now, then in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
+    """A member knows by heart exactly the transitions that are in its set; without bootstrap that is all of them."""
+    fit = learner(num_updates=200, bootstrap=bootstrap, holdout_share=1e-6)
+    state = state_of(noise(8), fit, dynamics=WIDE)
+    after, _ = phase(fit, KEY, state)
+    batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), state.replay.transitions)
+    errors = jax.vmap(jax.vmap(partial(error_of_one, after.model), (None, 0)), (0, 0))(jnp.arange(MEMBERS), batch)
+    sets = split(jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, 1e-6, bootstrap)
+    lacking = np.diff(np.asarray(sets.training), prepend=0, axis=1) == 0
+    assert lacking.any() == bootstrap
+    assert np.max(np.asarray(errors)[~lacking]) < 0.2
+    if bootstrap:
+        assert np.mean(np.asarray(errors)[lacking]) > 0.5
+
+
+def error_of_one(model, number, transition):
+    dynamics = jax.tree.map(lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.parts.dynamics)
+    return dynamics.loss(model.normaliser, transition.observation, transition.action, transition.next_observation)
+
+
+def test_where_everything_is_known_only_the_scale_is_learned():
+    known = partial(KnownDynamics, point_mass.TrueDynamics())
+    fit = learner()
+    state = state_of(linear_transitions(50, seed=0), fit, dynamics=known)
+    after, metrics = fit.learn(KEY, state)
+    assert metrics == {}
+    assert jax.tree.leaves(after.model.parts) == jax.tree.leaves(state.model.parts)
+    np.testing.assert_array_equal(after.model.normaliser.reward_max, state.replay.transitions.reward.max())
+
+
+def test_an_oracle_learns_the_reward_that_it_is_not_told():
+    config = small_config("model=oracle", "model/reward=learned", "model/value=none", "env=point_mass")
+    space = Box(2)
+    model = weighted(lambda: build(config.model, key=KEY, observation_size=4, action_space=space))
+    generator, truth = np.random.default_rng(0), point_mass.TrueDynamics()
+    observation = jnp.asarray(generator.uniform(-1, 1, (300, 4)), jnp.float32)
+    action = jnp.asarray(generator.uniform(-1, 1, (300, 2)), jnp.float32)
+    next_observation = jax.vmap(partial(truth.step, None))(observation, action)
+    reward = jax.vmap(point_mass.reward)(observation, action, next_observation)
+    never = jnp.zeros(300, bool)
+    replay = empty_replay(300, 4, space).add(Transition(observation, action, reward, next_observation, never, never))
+    fit = learner(2e-2, num_updates=200)
+    _, metrics = phase(fit, KEY, TrainState(ROOT_KEY, model, fit.init(model), None, None, replay))
+    assert metrics["loss/dynamics"] == metrics["validation/dynamics"] == 0
+    # Knowing nothing costs 1.
+    assert metrics["validation/reward"] < 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"num_updates": 0}, "num_updates=0 must be at least 1"),
+        ({"batch_size": -1}, "batch_size=-1 must be at least 1"),
+        ({"holdout_share": 0.0}, "holdout_share=0.0 must be between 0 and 1; try 0.1"),
+        ({"holdout_share": 1.0}, "holdout_share=1.0 must be between 0 and 1; try 0.1"),
+        ({"patience": 0}, "patience=0 must be at least 1, or null"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, named):
+    with pytest.raises(ValueError, match=rf"training.model_learner.{named}"):
+        learner(**changes)
