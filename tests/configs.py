@@ -10,7 +10,6 @@ from mbrl.config import CONFIG_FOLDER, compose
 SMALL = {"width": 8, "depth": 1, "num_members": 2, "horizon": 4, "population_size": 16, "num_elites": 4, "num_iterations": 2}
 SMALL |= {"num_simulations": 8, "max_depth": 4, "num_actions": 4}
 
-ENVIRONMENT_OF = {"discrete": "cartpole", "box": "pendulum"}
 ACTION_KINDS = ("discrete", "box", "multi_discrete")
 
 

@@ -10,7 +10,7 @@ from tests import typechecking
 install_import_hook("mbrl", f"{typechecking.__name__}.checked")
 
 from mbrl.config import enable_compilation_cache, set_threads  # noqa: E402
-from mbrl.types import AbstractActionSpace, Box, Discrete  # noqa: E402
+from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete  # noqa: E402
 
 NUM_THREADS = 1  # the default of conf/config.yaml: the last digits of results depend on it
 
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning")
 
 
-@pytest.fixture(params=[Discrete(3), Box(2)], ids=["discrete", "box"])
+@pytest.fixture(params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
 def action_space(request) -> AbstractActionSpace:
     """A small space of each kind, in turn."""
     return request.param

@@ -9,12 +9,6 @@ from mbrl.types import ENUMERABLE, AbstractActionSpace, Box, Discrete, MultiDisc
 from tests.quick import quick_jit
 
 
-@pytest.fixture(params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
-def action_space(request) -> AbstractActionSpace:
-    """A small space of each kind, in turn."""
-    return request.param
-
-
 @quick_jit
 def _samples(space, keys):
     return jax.vmap(space.sample)(keys)

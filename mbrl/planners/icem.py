@@ -2,26 +2,20 @@
 
 import equinox as eqx
 
-from mbrl.planners.elites import check_elites, elite_weights
+from mbrl.planners.elites import AbstractElitePlanner
 from mbrl.planners.noise import coloured_noise
-from mbrl.planners.plans import widest_plan
-from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
+from mbrl.planners.sampling import Schedule
 
 
-class ICEM(AbstractSamplingPlanner):
+class ICEM(AbstractElitePlanner):
     """CEM with noise that goes together over the steps of a plan, elites that are kept, and fewer plans each iteration.
 
     So it finds with a tenth of the candidates what CEM does, above all where an action must be held for a while.
     """
 
-    num_elites: int = eqx.field(static=True)  # plans
-    num_iterations: int = eqx.field(static=True)
-    momentum: float = eqx.field(static=True)  # share of the old distribution that a refit keeps
     noise_exponent: float = eqx.field(static=True)  # β of the noise's spectral density 1/f^β: 0 white, 1 pink, 2 red
     population_decay: float = eqx.field(static=True)  # γ: each iteration draws so many times fewer plans than the last
     kept_share: float = eqx.field(static=True)  # ξ: of the elites, that stand again in the next iteration and decision
-    initial_std: float = eqx.field(static=True)  # of actions in [-1, 1], at the start of every decision; for Box actions
-    act_on: str = eqx.field(static=True)  # "distribution": its mode; "best_sample": the best plan seen
 
     def schedule(self):
         # N_i = max(N γ^-i, 2 K); the mean stands among the last iteration's plans (§3.2, §3.3).
@@ -33,17 +27,7 @@ class ICEM(AbstractSamplingPlanner):
         shape = (num_plans, self.horizon, self.action_space.num_features)
         return distribution.sample(coloured_noise(key, shape, self.noise_exponent))
 
-    def refit(self, distribution, plans, scores):
-        return distribution.refit(plans, elite_weights(scores, self.num_elites), self.momentum)
-
-    def start(self):
-        return widest_plan(self.action_space, self.horizon, self.initial_std)
-
-    def choose(self, distribution, best_sample):
-        return distribution.best() if self.act_on == "distribution" else best_sample
-
     def __check_init__(self):
-        check_elites(self)
         if self.noise_exponent < 0:
             raise ValueError(f"planner.noise_exponent={self.noise_exponent} must not be negative: 0 is white noise, 2 red; try 2.")
         if self.population_decay < 1:

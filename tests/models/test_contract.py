@@ -10,13 +10,12 @@ import pytest
 
 from mbrl.config import build
 from mbrl.types import Transition
-from tests.configs import options, small_config
+from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
 from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 PARTS = ("reward", "termination", "value")
-KINDS = ("discrete", "box", "multi_discrete")
 
 
 def cases() -> list[tuple[str, str]]:
@@ -26,14 +25,14 @@ def cases() -> list[tuple[str, str]]:
     others = [choice for choice in of_parts if small_config(choice).model != default]
     models = [f"model={option}" for option in options("model")]
     models += [f"model=probabilistic model/propagation={option}" for option in options("model/propagation")]
-    return [(choice, actions) for choice in models for actions in KINDS] + [(choice, KINDS[0]) for choice in others]
+    return [(choice, actions) for choice in models for actions in ACTION_KINDS] + [(choice, ACTION_KINDS[0]) for choice in others]
 
 
 class Case:
     """A model in some scale, and data of its environment's shapes."""
 
     def __init__(self, choice: str, actions: str):
-        config = small_config(*choice.split(), "env=point_mass", f"env.kwargs.actions={actions}")
+        config = small_config(*choice.split(), *point_mass_with(actions))
         environment = build(config.env)
         self.size, self.action_space = environment.observation_size, environment.action_space
         model = weighted(lambda: build(config.model, key=KEY, observation_size=self.size, action_space=self.action_space))
