@@ -70,7 +70,8 @@ class ModelLearner(eqx.Module):
 
         replay, updates_per_look = state.replay, -(-self.num_updates // NUM_LOOKS)
         split_key = jax.random.fold_in(state.key, SPLIT)
-        sets = split(split_key, replay, model.num_members, self.holdout_share, self.bootstrap)
+        # A single member has nobody to differ from, and would only lose a third of its data.
+        sets = split(split_key, replay, model.num_members, self.holdout_share, self.bootstrap and model.num_members > 1)
         updates_key, validation_key, loss_key = jax.random.split(key, 3)
         held_out = sample(validation_key, replay, sets.held_out, VALIDATION_DRAWS)
         held_out = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out)

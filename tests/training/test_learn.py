@@ -46,7 +46,7 @@ DYNAMICS_ALONE = {"reward": partial(KnownReward, no_reward), "termination": Neve
 def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
     """The state before the first phase, these transitions collected."""
     replay = empty_replay(len(transitions.reward), 2, Box(1)).add(jax.tree.map(jnp.asarray, transitions))
-    model = small_model(observation_size=2, action_space=Box(1), num_members=MEMBERS, **(DYNAMICS_ALONE | changes))
+    model = small_model(observation_size=2, action_space=Box(1), **({"num_members": MEMBERS} | DYNAMICS_ALONE | changes))
     return TrainState(ROOT_KEY, model, model_learner.init(model), None, None, replay)
 
 
@@ -183,6 +183,16 @@ def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
 def error_of_one(model, number, transition):
     dynamics = jax.tree.map(lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.parts.dynamics)
     return dynamics.loss(model.normaliser, transition.observation, transition.action, transition.next_observation)
+
+
+def test_a_single_member_loses_no_data_to_a_bootstrap():
+    """It has nobody to differ from."""
+    results = []
+    for bootstrap in (False, True):
+        alone = learner(num_updates=10, bootstrap=bootstrap)
+        results.append(weights(phase(alone, KEY, state_of(linear_transitions(60, seed=0), alone, num_members=1))[0]))
+    for without, with_bootstrap in zip(*results, strict=True):
+        np.testing.assert_array_equal(without, with_bootstrap)
 
 
 def test_where_everything_is_known_only_the_scale_is_learned():
