@@ -6,6 +6,8 @@ ARGS   ?=# what follows the command: make run ARGS="planner=mcts seed=3"
 
 BIN       = .venv/bin
 INSTALLED = .venv/.installed
+# Two at a time, since a test computes on one thread; a file's tests stay together, since they share what they compiled.
+PYTEST    = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 UV_LOCK   = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --quiet --python $(BIN)/python --universal --python-version 3.11 \
             --generate-hashes --no-emit-index-url --no-header --no-annotate $(ARGS)
 
@@ -22,10 +24,10 @@ run: $(INSTALLED) ## Run the main job, or another: make run ARGS="planner=mcts s
 	@$(BIN)/python run.py $(ARGS)
 
 test: $(INSTALLED) ## Run every test that CI runs
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
-test-fast: $(INSTALLED) ## Run the tests that take no training and start no process
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test-fast: $(INSTALLED) ## Run the tests that neither train, start processes nor compile every combination
+	$(PYTEST) -m "not slow" $(ARGS)
 
 product: $(INSTALLED) ## Run every planner in every model with every kind of action, and print the table
 	$(BIN)/python benchmarks/product.py $(ARGS)

@@ -14,6 +14,8 @@ from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
 from tests.quick import quick_jit
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 PARTS = ("reward", "termination", "value")
 

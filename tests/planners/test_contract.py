@@ -14,6 +14,8 @@ from tests.planners.plane import episode_return, known_plane, some_starts
 from tests.planners.worlds import bandit, choices, hill
 from tests.quick import quick_jit
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 NUM_EPISODES = 2  # planned in one batch
 DEFAULT_MODEL = "ensemble"

@@ -7,6 +7,8 @@ from mbrl.config import compose
 from mbrl.experiment import build_parts
 from mbrl.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(*overrides):
     rows = []
