@@ -29,3 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def action_space(request) -> AbstractActionSpace:
     """A small space of each kind, in turn."""
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_programs():
+    """Compiled programs are let go with their module: each takes some of the memory maps that a process may have."""
+    yield
+    jax.clear_caches()

@@ -16,7 +16,7 @@ class GymnasiumEnvironment:
 
     `episode_limit` (steps), where given, replaces the registered limit. The other facts are for the config, which derives
     other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
-    suggested_steps (real ones by which the defaults solve it), solved_score (a return), known_reward, reward_range (what it
+    suggested_steps (a budget of real ones), solved_score (a return), known_reward, reward_range (what it
     can be), known_termination and true_dynamics (of `envs/`).
 
     Raises ValueError for an id that is not registered or lacks its extra, for spaces that cannot be planned in, and for

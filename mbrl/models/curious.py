@@ -1,6 +1,7 @@
 """Curiosity: a world model in which it pays to go where the members disagree."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mbrl.models.base import AbstractWorldModel
@@ -56,7 +57,11 @@ class Curious(AbstractWorldModel):
 
 
 def curious(model: AbstractWorldModel, scale: float) -> Curious:
-    """The model with a bonus of `scale` times the largest reward seen, and room for it in what its values can be."""
-    bonus = scale * model.normaliser.largest_reward
+    """The model with a bonus of `scale` times the largest reward there can be, and room for it in what its values can be.
+
+    Where no reward has been seen yet, and curiosity is all there is, the unit is 1.
+    """
+    largest = model.normaliser.largest_reward
+    bonus = scale * jnp.where(largest > 0, largest, 1.0)
     enlarged = eqx.tree_at(lambda normaliser: normaliser.reward_max, model.normaliser, model.normaliser.reward_max + bonus)
     return Curious(inner=model.normalised(enlarged), bonus=bonus)

@@ -75,8 +75,9 @@ class MCTS(AbstractPlanner):
             return _batch_of_one((output, child))
 
         root_value = _finite_or(model.combine(model.value(root_imagined.state)), 0.0)
-        # What a diverged prediction is worth: less than the worst rewards all the way down, yet finite, so that sums up the tree stay so.
-        lowest = self.max_depth * jnp.minimum(0.0, model.normaliser.reward_min)
+        # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
+        num_rewards = 1 / (1 - self.discount) if self.discount < 1 else self.max_depth
+        lowest = num_rewards * jnp.minimum(0.0, model.normaliser.reward_min)
         worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
         root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)

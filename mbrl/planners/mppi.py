@@ -11,7 +11,9 @@ from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
 
 
 class MPPI(AbstractSamplingPlanner):
-    """Moves the plan to the mean of all candidates, each weighed by exp(score / temperature); the noise stays as wide as it is.
+    """Moves the plan to the mean of all candidates, each weighed by exp(score / temperature).
+
+    For Box actions the noise stays as wide as it is; probabilities become the weighted frequencies.
 
     The temperature is in standard deviations of the candidates' scores, so that one value serves tasks whose rewards differ
     by orders of magnitude.

@@ -27,7 +27,7 @@ def coloured_noise(key: PRNGKeyArray, shape: tuple[int, int, int], exponent: flo
 
 
 def smoothed_noise(key: PRNGKeyArray, shape: tuple[int, int, int], correlation: float) -> Float[Array, "sequences steps features"]:
-    """Steps that follow the last one: n_t = ρ n_{t-1} + √(1 - ρ²) u_t, the low-pass filter of Nagabandi et al. (2019), eq. 4."""
+    """Steps that follow the last one: n_t = ρ n_{t-1} + √(1 - ρ²) u_t (after Nagabandi et al. 2019, at unit variance)."""
     lags = np.arange(shape[1])[:, None] - np.arange(shape[1])[None]
     rows = np.where(lags >= 0, correlation ** np.maximum(lags, 0), 0.0)
     rows[:, 1:] *= np.sqrt(1 - correlation**2)  # not the first: it follows nothing, and is a standard normal as it is

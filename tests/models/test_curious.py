@@ -42,8 +42,8 @@ def test_the_bonus_is_disagreement_in_units_of_the_largest_reward_seen(scale):
         np.testing.assert_array_equal(getattr(excited, name), getattr(plain, name))
 
 
-@pytest.mark.parametrize(("low", "high", "bonus"), [(-2.0, 8.0, 4.0), (-8.0, -1.0, 4.0), (0.0, 0.0, 0.0)])
-def test_the_largest_reward_is_the_largest_in_size(low, high, bonus):
+@pytest.mark.parametrize(("low", "high", "bonus"), [(-2.0, 8.0, 4.0), (-8.0, -1.0, 4.0), (0.0, 0.0, 0.5)])
+def test_the_largest_reward_is_the_largest_in_size_and_one_where_there_was_none(low, high, bonus):
     assert curious(rewarded(low, high), 0.5).bonus == bonus
 
 
