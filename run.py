@@ -1,8 +1,11 @@
 """Runs an experiment: `python run.py planner=mcts seed=3`; with `-m`, a sweep of them. `--help` lists what there is."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
+from mbrl.command_line import check_command_line
 from mbrl.config import plain_errors
 
 
@@ -15,4 +18,5 @@ def main(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     with plain_errors():
+        check_command_line(sys.argv[1:])  # Hydra would start what a config names before any line of this project's own
         main()

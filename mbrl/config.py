@@ -21,18 +21,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.runs.folder import safe_name
+from mbrl.trust import ConfigError, check_environment_modules, checked_part, refuse_interpolations, trusted_packages
 
 PACKAGE = Path(__file__).parent
 # Beside the package in a checkout; inside it in a wheel.
 CONFIG_FOLDER = next(folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir())
 
-ALLOWED_PACKAGES = ("mbrl.envs", "mbrl.models", "mbrl.planners", "mbrl.training", "mbrl.loggers", "optax")
-
 _threads_of_this_process: int | None = None
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be run, in one sentence that says how to mend it."""
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
@@ -70,7 +65,7 @@ def launch(config: DictConfig) -> Launch:
         name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
         group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
         choices=choices,
-        trust=_trusted(settings.overrides.task),
+        trust=trusted_packages(settings.overrides.task),
     )
 
 
@@ -126,8 +121,10 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
     Raises ConfigError for a target outside the project and `trust`, for settings that it does not have, and for values
     that it refuses.
     """
+    node = _settled(node)
+    check_environment_modules(node, trust)
     for part in _parts(node):
-        _check_values(part, _allowed_target(part._target_, trust))
+        _check_values(part, checked_part(part, trust))
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
@@ -140,6 +137,20 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         raise ConfigError(str(error)) from error
 
 
+def _settled(node: Any) -> DictConfig:
+    """The node, every interpolation worked out for good: what is checked is what is built.
+
+    Raises ConfigError for what describes no object, lacks a value, or would be worked out once more.
+    """
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"The config has {node} where a part must be described by its _target_, as in conf/.")
+    settings = resolved(node)
+    refuse_interpolations(settings)
+    settled = OmegaConf.create(settings, parent=node._get_parent())
+    settled._set_key(node._key())
+    return settled
+
+
 def _parts(node: Any) -> Iterator[DictConfig]:
     """The nodes under this one, itself included, that describe an object."""
     if isinstance(node, DictConfig):
@@ -150,22 +161,6 @@ def _parts(node: Any) -> Iterator[DictConfig]:
     elif isinstance(node, ListConfig):
         for item in node:
             yield from _parts(item)
-
-
-def _allowed_target(target: str, trust: Sequence[str]) -> Any:
-    """The object that a `_target_` names. Its name is checked before it is imported, and then where it really comes from."""
-    allowed = (*ALLOWED_PACKAGES, *trust)
-    if _within(target, allowed):
-        try:
-            found = hydra.utils.get_object(target)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(f"_target_={target} cannot be found: {_first_line(error)}; check its spelling.") from error
-        if _within(getattr(found, "__module__", None) or "", allowed):
-            return found
-    raise ConfigError(
-        f"_target_={target} is not one of this project's own parts, and is not run: a config may come from anybody; "
-        f"if you trust it, say trust=[{target.split('.')[0]}] on the command line."
-    )
 
 
 KINDS = {int: ((int,), "a whole number"), float: ((int, float), "a number"), str: ((str,), "a word")}
@@ -186,10 +181,6 @@ def _without_none(annotation: Any) -> Any:
     return kinds[0] if isinstance(annotation, UnionType) and len(kinds) == 1 else annotation
 
 
-def _within(name: str, packages: Sequence[str]) -> bool:
-    return any(name == package or name.startswith(package + ".") for package in packages)
-
-
 def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> None:
     signature = inspect.signature(make.func)
     try:
@@ -200,12 +191,6 @@ def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> No
         near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
         mend = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}."
         raise ConfigError(f"{node._target_} does not fit its config: {error}; {mend}") from error
-
-
-def _trusted(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What the command line itself says; a `trust` in a config file does not count."""
-    given = [override.split("=", 1)[1] for override in overrides if override.startswith("trust=")]
-    return tuple(name.strip(" '\"") for name in given[-1].strip("[]").split(",") if name.strip()) if given else ()
 
 
 def _first_line(error: BaseException) -> str:

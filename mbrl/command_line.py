@@ -1,0 +1,182 @@
+"""What a command line may have Hydra start, which runs callbacks, launchers and log handlers before any code of this project."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, product
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.config import CONFIG_FOLDER
+from mbrl.trust import ConfigError, allowed_target, dotted_name, refusal, refuse_interpolations, trusted_packages, within
+
+# Where launchers and sweepers come from, and what the Optuna sweeper's own config names.
+PLUGIN_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins", "optuna.samplers")
+STARTED = ("callbacks", "launcher", "sweeper")  # the sections of hydra's settings that it makes objects of
+
+LOGGING = ("job_logging", "hydra_logging")
+LOG_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter")
+LOG_OBJECTS = ("ext://sys.stdout", "ext://sys.stderr")
+LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")  # as Hydra's own configs have them
+
+
+def check_command_line(arguments: Sequence[str]) -> None:
+    """Looks at what Hydra would start for `run.py <arguments>`, and starts nothing.
+
+    Raises ConfigError for a target, a module or a log handler that the command line's own `trust` does not vouch for, for
+    settings of Hydra's that a config from elsewhere brings, and for --experimental-rerun. Costs nothing where neither a
+    foreign config nor a setting of Hydra's is given.
+    """
+    given = get_args_parser().parse_args(arguments)
+    if given.experimental_rerun is not None:
+        raise ConfigError(
+            f"--experimental-rerun={given.experimental_rerun} would unpickle that file, which runs what it holds, whatever is "
+            "trusted; run it again from its saved config: python -m mbrl reproduce RUN (a `trust=[package]` goes there too)."
+        )
+    foreign = any(option is not None for option in (given.config_dir, given.config_path, given.config_name))
+    if not foreign and not any("hydra" in override for override in given.overrides):
+        return
+    trust = trusted_packages(given.overrides)
+    name = given.config_name or "config"
+    loader = _loader(given.config_path, given.config_dir, trust)
+    _check_search_path(loader, name, given.overrides, trust)
+    # A sweep may choose among foreign files; without any, its first run tells all.
+    for overrides in islice(_runs(loader, given.overrides), None if foreign else 1):
+        config = loader.load_configuration(name, overrides, RunMode.MULTIRUN, from_shell=False, validate_sweep_overrides=False)
+        _check_started(config, trust)
+        written = OmegaConf.to_container(config.hydra)
+        _check_logging({section: written[section] for section in LOGGING}, "hydra", trust)
+        _check_sources(loader, name, overrides, trust)
+        _check_overrides(config, overrides)
+
+
+def _loader(config_path: str | None, config_dir: str | None, trust: Sequence[str]) -> ConfigLoaderImpl:
+    """Hydra's loader of configs, as `hydra.main` in run.py makes it for these options."""
+    setup_globals()
+    main = str(CONFIG_FOLDER)
+    if config_path is not None and config_path.startswith("pkg://"):
+        _check_package(config_path, "--config-path", trust)
+        main = config_path
+    elif config_path is not None:
+        main = os.path.normpath(os.path.join(os.path.realpath(CONFIG_FOLDER.parent), config_path))
+    search_path = create_config_search_path(main)
+    if config_dir is not None:
+        search_path.prepend("command-line", f"file://{os.path.abspath(config_dir)}", SearchPathQuery(provider="schema"))
+    return ConfigLoaderImpl(search_path)
+
+
+def _check_package(path: str, setting: str, trust: Sequence[str]) -> None:
+    """Raises ConfigError for a `pkg://` path in a package that nobody vouched for: Hydra imports it."""
+    package = path.removeprefix("pkg://").replace("/", ".")
+    if not within(package, trust):
+        raise refusal(f"{setting}={path} (which imports {package})", package.split(".")[0])
+
+
+def _check_search_path(loader: ConfigLoaderImpl, name: str, overrides: Sequence[str], trust: Sequence[str]) -> None:
+    """Raises ConfigError for a hydra.searchpath, which Hydra follows while it composes, before anything can be seen of it."""
+    primary = loader.repository.load_config(name)
+    settings = OmegaConf.to_container(primary.config).get("hydra") if primary and isinstance(primary.config, DictConfig) else None
+    written = settings.get("searchpath") if isinstance(settings, Mapping) else settings
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    said = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
+    for paths in (written, *said):
+        for path in paths if isinstance(paths, list) else [paths] if paths else []:
+            if str(path).startswith("pkg://"):
+                _check_package(str(path), "hydra.searchpath", trust)
+            elif "hydra" not in trust:
+                raise ConfigError(
+                    f"hydra.searchpath={path} is not followed, since it may import what nobody vouched for: give a folder by "
+                    "--config-dir, or, if you trust it, say trust=[hydra] on the command line."
+                )
+
+
+def _runs(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of a run, for each combination of options that a sweep takes from config groups."""
+    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+    choices = []
+    for override in parsed:
+        sweeps = override.is_discrete_sweep() and loader.repository.group_exists(override.key_or_group)
+        options = override.sweep_string_iterator() if sweeps else ()
+        choices.append([f"{override.get_key_element()}={option}" for option in options] or [str(override.input_line)])
+    yield from map(list, product(*choices))
+
+
+def _check_started(config: DictConfig, trust: Sequence[str]) -> None:
+    """Raises ConfigError for a target in Hydra's settings that is neither a plugin's nor vouched for; no callback is a plugin's."""
+    plugins = (*PLUGIN_PACKAGES, *trust)
+    _check_targets(OmegaConf.to_container(config.hydra), plugins)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)  # for the interpolations: an object may be made of what they stand for
+    try:
+        for section in STARTED:
+            settings = config.hydra[section]
+            values = OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
+            refuse_interpolations(values)
+            _check_targets(values, trust if section == "callbacks" else plugins)
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _check_targets(values: Any, packages: Sequence[str]) -> None:
+    for key, value in _items(values):
+        if key == "_target_":
+            name = dotted_name(value)
+            if not within(name, packages):
+                raise refusal(f"_target_={name}", name.split(".")[0])
+            allowed_target(name, packages)
+        _check_targets(value, packages)
+
+
+def _check_logging(values: Any, where: str, trust: Sequence[str]) -> None:
+    """Raises ConfigError for what Python's logging would import, call or write to, beyond what Hydra's own log configs do."""
+    for key, value in _items(values):
+        what, text = f"{where}.{key}={value}", value if isinstance(value, str) else ""
+        names_code = key == "()" or (key == "class" and value not in LOG_CLASSES)
+        if names_code or (text.startswith("ext://") and text not in LOG_OBJECTS):
+            name = str(value).removeprefix("ext://")
+            if not within(name, trust):
+                raise refusal(what, name.split(".")[0])
+        elif (key == "filename" or "${" in text) and value not in LOG_FILES and "hydra" not in trust:
+            raise ConfigError(f"{what} is not where Hydra writes its log: leave it out, or, if you trust it, say trust=[hydra].")
+        _check_logging(value, f"{where}.{key}", trust)
+
+
+def _check_sources(loader: ConfigLoaderImpl, name: str, overrides: list[str], trust: Sequence[str]) -> None:
+    """Raises ConfigError for settings of Hydra's from a file that neither this project nor a package ships.
+
+    They are many, a plugin's too, and some are commands (a cluster's setup) or decide where files go; so none is taken.
+    """
+    if "hydra" in trust:
+        return
+    for default in loader.compute_defaults_list(name, overrides, RunMode.MULTIRUN).defaults:
+        loaded = loader.repository.load_config(str(default.config_path))
+        if loaded is None or not loaded.path.startswith("file://") or loaded.path == f"file://{CONFIG_FOLDER}":
+            continue
+        placed = loader._embed_result_config(loaded, default.package).config
+        if "hydra" in placed:
+            settings = placed._get_node("hydra")
+            which = [f"hydra.{key}" for key in settings] if isinstance(settings, DictConfig) and settings else ["hydra"]
+            raise ConfigError(
+                f"{loaded.path.removeprefix('file://')}/{default.config_path}.yaml sets {', '.join(which)}, which can run commands: "
+                "say it on the command line instead, or, if you trust that file, say trust=[hydra] there."
+            )
+
+
+def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
+    """Raises ConfigError where a config adds to what Hydra takes for the command line, and so could vouch for itself."""
+    recorded = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    forged = [override for override in recorded if override not in overrides]
+    if forged:
+        raise ConfigError(f"A config sets hydra.overrides to {forged[0]}, which is for the command line to say: say it there, or leave it out.")
+
+
+def _items(values: Any) -> Any:
+    """The keys and values of a plain container; none of anything else."""
+    return values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list | tuple) else ()
