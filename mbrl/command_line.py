@@ -21,7 +21,8 @@ from mbrl.trust import ConfigError, allowed_target, dotted_name, refusal, refuse
 PLUGIN_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins", "optuna.samplers")
 STARTED = ("callbacks", "launcher", "sweeper")  # the sections of hydra's settings that it makes objects of
 
-LOGGING = ("job_logging", "hydra_logging")
+CHECKED = ("hydra.callbacks.", "hydra.job_logging.", "hydra.hydra_logging.")  # all that these can say is looked at
+LOGGING = ["job_logging", "hydra_logging"]
 LOG_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter")
 LOG_OBJECTS = ("ext://sys.stdout", "ext://sys.stderr")
 LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")  # as Hydra's own configs have them
@@ -51,8 +52,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
     for overrides in islice(_runs(loader, given.overrides), None if foreign else 1):
         config = loader.load_configuration(name, overrides, RunMode.MULTIRUN, from_shell=False, validate_sweep_overrides=False)
         _check_started(config, trust)
-        written = OmegaConf.to_container(config.hydra)
-        _check_logging({section: written[section] for section in LOGGING}, "hydra", trust)
+        written = OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, LOGGING))
+        _check_logging(written, "hydra", trust)
         _check_sources(loader, name, overrides, trust)
         _check_overrides(config, overrides)
 
@@ -82,7 +83,8 @@ def _check_package(path: str, setting: str, trust: Sequence[str]) -> None:
 def _check_search_path(loader: ConfigLoaderImpl, name: str, overrides: Sequence[str], trust: Sequence[str]) -> None:
     """Raises ConfigError for a hydra.searchpath, which Hydra follows while it composes, before anything can be seen of it."""
     primary = loader.repository.load_config(name)
-    settings = OmegaConf.to_container(primary.config).get("hydra") if primary and isinstance(primary.config, DictConfig) else None
+    # As they are written: what an interpolation stands for may change until Hydra looks.
+    settings: Any = dict(_items(OmegaConf.to_container(primary.config) if primary else None)).get("hydra")
     written = settings.get("searchpath") if isinstance(settings, Mapping) else settings
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     said = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
@@ -151,22 +153,35 @@ def _check_logging(values: Any, where: str, trust: Sequence[str]) -> None:
 def _check_sources(loader: ConfigLoaderImpl, name: str, overrides: list[str], trust: Sequence[str]) -> None:
     """Raises ConfigError for settings of Hydra's from a file that neither this project nor a package ships.
 
-    They are many, a plugin's too, and some are commands (a cluster's setup) or decide where files go; so none is taken.
+    Some are commands (a cluster's setup) or decide where files go, and a plugin may have any; so none is taken, but for those
+    that were checked word by word.
     """
     if "hydra" in trust:
         return
     for default in loader.compute_defaults_list(name, overrides, RunMode.MULTIRUN).defaults:
         loaded = loader.repository.load_config(str(default.config_path))
-        if loaded is None or not loaded.path.startswith("file://") or loaded.path == f"file://{CONFIG_FOLDER}":
+        scheme, _, folder = ("", "", "") if loaded is None else loaded.path.partition("://")
+        if scheme != "file" or os.path.realpath(folder) == os.path.realpath(CONFIG_FOLDER):
             continue
-        placed = loader._embed_result_config(loaded, default.package).config
-        if "hydra" in placed:
-            settings = placed._get_node("hydra")
-            which = [f"hydra.{key}" for key in settings] if isinstance(settings, DictConfig) and settings else ["hydra"]
-            raise ConfigError(
-                f"{loaded.path.removeprefix('file://')}/{default.config_path}.yaml sets {', '.join(which)}, which can run commands: "
-                "say it on the command line instead, or, if you trust that file, say trust=[hydra] there."
-            )
+        for setting in _settings(OmegaConf.to_container(loader._embed_result_config(loaded, default.package).config)):
+            if setting.startswith(("hydra.", "hydra=")) and not _was_checked(setting):
+                raise ConfigError(
+                    f"{folder}/{default.config_path}.yaml says {setting}, and Hydra's settings can run commands: "
+                    "say it on the command line instead, or, if you trust that file, say trust=[hydra] there."
+                )
+
+
+def _was_checked(setting: str) -> bool:
+    """Whether a setting is one whose text was all looked at. What an interpolation stands for may change until Hydra looks."""
+    value = setting.partition("=")[2]
+    return setting.startswith(CHECKED) and ("${" not in setting or value in LOG_FILES)
+
+
+def _settings(values: Any, where: str = "") -> Iterator[str]:
+    """Each setting of a plain container, as `a.b=value`."""
+    for key, value in _items(values):
+        full = f"{where}.{key}" if where else str(key)
+        yield from _settings(value, full) if _items(value) else (f"{full}={value}",)
 
 
 def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
@@ -174,7 +189,9 @@ def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
     recorded = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     forged = [override for override in recorded if override not in overrides]
     if forged:
-        raise ConfigError(f"A config sets hydra.overrides to {forged[0]}, which is for the command line to say: say it there, or leave it out.")
+        raise ConfigError(
+            f"A config sets hydra.overrides to {forged[0]}, which is for the command line to say: say it there, or leave it out."
+        )
 
 
 def _items(values: Any) -> Any:

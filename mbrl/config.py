@@ -142,11 +142,12 @@ def _settled(node: Any) -> DictConfig:
 
     Raises ConfigError for what describes no object, lacks a value, or would be worked out once more.
     """
-    if not isinstance(node, DictConfig) or "_target_" not in node:
+    if not isinstance(node, DictConfig) or not node or "_target_" not in node:
         raise ConfigError(f"The config has {node} where a part must be described by its _target_, as in conf/.")
     settings = resolved(node)
     refuse_interpolations(settings)
-    settled = OmegaConf.create(settings, parent=node._get_parent())
+    settled = OmegaConf.create(settings)
+    settled._set_parent(node._get_parent())  # for messages, which give a setting's full name
     settled._set_key(node._key())
     return settled
 

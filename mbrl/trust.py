@@ -48,8 +48,8 @@ def trusted_packages(overrides: Sequence[str]) -> tuple[str, ...]:
     """The packages that the command line itself vouches for; a `trust` in a config file does not count."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     given = [override.value() for override in parsed if override.key_or_group == "trust" and not override.is_sweep_override()]
-    names = given[-1] if given else None
-    return tuple(str(name) for name in ([names] if isinstance(names, str) else names or ()))
+    names = given[-1] if given else []
+    return tuple(str(name) for name in (names if isinstance(names, list) else [names] if names else []))
 
 
 def within(name: str, packages: Sequence[str]) -> bool:
@@ -95,7 +95,7 @@ def allowed_target(target: Any, trust: Sequence[str]) -> Any:
     try:
         found = hydra.utils.get_object(name) if trusted else _member(name)
     except (ImportError, AttributeError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+        reason = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(f"_target_={name} cannot be found: {reason}; check its spelling.") from error
     home = getattr(_unwrapped(found), "__module__", None) or ""
     if not within(home, (*HOMES, *trust)):
@@ -205,7 +205,7 @@ def _plain_yaml(text: str, path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except ConfigError:
         raise
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, AssertionError) as error:  # the last for a bare number
         raise ConfigError(f"{path} is not the YAML of a saved config: {' '.join(str(error).split())}.") from error
 
 
