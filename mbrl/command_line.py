@@ -186,8 +186,8 @@ def _settings(values: Any, where: str = "") -> Iterator[str]:
 
 def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
     """Raises ConfigError where a config adds to what Hydra takes for the command line, and so could vouch for itself."""
-    recorded = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    forged = [override for override in recorded if override not in overrides]
+    recorded: Any = OmegaConf.to_container(config.hydra.overrides)  # unresolved: an override may hold an interpolation
+    forged = [override for override in (*recorded["hydra"], *recorded["task"]) if override not in overrides]
     if forged:
         raise ConfigError(
             f"A config sets hydra.overrides to {forged[0]}, which is for the command line to say: say it there, or leave it out."
