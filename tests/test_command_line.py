@@ -209,9 +209,9 @@ def test_hydra_s_own_settings_run_nothing(folder, canary, text, named):
 )
 def test_a_launcher_or_sweeper_of_somebody_else_s_runs_nothing(folder, canary, group, text, named):
     target = f"hydra._internal.core_plugins.basic_{group}.Basic{group.title()}"
-    write(folder, f"hydra/{group}/theirs", f"_target_: {target}\n{text}")
-    write(folder, "planner/theirs", f"defaults: [{{override /hydra/{group}: theirs}}]\n_target_: a.b")
-    for override in (f"hydra/{group}=theirs", "planner=theirs"):
+    write(folder, f"hydra/{group}/theirs", f"{text}\n_target_: {target}")
+    write(folder, "experiment/theirs", f"# @package _global_\ndefaults: [{{override /hydra/{group}: theirs}}]")
+    for override in (f"hydra/{group}=theirs", "experiment=theirs"):
         sentence = refusal("-m", "--config-dir", str(folder), override, "+hostile._target_=foreign.Callback")
         assert named in sentence
         assert "trust=[" in sentence or "write the value itself" in sentence
@@ -290,6 +290,7 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["--multirun"]], ids=["run", "multirun"])
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -297,21 +298,21 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         ("job_logging: {root: {handlers: [a]}, handlers: {a: {class: foreign.Handler}}}", "class=foreign.Handler"),
     ],
 )
-def test_run_refuses_before_hydra_starts(tmp_path, folder, canary, text, named):
+def test_run_refuses_before_hydra_starts(tmp_path, folder, canary, mode, text, named):
     write(folder, "experiment/theirs", f"# @package _global_\nhydra: {{{text}}}")
-    for mode in ([], ["--multirun"]):
-        options = [*mode, "--config-dir", str(folder), "experiment=theirs", f"hydra.sweep.dir={tmp_path}/sweep"]
-        result = start(tmp_path, *options)
-        assert result.returncode == 1
-        assert named in result.stderr
-        assert "trust=[foreign]" in result.stderr
-        assert len(result.stderr.strip().splitlines()) == 1
-        assert not canary.exists()
-        assert not (tmp_path / "run").exists()
-        result = start(tmp_path, *options, "trust=[foreign]")
-        assert "training.env_steps=-5" in result.stderr
-        assert canary.exists()
-        canary.unlink()
+    options = [*mode, "--config-dir", str(folder), "experiment=theirs", f"hydra.sweep.dir={tmp_path}/sweep"]
+    result = start(tmp_path, *options)
+    assert result.returncode == 1
+    assert named in result.stderr
+    assert "trust=[foreign]" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not canary.exists()
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "sweep").exists()
+    result = start(tmp_path, *options, "trust=[foreign]")
+    assert "training.env_steps=-5" in result.stderr
+    assert canary.exists()
+    assert "callbacks" not in text or canary.read_text() == "ran"
 
 
 @pytest.mark.slow
