@@ -1,6 +1,7 @@
 """What a command line may have Hydra start, which runs callbacks, launchers and log handlers before any code of this project."""
 
 import os
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import Any
@@ -42,18 +43,20 @@ def check_command_line(arguments: Sequence[str]) -> None:
             "trusted; run it again from its saved config: python -m mbrl reproduce RUN (a `trust=[package]` goes there too)."
         )
     foreign = any(option is not None for option in (given.config_dir, given.config_path, given.config_name))
-    if not foreign and not any("hydra" in override for override in given.overrides):
-        return
-    trust = trusted_packages(given.overrides)
+    if foreign or any("hydra" in override for override in given.overrides):
+        _check_configs(given, foreign, trusted_packages(given.overrides))
+
+
+def _check_configs(given: Namespace, foreign: bool, trust: Sequence[str]) -> None:
+    """Composes the config, or each that a sweep can choose, and looks at its settings of Hydra's."""
     name = given.config_name or "config"
     loader = _loader(given.config_path, given.config_dir, trust)
     _check_search_path(loader, name, given.overrides, trust)
-    # A sweep may choose among foreign files; without any, its first run tells all.
+    # Without foreign files to choose among, the first run of a sweep tells all.
     for overrides in islice(_runs(loader, given.overrides), None if foreign else 1):
         config = loader.load_configuration(name, overrides, RunMode.MULTIRUN, from_shell=False, validate_sweep_overrides=False)
         _check_started(config, trust)
-        written = OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, LOGGING))
-        _check_logging(written, "hydra", trust)
+        _check_logging(OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, LOGGING)), "hydra", trust)
         _check_sources(loader, name, overrides, trust)
         _check_overrides(config, overrides)
 
@@ -160,8 +163,8 @@ def _check_sources(loader: ConfigLoaderImpl, name: str, overrides: list[str], tr
         return
     for default in loader.compute_defaults_list(name, overrides, RunMode.MULTIRUN).defaults:
         loaded = loader.repository.load_config(str(default.config_path))
-        scheme, _, folder = ("", "", "") if loaded is None else loaded.path.partition("://")
-        if scheme != "file" or os.path.realpath(folder) == os.path.realpath(CONFIG_FOLDER):
+        scheme, _, folder = loaded.path.partition("://") if loaded else ("", "", "")
+        if loaded is None or scheme != "file" or os.path.realpath(folder) == os.path.realpath(CONFIG_FOLDER):
             continue
         for setting in _settings(OmegaConf.to_container(loader._embed_result_config(loaded, default.package).config)):
             if setting.startswith(("hydra.", "hydra=")) and not _was_checked(setting):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra.errors import HydraException
 
 from mbrl.command_line import check_command_line
 from mbrl.config import CONFIG_FOLDER, ConfigError
@@ -118,7 +117,6 @@ def test_a_config_of_somebody_s_own_passes(folder):
         ["--config-dir", "{}", "experiment=theirs"],
         ["-cd", "{}", "experiment=theirs"],
         ["--config-d", "{}", "experiment=theirs"],
-        ["--config-dir={}", "+experiment=theirs"],
         ["--config-dir={}", "experiment=theirs", "--multirun"],
         ["-m", "--config-dir={}", "experiment=theirs,original"],
         ["-m", "--config-dir={}", "experiment=original,theirs"],
@@ -128,7 +126,7 @@ def test_a_config_of_somebody_s_own_passes(folder):
         ["--config-dir={}", "hydra/callbacks=theirs"],
         ["--config-dir={}", "+planner@hydra.callbacks.hostile=callback"],
         ["--config-dir={}", "+planner@hydra.callbacks=many"],
-        ["--config-dir={}", "planner=overriding"],
+        ["--config-dir={}", "experiment=overriding"],
         ["--config-dir={}", "--config-name=primary"],
         ["-cp", "{}", "-cn", "primary"],
     ],
@@ -140,13 +138,10 @@ def test_a_callback_is_not_made(folder, canary, options):
     write(folder, "hydra/callbacks/theirs", "hostile: {_target_: foreign.Callback}")
     write(folder, "planner/callback", "_target_: foreign.Callback")
     write(folder, "planner/many", "hostile: {_target_: foreign.Callback}")
-    write(folder, "planner/overriding", "defaults: [{override /hydra/callbacks: theirs}]")
+    write(folder, "experiment/overriding", "# @package _global_\ndefaults: [{override /hydra/callbacks: theirs}]")
     write(folder, "primary", f"defaults: [_self_]\n{CALLBACK}")
     arguments = [option.format(folder) if "{}" in option else option for option in options]
-    try:
-        sentence = refusal(*arguments)
-    except HydraException:  # some of these Hydra itself does not take
-        sentence = f"{CALLBACK_NAMED} trust=[foreign]"
+    sentence = refusal(*arguments)
     assert CALLBACK_NAMED in sentence
     assert "trust=[foreign]" in sentence
     assert not canary.exists()
@@ -247,8 +242,9 @@ def test_no_trust_lets_a_config_speak_for_the_command_line(folder):
 )
 def test_the_command_line_s_own_words_need_trust_too(canary, override, named):
     for arguments in ([override], ["-m", override], ["seed=1", override, "planner=mcts"]):
-        assert named in refusal(*arguments)
-        assert "trust=[foreign]" in refusal(*arguments)
+        sentence = refusal(*arguments)
+        assert named in sentence
+        assert "trust=[foreign]" in sentence
         assert not canary.exists()
     check_command_line([override, "trust=[foreign]"])
 
