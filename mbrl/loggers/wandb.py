@@ -3,17 +3,21 @@
 import contextlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import wandb
 from pydantic import ValidationError
 from wandb.errors import AuthenticationError, UsageError
+from wandb.sdk import wandb_setup
 from wandb.sdk.lib import wbauth
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 
+GRACE = 5.0  # seconds that W&B's own process may take beyond what it was told to wait for the server
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}  # 255 is what W&B itself gives a run ended by Ctrl-C
 
 logger = logging.getLogger(__name__)
@@ -23,10 +27,15 @@ class WandbLogger(AbstractLogger):
     """Sends rows to a W&B run of its own, whose files lie in `<folder>/wandb`, with `env_steps` as the axis of every plot.
 
     W&B gets what metrics.jsonl gets, plus `evaluation/returns_histogram`, since it draws no lists. Its failures end
-    neither the run nor the other records: they are warned of once. Where its server does not answer, the run is recorded
-    offline, to be uploaded later by `wandb sync`.
+    neither the run nor the other records, and hold nothing up for long: they are warned of once. Where its server does not
+    answer, the run is recorded offline, to be uploaded later by `wandb sync`.
 
-    Raises ValueError for mode "online" without a login, and for a project or tags that W&B refuses.
+    A row's step in W&B is its index in metrics.jsonl. A run that is resumed gives the `run_id` it had before, and
+    `rows_before`, the rows it keeps: online, W&B continues the same run; offline, it goes on in a second folder, and
+    `wandb sync` joins the two.
+
+    Raises ValueError for mode "online" without a login, for a timeout that is not positive, and for a project or tags that
+    W&B refuses.
     """
 
     def __init__(
@@ -39,21 +48,31 @@ class WandbLogger(AbstractLogger):
         mode: str = "offline",
         tags: Sequence[str] = (),
         entity: str | None = None,
-        init_timeout: float = 15.0,  # seconds to wait for the server at the start
-        finish_timeout: float = 15.0,  # seconds to wait for the last rows to be uploaded
+        init_timeout: float = 5.0,  # seconds to wait for the server at the start
+        finish_timeout: float = 5.0,  # seconds to wait for the last rows to be uploaded
+        run_id: str | None = None,  # W&B's name for this run; None lets W&B choose one
+        rows_before: int = 0,  # rows of metrics.jsonl that a resumed run keeps
         **unused: Any,
     ):
         if mode not in ("offline", "online"):
             raise ValueError(f"logger.wandb.mode={mode} must be 'offline' or 'online'.")
+        for key, seconds in {"init_timeout": init_timeout, "finish_timeout": finish_timeout}.items():
+            if not seconds > 0:
+                raise ValueError(f"logger.wandb.{key}={seconds} must be positive: it is how many seconds W&B's server may take.")
+        # At the end of the process W&B reports about itself, and waits up to 20 seconds for a server that does not answer.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         # Its banner would tear the progress display. For the whole process, since logging in also prints.
         with contextlib.suppress(Exception):  # what keeps W&B from starting shows when the run begins
             wandb.setup(settings=wandb.Settings(silent=True))
         if mode == "online":
             _require_login()
         self._working = True
+        self._next_step = rows_before
+        self._finish_timeout = finish_timeout
         # Started by none else and ended by none else: jobs of a sweep share a process.
         arguments: dict[str, Any] = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
         arguments |= {"tags": list(tags), "entity": entity, "reinit": "create_new"}
+        arguments |= {"id": run_id, "resume": "allow" if run_id else None}
         settings = wandb.Settings(
             silent=True,
             console="off",  # W&B would wrap stdout, which the progress display owns
@@ -70,8 +89,10 @@ class WandbLogger(AbstractLogger):
         returns = [value for value in values.get("evaluation/returns", ()) if value is not None]
         if returns:
             values["evaluation/returns_histogram"] = wandb.Histogram(returns)
+        step, self._next_step = self._next_step, self._next_step + 1
         try:
-            self._run.log(values)
+            with _at_most(GRACE):
+                self._run.log(values, step=step, commit=True)
         except Exception as reason:
             self._give_up("stopped recording", reason)
 
@@ -79,7 +100,8 @@ class WandbLogger(AbstractLogger):
         if self._run is None:
             return
         try:
-            self._run.finish(exit_code=EXIT_CODES.get(status, 1))
+            with _at_most(self._finish_timeout + GRACE):
+                self._run.finish(exit_code=EXIT_CODES.get(status, 1))
         except TimeoutError:
             folder = Path(self._run.settings.sync_dir)
             logger.warning("W&B did not get all rows in time; upload them with `wandb sync %s`.", folder)
@@ -91,9 +113,10 @@ class WandbLogger(AbstractLogger):
         attempts: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
         for attempt in attempts:
             try:
-                run = wandb.init(**arguments, mode=attempt, settings=settings)
-                run.define_metric("env_steps")
-                run.define_metric("*", step_metric="env_steps")
+                with _at_most(settings.init_timeout + GRACE):
+                    run = wandb.init(**arguments, mode=attempt, settings=settings)
+                    run.define_metric("env_steps")
+                    run.define_metric("*", step_metric="env_steps")
             except (UsageError, ValueError) as reason:
                 raise ValueError(f"W&B refuses a setting of logger.wandb: {_sentence(reason)}") from reason
             except Exception as reason:
@@ -109,9 +132,29 @@ class WandbLogger(AbstractLogger):
         if self._working:
             logger.warning("W&B %s (%s); the run goes on, and its metrics.jsonl is whole.", what, _sentence(reason))
         self._working = False
-        if not isinstance(reason, wandb.Error):  # W&B's own process died: without a new one no later run would start
-            with contextlib.suppress(Exception, SystemExit):
+        if not isinstance(reason, wandb.Error):  # W&B's own process died or is stuck: without a new one no later run would start
+            with contextlib.suppress(Exception, SystemExit), _at_most(GRACE):
                 wandb.teardown()
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Kills W&B's own process, through which all goes, should the block take longer: what waits for it then raises."""
+    before = wandb_setup.singleton()._connection  # no public way leads to the process
+
+    def kill() -> None:
+        connection = before or wandb_setup.singleton()._connection
+        if connection is not None and connection._proc is not None:
+            connection._proc._process.kill()
+            connection._proc.join()
+
+    watchdog = threading.Timer(seconds, kill)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 def _require_login() -> None:

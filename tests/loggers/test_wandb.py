@@ -1,9 +1,11 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
+from unittest.mock import ANY
 
 import pytest
 import wandb
@@ -107,6 +109,22 @@ def test_a_run_that_nobody_finished_does_not_swallow_the_next(tmp_path):
     assert rows_of(records(folder)) == [{"env_steps": 7, "wall_seconds": 0.0}]
 
 
+def test_a_resumed_run_goes_on_in_a_second_folder(tmp_path, capfd):
+    for rows, rows_before in ((ROWS[:2], 0), (ROWS[2:], 2)):
+        logger = start(tmp_path, run_id="mine", rows_before=rows_before)
+        for row in rows:
+            logger.log(row)
+        logger.finish("completed")
+    first, second = runs_in(tmp_path)
+    for folder, steps in ((first, [0, 1]), (second, [2])):
+        found = records(folder)
+        assert [record["run"]["run_id"] for record in found if record["type"] == "run"] == ["mine"]
+        history = [record["history"] for record in found if record["type"] == "history"]
+        assert [int(item["item"]["_step"]) for item in history] == steps
+        assert [item["item"]["env_steps"] for item in history] == [ROWS[step]["env_steps"] for step in steps]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_is_not_finite_is_null(tmp_path):
     logger = start(tmp_path)
     logger.log({"env_steps": 1, "wall_seconds": 0.0, "loss/value": float("nan"), "evaluation/returns": [float("nan")]})
@@ -160,6 +178,26 @@ def test_the_death_of_its_process_is_warned_of_once_and_the_next_run_works(tmp_p
     assert rows_of(records(folder)) == [ROWS[0]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["log", "finish"])
+def test_a_stuck_process_is_not_waited_for(tmp_path, monkeypatch, caplog, moment):
+    monkeypatch.setattr("mbrl.loggers.wandb.GRACE", 1.0)
+    logger = start(tmp_path, finish_timeout=1.0)
+    wandb.setup()._connection._proc._process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, "mbrl"):
+        for row in ROWS * (5000 if moment == "log" else 1):  # what the process does not read fills its socket at last
+            logger.log(row)
+        logger.finish("completed")
+    assert time.monotonic() - started < 15
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("mbrl")] == [ANY]
+    following = start(tmp_path / "following")
+    following.log(ROWS[0])
+    following.finish("completed")
+    [folder] = runs_in(tmp_path / "following")
+    assert rows_of(records(folder)) == [ROWS[0]]
+
+
 def test_w_and_b_that_cannot_start_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
     def fail(**arguments):
         raise OSError("no room for another process")
@@ -176,6 +214,8 @@ def test_w_and_b_that_cannot_start_does_not_stop_the_run(tmp_path, monkeypatch, 
     ("arguments", "sentence"),
     [
         ({"mode": "onlin"}, r"logger.wandb.mode=onlin must be 'offline' or 'online'\."),
+        ({"init_timeout": 0}, r"^logger.wandb.init_timeout=0 must be positive: it is how many seconds"),
+        ({"finish_timeout": -1}, r"^logger.wandb.finish_timeout=-1 must be positive: it is how many seconds"),
         ({"project": "a/b"}, "refuses a setting of logger.wandb: Invalid project name 'a/b'"),
         ({"tags": ["x" * 65]}, "refuses a setting of logger.wandb: .*Tags must be between 1 and 64 characters"),
     ],

@@ -1,0 +1,13 @@
+"""What the fault tests measured, as a table at the end."""
+
+import pytest
+
+
+@pytest.fixture
+def fault_report(request):
+    """Reports a line of the table: fault, tries, survived, metrics lost."""
+
+    def report(fault: str, tries: int, survived: int, lost: int) -> None:
+        request.node.user_properties.append(("fault", (fault, tries, survived, lost)))
+
+    return report
