@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.slow
 ROWS = 20
 HALF = ROWS // 2
 TIMEOUT = 1.0  # seconds that the logger is told to wait for the server
-SLACK = 10.0  # seconds by which a busy machine may exceed that
+SLACK = 8.0  # seconds by which a busy machine may exceed that
 PROGRAM = Path(__file__).with_name("wandb_run.py")
 
 
@@ -63,12 +64,15 @@ def test_a_server_that_fails(tmp_path, fault_report, how, when):
             assert process.stdout.readline() == "ready\n"
             if when == "mid-run":
                 fail(server, how)
-            output, errors = process.communicate("\n", timeout=2 * (TIMEOUT + SLACK))
+            output, errors = process.communicate("\n", timeout=4 * (TIMEOUT + SLACK))
+            gone = time.time()
     steps = steps_in(tmp_path)
     fault_report(f"W&B server {how} {when}", tries=1, survived=int(process.returncode == 0), lost=ROWS - len(steps))
     assert process.returncode == 0, errors
     assert steps == list(range(ROWS))
-    assert max(json.loads(output).values()) < TIMEOUT + SLACK
+    seconds = json.loads(output)
+    assert gone - seconds.pop("ended") < SLACK  # W&B has its own things to do when a process exits
+    assert max(seconds.values()) < TIMEOUT + SLACK
     [warning] = errors.splitlines()
     sentences = {
         "from the start": "WARNING W&B could not start a run in mode online (",

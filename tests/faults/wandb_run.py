@@ -1,4 +1,5 @@
-"""A program that logs to files and to W&B: `wandb_run.py <folder> <rows> <timeout>`; prints the seconds that W&B took.
+"""A program that logs to files and to W&B: `wandb_run.py <folder> <rows> <timeout>`; prints the seconds that W&B took,
+and when the program ended, as far as its own code goes.
 
 Half-way through, and before the first row, it prints "ready" and waits for a line of input.
 """
@@ -28,7 +29,7 @@ def main(folder: str, num_rows: int, timeout: float) -> None:
         files.log(values)
         log = max(log, timed(lambda: wandb.log(values))[1])  # noqa: B023
     _, finish = timed(lambda: wandb.finish("completed"))
-    print(json.dumps({"start": start, "log": log, "finish": finish}))
+    print(json.dumps({"start": start, "log": log, "finish": finish, "ended": time.time()}))
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:

@@ -1,4 +1,4 @@
-"""A W&B server on the loopback interface that works as far as a run needs it, or fails in a chosen way, at a chosen time."""
+"""A W&B server on the loopback interface: it works as far as a run needs it, or fails in a chosen way, at a chosen time."""
 
 import json
 import threading
@@ -113,7 +113,7 @@ class _Requests(BaseHTTPRequestHandler):
         elif server.mode == "works" and self.path.endswith("/file_stream"):
             server.take(self.path.split("/")[-2], json.loads(body))
         content = json.dumps(answer).encode()
-        self.send_response(getattr(server, "code", 500) if server.mode == "errors" else 200)
+        self.send_response(500 if server.mode == "errors" else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
