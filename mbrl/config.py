@@ -4,10 +4,12 @@ import difflib
 import inspect
 import os
 import re
+import secrets
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -21,6 +23,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.runs.folder import safe_name
+from mbrl.runs.reader import DamagedRun
 from mbrl.trust import ConfigError, check_environment_modules, checked_part, refuse_interpolations, trusted_packages
 
 PACKAGE = Path(__file__).parent
@@ -28,6 +31,10 @@ PACKAGE = Path(__file__).parent
 CONFIG_FOLDER = next(folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir())
 
 _threads_of_this_process: int | None = None
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on, in one sentence that says why and how to mend it."""
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
@@ -51,6 +58,28 @@ class Launch:
     group: str | None  # the sweep that it belongs to
     choices: dict[str, str]  # config group → the option chosen
     trust: tuple[str, ...]  # packages that the command line vouches for
+    overrides: tuple[str, ...]  # as given
+    run_id: str = field(default_factory=lambda: secrets.token_hex(4))  # W&B's
+
+    def identity(self) -> dict[str, Any]:
+        """What provenance.json keeps of it, so that the run can be taken up."""
+        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
+
+
+def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...]) -> Launch:
+    """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
+    choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
+    started = Launch(
+        folder=folder.absolute(),
+        name=str(kept.get("name") or folder.name),
+        group=None if kept.get("group") is None else str(kept["group"]),
+        choices={"model": "", "planner": ""} | choices,
+        trust=trust,
+        overrides=tuple(str(override) for override in kept.get("overrides") or ()),
+    )
+    run_id = str(kept.get("run_id"))
+    # It becomes part of a path.
+    return replace(started, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else started
 
 
 def launch(config: DictConfig) -> Launch:
@@ -66,6 +95,7 @@ def launch(config: DictConfig) -> Launch:
         group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
         choices=choices,
         trust=trusted_packages(settings.overrides.task),
+        overrides=tuple(settings.overrides.task),
     )
 
 
@@ -199,8 +229,8 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turns what a user can mend into one sentence on stderr, with exit status 1; HYDRA_FULL_ERROR=1 keeps the traceback."""
+def plain_errors(status: int = 1) -> Iterator[None]:
+    """Turns what a user can mend into one sentence on stderr, with that exit status; HYDRA_FULL_ERROR=1 keeps the traceback."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         yield
         return
@@ -208,11 +238,12 @@ def plain_errors() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except (ConfigError, HydraException, OmegaConfBaseException, FileExistsError, BlockingIOError) as error:
-        sys.exit(f"Error: {_explanation(error)}")
-    except KeyboardInterrupt:
-        print("Interrupted; what was recorded so far is in the run's folder.", file=sys.stderr)
-        sys.exit(130)
+    except (ConfigError, RunError, DamagedRun, HydraException, OmegaConfBaseException, OSError) as error:
+        print(f"Error: {_explanation(error)}", file=sys.stderr)
+        sys.exit(status)
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or "Interrupted before the run began.", file=sys.stderr)
+        sys.exit(128 + getattr(interruption, "signum", signal.SIGINT))
 
 
 def _choose(fact: str, defaults: Mapping[str, Any]) -> Any:

@@ -6,8 +6,10 @@ from mbrl.experiment import run
 score = run(compose(["planner=mcts", "seed=3"]))
 """
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 
 import equinox as eqx
@@ -16,41 +18,65 @@ import jax.numpy as jnp
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import ConfigError, Launch, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
-from mbrl.loggers.base import AbstractLogger
+from mbrl.config import ConfigError, Launch, RunError, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.envs.watched import EnvironmentFault
+from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.console import print_result, result_table
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
+from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
+from mbrl.runs.difference import Twins
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
-from mbrl.training.loop import Row, initial_state, train
-from mbrl.training.state import MODEL_INIT
+from mbrl.runs.stopping import StopRequest
+from mbrl.training.collect import NotDeterministic
+from mbrl.training.loop import Row, Training, initial_state, train
+from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
+from mbrl.training.state import MODEL_INIT, TrainState
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> float:
     """Runs the experiment that a composed config describes; returns the mean return of the evaluation at the budget.
 
-    All that it leaves lies in one new run folder. Raises ConfigError for a setting that cannot be run.
+    All that it leaves lies in one new run folder. Raises ConfigError for a setting that cannot be run, RunError where the
+    run cannot go on, Interrupted where a signal stopped it.
     """
-    started, settings = launch(config), resolved(config)
+    return carry_out(config, launch(config))
+
+
+def carry_out(config: DictConfig, started: Launch, again: bool = False, tolerance: float = 0.0) -> float:
+    """Runs in the folder of `started`: a new run, or with `again` the one that is there from its last checkpoint on.
+
+    `tolerance` is how much what is computed again may differ (relative) from what was recorded. Raises what `run` raises.
+    """
+    settings = resolved(config)
     set_threads(config.num_threads)
     if config.compilation_cache:
         enable_compilation_cache(config.num_threads)
-    with RunFolder(started.folder, to_yaml(settings)) as folder:
-        folder.write_provenance(provenance(config.seed, config.num_threads))
+    with StopRequest() as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
+        folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
         training, environment, planner, state = build_parts(config, started.trust)
-        with recorded(build_loggers(config, settings, started)) as log:
-            _, evaluation = train(training, environment, planner, state, log)
-        folder.finish("completed")
+        start, record = _beginning(folder, training, planner, state, again, tolerance)
+        with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
+            keep = _checkpoints(folder, record, training.checkpoints_kept)
+            train(training, environment, planner, start, record.log, keep, stopping, tolerance)
+            if stopping():
+                raise stopping.interrupted(f"Interrupted; go on with `python -m mbrl resume {folder.path}`.")
+        score = folder.finish("completed")["evaluation/return_mean"]
         rows = read_metrics(folder.path)
         learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
     choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
     print_result(result_table(*choices, rows, folder.path))
-    return evaluation["evaluation/return_mean"]
+    if stopping():
+        raise stopping.interrupted("Interrupted, just after the run was completed.")
+    return score
 
 
-def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple:
+def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple[Training, GymnasiumEnvironment, AbstractPlanner, TrainState]:
     """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`."""
     key = jax.random.key(config.seed)
     training = build(config.training, trust)
@@ -75,34 +101,105 @@ def _check_fit(planner: AbstractPlanner, model: AbstractWorldModel, observation_
     eqx.filter_eval_shape(decide, jax.random.key(0), jnp.zeros(observation_size))
 
 
-def build_loggers(config: DictConfig, settings: dict, started: Launch) -> list[AbstractLogger]:
+def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int) -> list[AbstractLogger]:
     """The loggers that the config names; each takes of the run's facts what it needs."""
     facts = {
         "folder": started.folder,
         "config": settings,
         "name": started.name,
         "group": started.group,
+        "run_id": started.run_id,
+        "rows_before": rows_before,
         "total_env_steps": config.training.env_steps,
     }
     return [build(node, started.trust, **facts) for node in config.logger.values()]
 
 
+class Record:
+    """The rows of a run: how many there are, since when, and what they must be where they are computed again."""
+
+    def __init__(self, num_rows: int = 0, wall_seconds: float = 0.0, twins: Twins | None = None):
+        self.num_rows = num_rows
+        self._began = perf_counter() - wall_seconds
+        self._twins = twins or Twins([])
+        self._loggers: list[AbstractLogger] = []
+
+    @property
+    def wall_seconds(self) -> float:
+        return perf_counter() - self._began
+
+    def log(self, row: Row) -> None:
+        """Hands a row, with the time, to every logger. Raises RunError for one that is not what it was."""
+        try:
+            self._twins.check(finite_or_none(row))
+        except ValueError as difference:
+            raise RunError(str(difference)) from difference
+        timed = {"env_steps": row["env_steps"], "wall_seconds": self.wall_seconds} | row
+        for each in self._loggers:
+            each.log(timed)
+        self.num_rows += 1
+
+    @contextmanager
+    def kept_by(self, loggers: list[AbstractLogger]) -> Iterator[None]:
+        """Ends each of the loggers, however the block ends."""
+        self._loggers, status = loggers, "interrupted"
+        try:
+            yield
+            status = "completed"
+        except Exception:
+            status = "failed"
+            raise
+        finally:
+            for each in loggers:
+                each.finish(status)
+
+
+def _beginning(
+    folder: RunFolder, training: Training, planner: AbstractPlanner, state: TrainState, again: bool, tolerance: float
+) -> tuple[Snapshot, Record]:
+    """Where the run starts from, and its record so far: with `again` its last checkpoint, or else nothing."""
+    rows = read_metrics(folder.path)
+    # One that counts more rows than there are is of no use: its rows would be missing.
+    checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows)) if again else None
+    if checkpoint is None:
+        start, num_rows, seconds = Snapshot(state), 0, 0.0
+    else:
+        start = from_arrays(checkpoint.arrays, state, planner, training.exploration)
+        num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
+    if start.env_steps > training.env_steps:
+        raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
+    if _evaluated_for_an_old_budget(start, training):
+        num_rows -= 1  # of that evaluation
+    folder.keep_rows(num_rows)
+    return start, Record(num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance))
+
+
+def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
+    """Whether the last row is an evaluation that is not due here in a run with the present budget."""
+    at_the_end = 0 < start.env_steps == start.evaluated_at
+    return at_the_end and start.env_steps < training.env_steps and start.env_steps % training.evaluate_every != 0
+
+
+def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
+    """A function that keeps a snapshot in the run's folder; a full disk costs the checkpoint, not the run."""
+
+    def keep(snapshot: Snapshot) -> None:
+        facts = {"env_steps": snapshot.env_steps, "num_rows": record.num_rows, "wall_seconds": record.wall_seconds}
+        try:
+            folder.sync_rows()
+            save_checkpoint(folder.path, to_arrays(snapshot), facts, num_kept)
+        except OSError as reason:
+            logger.warning("No checkpoint at %d real steps (%s); a resumed run would go on from an older one.", snapshot.env_steps, reason)
+
+    return keep
+
+
 @contextmanager
-def recorded(loggers: list[AbstractLogger]) -> Iterator[Callable[[Row], None]]:
-    """Gives a function that hands a row, with the time, to every logger; and ends each of them, however the run ends."""
-    began, status = perf_counter(), "interrupted"
-
-    def log(row: Row) -> None:
-        timed = {"env_steps": row["env_steps"], "wall_seconds": perf_counter() - began} | row
-        for logger in loggers:
-            logger.log(timed)
-
+def _failing_plainly(folder: Path) -> Iterator[None]:
+    """Turns what can befall a run into one sentence; the traceback goes to its log."""
     try:
-        yield log
-        status = "completed"
-    except Exception:
-        status = "failed"
-        raise
-    finally:
-        for logger in loggers:
-            logger.finish(status)
+        yield
+    except (EnvironmentFault, FloatingPointError, NotDeterministic, OSError, jax.errors.JaxRuntimeError) as error:
+        logger.info("The run failed.", exc_info=True)
+        again = f"The run's checkpoints are in its folder: once mended, go on with `python -m mbrl resume {folder}`."
+        raise RunError(f"{' '.join(str(error).split())} {again}") from error

@@ -20,6 +20,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", choices=("reduced", "whole"), default="reduced", help="how many faults the fault tests try")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Two test processes may meet at one file of the cache; the one that finds it half written compiles for itself.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning")
@@ -36,3 +40,14 @@ def forgotten_programs():
     """Compiled programs are let go with their module: each takes some of the memory maps that a process may have."""
     yield
     jax.clear_caches()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The table of what the fault tests measured, ready for docs/faults.md."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())]
+    lines = [line for report in reports for kind, line in report.user_properties if kind == "fault" and report.when == "call"]
+    if lines:
+        terminalreporter.section("faults")
+        terminalreporter.line("| fault | tries | survived | metrics lost |\n| --- | --- | --- | --- |")
+        for line in sorted(lines):
+            terminalreporter.line(f"| {' | '.join(map(str, line))} |")

@@ -1,8 +1,11 @@
 """Replay: every transition of the run, on the device, in arrays whose shapes never change."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from mbrl.types import AbstractActionSpace, Transition
@@ -48,6 +51,26 @@ class Replay(eqx.Module):
         """Uniform draws with replacement; each leaf of the result leads with `shape`."""
         places = jax.random.randint(key, shape, 0, self.size)
         return jax.tree.map(lambda ring: ring[places], self.transitions)
+
+    def saved(self) -> "SavedReplay":
+        """What is filled, on the host."""
+        size = int(self.size)
+        return SavedReplay(jax.tree.map(lambda ring: np.asarray(ring)[:size], self.transitions), np.asarray(self.num_added))
+
+    def loaded(self, saved: "SavedReplay") -> "Replay":
+        """The replay that was saved, in the capacity of this one, whose own transitions are dropped."""
+
+        def refilled(ring, filled):
+            return jnp.asarray(np.concatenate([filled, np.zeros((self.capacity - len(filled), *ring.shape[1:]), ring.dtype)]))
+
+        return Replay(jax.tree.map(refilled, self.transitions, saved.transitions), jnp.asarray(saved.num_added))
+
+
+class SavedReplay(NamedTuple):
+    """A replay in NumPy, without its empty places."""
+
+    transitions: Transition  # each leaf leads with [size]
+    num_added: np.ndarray
 
 
 def empty_replay(capacity: int, observation_size: int, action_space: AbstractActionSpace) -> Replay:

@@ -1,5 +1,6 @@
 """Gymnasium environments, on the host: flat float32 observations, actions as `types.py` describes them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ import numpy as np
 from gymnasium import error, spaces
 from gymnasium.wrappers import FlattenObservation, RescaleAction, TransformAction, TransformObservation
 
+from mbrl.envs.watched import Watched
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 
 class GymnasiumEnvironment:
     """An environment by its Gymnasium id.
 
-    `episode_limit` (steps), where given, replaces the registered limit. The other facts are for the config, which derives
+    `episode_limit` (steps), where given, replaces the registered limit; `step_timeout` (seconds; None: wait for ever) is how
+    long one step or reset may take. The other facts are for the config, which derives
     other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
     suggested_steps (a budget of real ones), solved_score (a return), known_reward, reward_range (what it
     can be), known_termination and true_dynamics (of `envs/`).
@@ -39,8 +42,12 @@ class GymnasiumEnvironment:
         reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,
         true_dynamics: Any = None,
+        step_timeout: float | None = 60.0,
     ):
+        if step_timeout is not None and not 0 < step_timeout < math.inf:
+            raise ValueError(f"env.step_timeout={step_timeout} must be a number of seconds above 0, or null to wait for ever.")
         self.id = id
+        self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})
         self.episode_limit = episode_limit
         instance = self._gymnasium_make()
@@ -50,8 +57,11 @@ class GymnasiumEnvironment:
         self.observation_size = spaces.flatdim(instance.observation_space)
         instance.close()
 
-    def make(self) -> gymnasium.Env:
+    def make(self) -> Watched:
         """A new instance that speaks this project's language: see the module's first line."""
+        return Watched(self._translated(), f"env.id={self.id}", self.step_timeout)
+
+    def _translated(self) -> gymnasium.Env:
         flat = FlattenObservation(self._gymnasium_make())
         assert isinstance(flat.observation_space, spaces.Box)
         env = TransformObservation(flat, lambda observation: np.asarray(observation, np.float32), _single_precision(flat.observation_space))

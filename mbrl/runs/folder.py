@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mbrl.runs.reader import final_values, read_metrics
+from mbrl.runs.checkpoints import sync_folder
+from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; while it lives it is "running"
 RECORDS = ("config.yaml", "metrics.jsonl", "summary.json")  # any of these shows that a folder holds a run
@@ -27,24 +28,27 @@ class RunFolder:
             folder.finish("completed")
 
     Whatever leaves the block before `finish` is recorded too: an exception as `failed` with a sentence that says why,
-    Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`.
+    Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`, and its lock is free.
 
     Entering raises FileExistsError for a folder that already holds a run, BlockingIOError for one that another run uses.
-    Hydra's own `.hydra/` and `run.log` may be there already.
+    Hydra's own `.hydra/` and `run.log` may be there already. With `again`, the folder must hold a run, which is taken up.
     """
 
-    def __init__(self, path: str | Path, config_yaml: str):
+    def __init__(self, path: str | Path, config_yaml: str, again: bool = False):
         self.path = Path(path)
         self.config_yaml = config_yaml
+        self.again = again
         self.finished = False
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         try:
-            self._refuse_second_run()
-            (self.path / "config.yaml").write_text(self.config_yaml, encoding="utf-8")
-            self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0})
+            if not self.again:
+                self._refuse_second_run()
+            if not self._config_is_there():
+                write_whole(self.path / "config.yaml", self.config_yaml)
+            self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values())
         except BaseException:
             os.close(self._lock)
             raise
@@ -57,8 +61,30 @@ class RunFolder:
         finally:
             os.close(self._lock)
 
+    def keep_rows(self, number: int) -> None:
+        """Leaves the first `number` rows in metrics.jsonl; those after them go to the end of metrics.superseded.jsonl."""
+        file, old = self.path / "metrics.jsonl", self.path / "metrics.superseded.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        # What follows the last newline is half a row, of a run that was killed while it wrote it.
+        superseded = "".join(line for line in lines[number:] if line.endswith("\n"))
+        before = old.read_text(encoding="utf-8") if old.exists() else ""
+        if not before.endswith(superseded):  # or a resume was killed between these two
+            write_whole(old, before + superseded)
+        if lines[number:]:
+            write_whole(file, "".join(lines[:number]))
+
+    def sync_rows(self) -> None:
+        """Makes the rows so far survive a loss of power."""
+        file = self.path / "metrics.jsonl"
+        if file.exists():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
-        """Writes what `runs/provenance.py` found out."""
+        """Writes what `runs/provenance.py` found out; of a run that is taken up, at the end of `resumes` of what is there."""
+        before = read_provenance(self.path)
+        if before:
+            provenance = {**before, "resumes": [*before.get("resumes", []), provenance]}
         write_json(self.path / "provenance.json", provenance)
 
     def finish(self, status: str, values: Mapping[str, Any] | None = None, error: str | None = None) -> dict[str, Any]:
@@ -69,16 +95,27 @@ class RunFolder:
         """
         if status not in STATUSES:
             raise ValueError(f"status={status} must be one of {', '.join(STATUSES)}.")
-        if values is None:
-            values = final_values(read_metrics(self.path))
-        summary = {"status": status, "env_steps": 0, "wall_seconds": 0.0, **values}
+        summary = {"status": status, "env_steps": 0, "wall_seconds": 0.0, **(self._values() if values is None else values)}
         if error is not None:
             summary["error"] = error
         self._write_summary(summary)
         self.finished = True
         return summary
 
+    def _values(self) -> dict[str, Any]:
+        return final_values(read_metrics(self.path))
+
+    def _config_is_there(self) -> bool:
+        file = self.path / "config.yaml"
+        return file.exists() and file.read_text(encoding="utf-8") == self.config_yaml
+
     def _finish_unasked(self, error: BaseException | None) -> None:
+        try:
+            self._finish_with(error)
+        except OSError as reason:  # which would hide why the run ended
+            logger.error("The summary of %s cannot be written (%s), and still says that the run is running.", self.path, reason)
+
+    def _finish_with(self, error: BaseException | None) -> None:
         if error is None:
             self.finish("failed", error="The run ended without a result.")
         elif isinstance(error, Exception):
@@ -115,16 +152,25 @@ def lock(path: Path) -> int:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON object so that a reader sees the old one or the new one, never a part; NaN and infinity are null."""
+    """Writes a JSON object, whole; NaN and infinity are null."""
     # Python writes NaN, which is no JSON; reading that back, it lets us choose what to make of it.
     values = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    write_whole(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a reader, and a loss of power, see the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def safe_name(text: str) -> str:

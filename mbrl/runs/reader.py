@@ -1,5 +1,6 @@
 """Reading run folders: also those of runs that still live, or died."""
 
+import fcntl
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -9,13 +10,17 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+class DamagedRun(ValueError):
+    """A file of a run's folder that is not what a run writes, in one sentence."""
+
+
+def read_metrics(path: str | Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     """The rows of a run's metrics.jsonl, oldest first; none where nothing was logged yet. What was not finite is None.
 
-    `path` is the run folder. A last line that is cut off, as a killed run leaves it, is dropped with a warning. Raises
-    ValueError for any other line that is no JSON object.
+    `path` is the run folder; `name` may be that of another file of rows, metrics.superseded.jsonl. A last line that is cut
+    off, as a killed run leaves it, is dropped with a warning. Raises DamagedRun for any other line that is no JSON object.
     """
-    file = Path(path) / "metrics.jsonl"
+    file = Path(path) / name
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -25,7 +30,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         elif number == len(lines):
             logger.warning("%s: line %d is cut off and was left out; the run was killed while it wrote it.", file, number)
         else:
-            raise ValueError(f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest.")
+            raise DamagedRun(f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest.")
     return rows
 
 
@@ -36,9 +41,44 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path) / "summary.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as reason:
+        raise DamagedRun(f"{file} is damaged ({reason}); remove it, and resume the run.") from reason
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is not the folder of a run, which has a summary.json; check the path.") from None
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """The provenance.json of the run folder `path`; empty where there is none, as of a run that was killed early.
+
+    Raises DamagedRun where it is damaged.
+    """
+    file = Path(path) / "provenance.json"
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as reason:
+        raise DamagedRun(f"{file} is damaged ({reason}); remove it to go on without it.") from reason
+
+
+def is_live(path: str | Path) -> bool:
+    """Whether a run lives in the folder `path`: whether its lock is held."""
+    file = Path(path) / ".lock"
+    if not file.exists():
+        return False
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def status(path: str | Path) -> str:
+    """What became of the run in the folder `path`: its summary's status, but `killed` where that is `running` and it does not live."""
+    said = str(read_summary(path).get("status"))
+    return "killed" if said == "running" and not is_live(path) else said
 
 
 def final_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Collecting real steps in one environment: the planner's actions, explored upon."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.envs.watched import Watched
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.explore import Exploration, explored
@@ -19,6 +22,22 @@ FIRST_COLLECTION_SEED = 2**20  # evaluation seeds lie below, so that no evaluati
 
 
 @dataclass
+class Episode:
+    """An episode in flight, as the host sees it: from its number and its actions it can be lived through again."""
+
+    planner_state: Any
+    noise: np.ndarray  # added to its actions; follows from its number
+    observations: list[np.ndarray]  # the reset's, then one a step
+    actions: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    infos: list[dict] = field(default_factory=list)  # the planner's
+
+    @property
+    def length(self) -> int:
+        return len(self.actions)
+
+
+@dataclass
 class Collector:
     """The real environment, and the episode in flight, which lives on from one phase to the next."""
 
@@ -26,30 +45,32 @@ class Collector:
     planner: AbstractPlanner
     exploration: Exploration
     env_steps: int = 0
-    num_episodes: int = 0
-    episode_over: bool = True
-    observation: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    planner_state: Any = None
-    episode_return: float = 0.0
-    episode_length: int = 0
-    infos: list[dict] = field(default_factory=list)  # the planner's, of the episode in flight
-    noise: np.ndarray = field(default_factory=lambda: np.zeros(0))  # added to its actions
+    num_episodes: int = 0  # that ended
+    episode: Episode | None = None
 
     def __post_init__(self):
         self.instance = self.environment.make()
 
-    def collect(self, state: TrainState, num_steps: int, at_random: bool) -> tuple[TrainState, list[dict[str, float]]]:
+    def take_up(self, state: TrainState, tolerance: float = 0.0) -> None:
+        """Brings the environment to where the episode in flight is, if there is one; raises NotDeterministic where it cannot."""
+        if self.episode:
+            live_through_again(self.instance, episode_seed(state.key, self.num_episodes), self.episode, tolerance)
+
+    def collect(
+        self, state: TrainState, num_steps: int, at_random: bool, stopping: Callable[[], bool] = lambda: False
+    ) -> tuple[TrainState, list[dict[str, float]]]:
         """Takes `num_steps` real steps, all of them at random or as planned and explored upon, and stores them.
 
-        Returns a row of metrics for each episode that ended.
+        Returns a row of metrics for each episode that ended. Takes fewer steps, but one at least, where `stopping` says so.
         """
-        steps, rows, model = [], [], self.exploration.model(state)
-        for _ in range(num_steps):
-            if self.episode_over:
-                self._begin_episode(state)
-            steps.append(self._step(self._random_action(state) if at_random else self._action(state, model)))
-            if self.episode_over:
-                rows.append(self._end_episode())
+        model = self.exploration.model(state)
+        steps: list[tuple] = []
+        rows: list[dict[str, float]] = []
+        while len(steps) < num_steps and not (steps and stopping()):
+            episode = self.episode or self._begin_episode(state)
+            steps.append(self._step(episode, self._random_action(state) if at_random else self._action(state, model, episode)))
+            if self.episode is None:
+                rows.append(self._row(episode))
         # On the host until here: one transfer a phase for each column.
         transitions = Transition(*(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True)))
         return state._replace(replay=add(state.replay, transitions)), rows
@@ -57,41 +78,74 @@ class Collector:
     def _random_action(self, state: TrainState) -> np.ndarray:
         return np.asarray(act_randomly(self.planner.action_space, state.key, np.asarray(self.env_steps)))
 
-    def _action(self, state: TrainState, model: AbstractWorldModel) -> np.ndarray:
+    def _action(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> np.ndarray:
         epsilon = np.float32(self.exploration.epsilon_at(self.env_steps))
-        noise = self.noise[self.episode_length % len(self.noise)]
+        noise = episode.noise[episode.length % len(episode.noise)]
         number = np.asarray(self.env_steps)
-        action, self.planner_state, info = act(self.planner, model, state.key, number, self.observation, self.planner_state, epsilon, noise)
-        self.infos.append(info)
+        observation = episode.observations[-1]
+        action, episode.planner_state, info = act(
+            self.planner, model, state.key, number, observation, episode.planner_state, epsilon, noise
+        )
+        episode.infos.append(info)
         return np.asarray(action)
 
-    def _step(self, action: np.ndarray) -> tuple:
-        """One real step, as the fields of a Transition."""
-        observation = self.observation
-        self.observation, reward, terminated, truncated, _ = self.instance.step(action)
+    def _step(self, episode: Episode, action: np.ndarray) -> tuple:
+        """One real step, as the fields of a Transition; ends the episode where the environment does."""
+        before = episode.observations[-1]
+        observation, reward, terminated, truncated, _ = self.instance.step(action)
+        episode.observations.append(observation)
+        episode.actions.append(action)
+        episode.rewards.append(float(reward))
         self.env_steps += 1
-        self.episode_return += float(reward)
-        self.episode_length += 1
-        self.episode_over = bool(terminated or truncated)
-        return observation, action, np.float32(reward), self.observation, bool(terminated), bool(truncated)
+        if terminated or truncated:
+            self.num_episodes += 1
+            self.episode = None
+        return before, action, np.float32(reward), observation, bool(terminated), bool(truncated)
 
-    def _begin_episode(self, state: TrainState) -> None:
-        key = jax.random.fold_in(jax.random.fold_in(state.key, EPISODE_SEEDS), self.num_episodes)
-        seed = int(jax.random.randint(key, (), FIRST_COLLECTION_SEED, 2**31 - 1))
-        self.observation, _ = self.instance.reset(seed=seed)
-        self.planner_state, noise = begin(self.planner, self.exploration, state.key, np.asarray(self.num_episodes))
-        self.noise = np.asarray(noise)
-        self.episode_over, self.episode_return, self.episode_length, self.infos = False, 0.0, 0, []
+    def _begin_episode(self, state: TrainState) -> Episode:
+        observation, _ = self.instance.reset(seed=episode_seed(state.key, self.num_episodes))
+        planner_state, noise = begin(self.planner, self.exploration, state.key, np.asarray(self.num_episodes))
+        self.episode = Episode(planner_state, np.asarray(noise), [observation])
+        return self.episode
 
-    def _end_episode(self) -> dict[str, float]:
-        infos = jax.device_get(self.infos)
+    def _row(self, episode: Episode) -> dict[str, float]:
+        infos = jax.device_get(episode.infos)
         means = {f"planner/{name}": float(np.mean([info[name] for info in infos])) for name in (infos[0] if infos else ())}
-        self.num_episodes += 1
-        return {
-            "env_steps": self.env_steps,
-            "episode/return": self.episode_return,
-            "episode/length": self.episode_length,
-        } | means
+        return {"env_steps": self.env_steps, "episode/return": math.fsum(episode.rewards), "episode/length": episode.length} | means
+
+
+def episode_seed(key, number: int) -> int:
+    """What the environment is reset with for the episode of that number."""
+    key = jax.random.fold_in(jax.random.fold_in(key, EPISODE_SEEDS), number)
+    return int(jax.random.randint(key, (), FIRST_COLLECTION_SEED, 2**31 - 1))
+
+
+class NotDeterministic(ValueError):
+    """An environment that, from the same seed, answers the same actions differently."""
+
+
+def live_through_again(instance: Watched, seed: int, episode: Episode, tolerance: float = 0.0) -> None:
+    """Brings a new instance of the environment to where `episode` is, by its seed and its actions.
+
+    Raises NotDeterministic where it answers otherwise than it did, by more than `tolerance` (relative).
+    """
+    observation, _ = instance.reset(seed=seed)
+    _compare(observation, episode.observations[0], "reset", tolerance)
+    for number, action in enumerate(episode.actions, start=1):
+        observation, reward, terminated, truncated, _ = instance.step(action)
+        _compare(observation, episode.observations[number], f"step {number}", tolerance)
+        _compare(reward, episode.rewards[number - 1], f"the reward of step {number}", tolerance)
+        _compare(terminated or truncated, False, f"the end at step {number}", 0.0)
+
+
+def _compare(now: Any, then: Any, what: str, tolerance: float) -> None:
+    tolerance = min(tolerance, 1e300)  # infinity times zero is no number
+    if not np.allclose(now, then, rtol=tolerance, atol=tolerance):
+        raise NotDeterministic(
+            f"The environment is not deterministic: from the same seed and by the same actions, {what} of the episode in flight "
+            f"gives {now} instead of {then}, so that the run cannot go on as if it had never been interrupted; "
+            "go on all the same with --tolerance=inf."
+        )
 
 
 @eqx.filter_jit

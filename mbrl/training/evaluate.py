@@ -1,5 +1,7 @@
 """Evaluation: the planner alone, without exploration, from held-out start states."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -10,19 +12,24 @@ from mbrl.training.state import EVALUATE, TrainState
 
 
 def evaluate(
-    environment: GymnasiumEnvironment, planner: AbstractPlanner, state: TrainState, num_episodes: int, first_seed: int
-) -> np.ndarray:
+    environment: GymnasiumEnvironment,
+    planner: AbstractPlanner,
+    state: TrainState,
+    num_episodes: int,
+    first_seed: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> np.ndarray | None:
     """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
 
     Finished episodes stay in the batch, masked, until the last one ends. Episode i's randomness is folded from i alone,
-    so that its result does not depend on how many are evaluated.
+    so that its result does not depend on how many are evaluated. None where `stopping` cut it short.
     """
     episodes = np.arange(num_episodes)
     instances = [environment.make() for _ in episodes]
     observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
     planner_states = begin_all(planner, state.key, episodes)
     returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
-    while running.any():
+    while running.any() and not stopping():
         outputs = act_all(planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
         actions, planner_states = np.asarray(outputs[0]), outputs[1]
         for i in np.flatnonzero(running):
@@ -32,7 +39,7 @@ def evaluate(
         step += 1
     for instance in instances:
         instance.close()
-    return returns
+    return None if running.any() else returns
 
 
 @eqx.filter_jit

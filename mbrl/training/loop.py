@@ -1,5 +1,6 @@
 """The loop: warm up at random; then collect, learn, and now and then evaluate, until the budget of real steps is spent."""
 
+import math
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -19,9 +20,14 @@ from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
 from mbrl.training.fit_value import ValueLearner, with_value
 from mbrl.training.learn import ModelLearner
+from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import LEARN, CuriousValue, TrainState
 
 Row = dict[str, Any]
+
+
+# What there must be one of at least.
+COUNTS = ("env_steps", "warmup_steps", "learn_every", "evaluate_every", "evaluation_episodes", "replay_capacity", "checkpoints_kept")
 
 
 class Training(eqx.Module):
@@ -40,11 +46,15 @@ class Training(eqx.Module):
     evaluation_episodes: int = eqx.field(static=True)
     evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode; episode i adds i
     replay_capacity: int = eqx.field(static=True)  # transitions
+    checkpoint_every: int | None = eqx.field(static=True)  # real steps; None: only where the run ends
+    checkpoints_kept: int = eqx.field(static=True)  # newest ones
 
     def __check_init__(self):
-        for name in ("env_steps", "warmup_steps", "learn_every", "evaluate_every", "evaluation_episodes", "replay_capacity"):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
+        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+            raise ValueError(f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only.")
         _ = self.exploration  # which checks its own
 
     @property
@@ -79,26 +89,53 @@ def train(
     training: Training,
     environment: GymnasiumEnvironment,
     planner: AbstractPlanner,
-    state: TrainState,
+    start: Snapshot,
     log: Callable[[Row], None],
+    keep: Callable[[Snapshot], None] = lambda snapshot: None,
+    stopping: Callable[[], bool] = lambda: False,
+    tolerance: float = 0.0,
 ) -> tuple[TrainState, Row]:
-    """Runs the loop to its budget; returns the last state and the evaluation at the budget."""
-    collector = Collector(environment, planner, training.exploration)
-    evaluation: Row = {}
-    while collector.env_steps < training.env_steps:
-        until = _next_stop(training, collector.env_steps)
-        warming_up = collector.env_steps < training.warmup_steps
-        started = perf_counter()
-        state, episodes = collector.collect(state, until - collector.env_steps, at_random=warming_up)
+    """Runs the loop from `start` to its budget; returns the last state and the evaluation at the budget.
+
+    `keep` is given a snapshot at the end of a phase as often as `checkpoint_every` says, and at the end of all. Soon after
+    `stopping` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
+    exactly to where the episode in flight was (`live_through_again`).
+
+    Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
+    NotDeterministic where it does not come back.
+    """
+    state, evaluated_at, seconds, evaluation = start.state, start.evaluated_at, start.collecting_seconds, {}
+    collector = Collector(environment, planner, training.exploration, start.env_steps, start.num_episodes, start.episode)
+    collector.take_up(state, tolerance)
+
+    def snapshot() -> Snapshot:
+        return Snapshot(state, collector.env_steps, collector.num_episodes, evaluated_at, seconds, collector.episode)
+
+    while not stopping():
+        env_steps = collector.env_steps
+        if evaluated_at < env_steps and (_due(env_steps, training.evaluate_every) or env_steps == training.env_steps):
+            evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping)
+            if not evaluation:
+                break
+            log(evaluation | ({"time/collect": seconds} if seconds else {}))
+            evaluated_at, seconds = env_steps, 0.0
+        if env_steps >= training.env_steps:
+            break
+        until, started = _next_stop(training, env_steps), perf_counter()
+        state, episodes = collector.collect(state, until - env_steps, env_steps < training.warmup_steps, stopping)
+        seconds += perf_counter() - started
         for row in episodes:
             log(row)
-        row = {"env_steps": until, "time/collect": perf_counter() - started}
+        if collector.env_steps < until:
+            break
         if _due(until, training.learn_every) and until >= training.warmup_steps:
-            state, row = _timed_learning(training, state, row)
-        log(row)
-        if _due(until, training.evaluate_every) or until == training.env_steps:
-            evaluation = _timed_evaluation(training, environment, planner, state, until)
-            log(evaluation)
+            state, row = _timed_learning(training, state, until)
+            log(row | {"time/collect": seconds})
+            _check_finite(row)
+            seconds = 0.0
+        if training.checkpoint_every is not None and env_steps // training.checkpoint_every < until // training.checkpoint_every:
+            keep(snapshot())
+    keep(snapshot())
     return state, evaluation
 
 
@@ -114,16 +151,29 @@ def _due(env_steps: int, every: int) -> bool:
     return env_steps % every == 0
 
 
-def _timed_learning(training: Training, state: TrainState, row: Row) -> tuple[TrainState, Row]:
+def _timed_learning(training: Training, state: TrainState, env_steps: int) -> tuple[TrainState, Row]:
     started = perf_counter()
-    state, metrics = learn(training, state, np.asarray(row["env_steps"]))
+    state, metrics = learn(training, state, np.asarray(env_steps))
     numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    return state, row | numbers | {"time/learn": perf_counter() - started}
+    return state, {"env_steps": env_steps, **numbers, "time/learn": perf_counter() - started}
 
 
-def _timed_evaluation(training, environment, planner, state, env_steps) -> Row:
+def _check_finite(row: Row) -> None:
+    diverged = [name for name, value in row.items() if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value)]
+    if diverged:
+        learner = "value_learner" if "value" in diverged[0] else "model_learner"
+        raise FloatingPointError(
+            f"{diverged[0]} is {row[diverged[0]]} after the learning at {row['env_steps']} real steps, and what is no number cannot be "
+            f"planned with: lower training.{learner}.optimizer.learning_rate, or clip the gradients, in a new run."
+        )
+
+
+def _timed_evaluation(training, environment, planner, state, env_steps, stopping) -> Row:
+    """Empty where `stopping` cut it short."""
     started = perf_counter()
-    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed)
+    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed, stopping)
+    if returns is None:
+        return {}
     return {
         "env_steps": env_steps,
         "evaluation/return_mean": float(returns.mean()),

@@ -11,3 +11,9 @@ def fault_report(request):
         request.node.user_properties.append(("fault", (fault, tries, survived, lost)))
 
     return report
+
+
+@pytest.fixture
+def tries(request):
+    """How often a fault is tried: so often in CI, so often with --faults=whole."""
+    return lambda reduced, whole: whole if request.config.getoption("--faults") == "whole" else reduced

@@ -1,0 +1,70 @@
+"""What the commands have in common: a saved run, read without trusting it."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.config import ConfigError
+from mbrl.runs.finder import is_run, is_sweep, refuse_links_out
+from mbrl.runs.reader import read_provenance
+from mbrl.trust import saved_config, trusted_packages
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments that each command takes: a path, and what the command line vouches for."""
+
+    def __init__(self, command: str, description: str, path: str = "a run's folder, or a sweep's"):
+        super().__init__(f"python -m mbrl {command}", description=description)
+        self.add_argument("path", type=Path, metavar="RUN", help=path)
+        self.add_argument(
+            "overrides", nargs="*", metavar="name=value", help="trust=[package] for targets of your own packages; more in the docs"
+        )
+
+
+def checked_folder(path: Path) -> Path:
+    """The folder of a run or sweep; a config.yaml stands for the folder that it lies in. Raises ConfigError where it holds
+    neither, DamagedRun where one of its files lies elsewhere.
+    """
+    folder = path.parent if path.name == "config.yaml" else path
+    if not is_run(folder) and not is_sweep(folder):
+        raise ConfigError(f"{path} holds no run, which has a config.yaml, and no sweep: check the path.")
+    refuse_links_out(folder)
+    return folder
+
+
+def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict, tuple[str, ...]]:
+    """A run's config, its provenance, and the packages that the command line trusts."""
+    trust = trusted_packages(overrides)
+    config = saved_config(folder / "config.yaml", trust)
+    kept = read_provenance(folder)
+    _restore_platform(kept)
+    return config, kept, trust
+
+
+def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], why: str) -> None:
+    """Changes settings that may be changed; those of a group are allowed by its name and a dot.
+
+    Raises ConfigError for others, saying `why`, and for those that the config does not have.
+    """
+    for text in given:
+        name, equals, _ = text.partition("=")
+        if name == "trust":
+            continue
+        if not equals or not any(name == each or (each.endswith(".") and name.startswith(each)) for each in allowed):
+            raise ConfigError(f"{text} cannot be said here: {why}")
+        if OmegaConf.select(config, name, default=MISSING) is MISSING:
+            raise ConfigError(f"{name} is not a setting of this run's config.yaml: check its spelling there.")
+        OmegaConf.update(config, name, OmegaConf.select(OmegaConf.from_dotlist([text]), name))
+
+
+MISSING = object()
+
+
+def _restore_platform(kept: dict) -> None:
+    """Computes on the kind of device that the run was computed on, where JAX was not told otherwise."""
+    platforms = [str(device.get("platform")) for device in kept.get("devices") or () if isinstance(device, dict)]
+    if platforms[:1] == ["cpu"]:  # any other kind JAX prefers by itself, where it is there
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -1,0 +1,110 @@
+"""A sweep's jobs: those that its command asked for, those that are there, and what became of them."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mbrl.config import ConfigError, compose, launch, resolved, to_yaml
+from mbrl.loggers.console import number
+from mbrl.runs.finder import is_run, runs_in
+from mbrl.runs.folder import write_json, write_whole
+from mbrl.runs.reader import read_summary, status
+
+BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+
+
+def add_missing_jobs(sweep: Path) -> None:
+    """Writes what each job that was never started was to be into its folder: from there it is resumed like one killed at once.
+
+    Raises ConfigError where the sweep's multirun.yaml cannot tell.
+    """
+    for job, overrides in enumerate(_jobs(sweep)):
+        if not any(_number(folder) == job for folder in runs_in(sweep)):
+            _write_job(sweep, job, overrides)
+
+
+def run_job(command: str, *arguments: str) -> int:
+    """Runs `python -m mbrl <command>` in a process of its own, so that a job that fails takes no other along; returns its exit status.
+
+    Ctrl-C and SIGTERM are the job's, who checkpoints; this process waits for it.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "mbrl", command, *arguments])
+    # A terminal sends Ctrl-C to the job too.
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
+    before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
+    try:
+        return process.wait()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def summary_of_jobs(sweep: Path) -> tuple[Table, bool]:
+    """What became of each job of a sweep, as a table; and whether all are completed."""
+    table, states = Table("job", "status", "env steps", "evaluation return"), []
+    for folder in runs_in(sweep):
+        summary = read_summary(folder) if (folder / "summary.json").exists() else {}
+        states.append(status(folder) if summary else "never started")
+        score = summary.get("evaluation/return_mean")
+        table.add_row(Text(folder.name), states[-1], str(summary.get("env_steps", 0)), number(score))
+    return table, all(state == "completed" for state in states)
+
+
+def print_jobs(sweep: Path) -> int:
+    """Prints the table; returns an exit status, 0 where all are completed."""
+    table, completed = summary_of_jobs(sweep)
+    Console().print(table)
+    return 0 if completed else 1
+
+
+def _jobs(sweep: Path) -> Iterator[list[str]]:
+    """The overrides of each job that the sweep's command asked for, in the order of their numbers."""
+    file = sweep / "multirun.yaml"
+    if not file.exists():
+        return
+    try:
+        hydra = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
+        if hydra["sweeper"]["_target_"] != BASIC_SWEEPER:
+            return  # one that chooses its jobs as it goes
+        given = [*(f"{name}={value}" for name, value in (hydra["sweeper"]["params"] or {}).items()), *hydra["overrides"]["task"]]
+        own_folders = [f"hydra.searchpath=[file://{source['path']}]" for source in _sources(hydra) if source["provider"] == "command-line"]
+        (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(given), max_batch_size=None)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, HydraException) as error:
+        raise ConfigError(
+            f"{file} is damaged ({error}), so that jobs which never started are not known; remove it to resume the others."
+        ) from error
+    for job in jobs:
+        yield [*job, *own_folders]
+
+
+def _sources(hydra: dict[str, Any]) -> list[dict[str, Any]]:
+    return hydra["runtime"]["config_sources"]
+
+
+def _write_job(sweep: Path, job: int, overrides: list[str]) -> None:
+    config = compose([*overrides, f"hydra.job.num={job}"])
+    folder = sweep / str(HydraConfig.get().sweep.subdir)
+    if is_run(folder) or not folder.resolve().is_relative_to(sweep.resolve()):
+        raise ConfigError(f"Job {job} of {sweep} would lie in {folder}, where it cannot: its multirun.yaml is not this sweep's.")
+    started = replace(launch(config), folder=folder, group="/".join(sweep.absolute().parts[-2:]))
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "provenance.json", started.identity())
+    write_whole(folder / "config.yaml", to_yaml(resolved(config)))  # last, since it makes the folder a run's
+
+
+def _number(folder: Path) -> int:
+    number = folder.name.split("_")[0]
+    return int(number) if number.isdigit() else -1

@@ -1,0 +1,50 @@
+"""Stopping a run from outside: Ctrl-C and SIGTERM ask; a run answers at the next place where it can be taken up again."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was asked to stop, and did; `signum` is the signal that asked."""
+
+    def __init__(self, signum: int, sentence: str):
+        super().__init__(sentence)
+        self.signum = signum
+
+
+class StopRequest:
+    """Whether a signal has asked to stop: a context manager around the run, and a function to poll.
+
+    A second signal does not ask: it raises Interrupted on the spot. Outside a process's main thread, which alone gets
+    signals, nothing asks.
+    """
+
+    def __init__(self):
+        self.signum: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __call__(self) -> bool:
+        return self.signum is not None
+
+    def interrupted(self, sentence: str) -> Interrupted:
+        """What ends a run that was asked to stop."""
+        return Interrupted(self.signum or signal.SIGINT, sentence)
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {signum: signal.signal(signum, self._asked) for signum in SIGNALS}
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
+
+    def _asked(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise Interrupted(signum, "Interrupted at once; what was recorded and the last checkpoint are in the run's folder.")
+        self.signum = signum
+        sys.stderr.write("\nStopping at the next checkpoint; the same signal again stops at once.\n")
