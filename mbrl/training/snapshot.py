@@ -72,7 +72,7 @@ def _episode(arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.
         _filled_in(planner_state, arrays, "episode.planner_state"),
         noise,
         list(arrays["episode.observations"]),
-        list(arrays["episode.actions"]),
+        [np.asarray(action) for action in arrays["episode.actions"]],
         [float(reward) for reward in arrays["episode.rewards"]],
         [dict(zip(infos, values, strict=True)) for values in zip(*infos.values(), strict=True)],
     )
