@@ -14,7 +14,7 @@ from rich.text import Text
 from mbrl.commands.saved import Parser, checked_folder, override, read_run
 from mbrl.commands.sweeps import run_job
 from mbrl.config import compose, relaunch
-from mbrl.loggers.console import number
+from mbrl.loggers.console import number, print_result
 from mbrl.runs.difference import Difference, differences
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.folder import safe_name
@@ -72,7 +72,7 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
         table.add_row(Text(run.name), {0: "the same", 1: "different"}.get(statuses[-1], "failed"))
         if statuses[-1] > 128:
             break
-    Console().print(table)
+    print_result(table)
     return max(statuses, default=0)
 
 

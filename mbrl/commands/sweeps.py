@@ -13,12 +13,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mbrl.config import ConfigError, compose, launch, resolved, to_yaml
-from mbrl.loggers.console import number
+from mbrl.loggers.console import number, print_result
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.folder import write_json, write_whole
 from mbrl.runs.reader import read_summary, status
@@ -66,7 +65,7 @@ def summary_of_jobs(sweep: Path) -> tuple[Table, bool]:
 def print_jobs(sweep: Path) -> int:
     """Prints the table; returns an exit status, 0 where all are completed."""
     table, completed = summary_of_jobs(sweep)
-    Console().print(table)
+    print_result(table)
     return 0 if completed else 1
 
 

@@ -1,6 +1,5 @@
 """Finding runs: what a path names, and whether its files are where they seem to be."""
 
-import os
 from pathlib import Path
 
 from mbrl.runs.reader import DamagedRun
@@ -28,11 +27,13 @@ def job_order(folder: Path) -> tuple[int, str]:
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Raises DamagedRun for a symbolic link in a run's folder that leads out of it: what is written there would land elsewhere."""
+    """Raises DamagedRun for a symbolic link that leads out of a run's folder, where what is written to it would land elsewhere.
+
+    W&B's own folder, in which it links to its logs, and which only it writes, is not looked into.
+    """
     inside = folder.resolve()
-    for place, folders, files in os.walk(folder):
-        for path in (Path(place, name) for name in folders + files):
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                raise DamagedRun(
-                    f"{path} leads out of the run's folder, to {path.resolve()}, and is not followed: remove it, or copy what it names."
-                )
+    for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise DamagedRun(
+                f"{path} leads out of the run's folder, to {path.resolve()}, and is not followed: remove it, or copy what it names."
+            )
