@@ -140,7 +140,7 @@ def live_through_again(instance: Watched, seed: int, episode: Episode, tolerance
 
 def _compare(now: Any, then: Any, what: str, tolerance: float) -> None:
     tolerance = min(tolerance, 1e300)  # infinity times zero is no number
-    if not np.allclose(now, then, rtol=tolerance, atol=tolerance):
+    if not np.allclose(np.asarray(now, np.float64), np.asarray(then, np.float64), rtol=tolerance, atol=tolerance):
         raise NotDeterministic(
             f"The environment is not deterministic: from the same seed and by the same actions, {what} of the episode in flight "
             f"gives {now} instead of {then}, so that the run cannot go on as if it had never been interrupted; "

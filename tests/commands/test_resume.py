@@ -1,7 +1,6 @@
 """`resume` as its user meets it: what it refuses, extends and finishes (that it is bitwise: tests/faults)."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from mbrl.__main__ import main
 from mbrl.config import ConfigError, RunError
 from mbrl.runs.reader import read_metrics, read_provenance, read_summary, status
 from tests.faults.runs import PLANNERS, ROOT, lost, resume_here, run_here
-from tests.test_experiment import wandb_rows
 
 pytestmark = pytest.mark.slow
 
@@ -51,14 +49,14 @@ def test_what_a_resumed_run_may_not_change(tmp_path, long):
 
 
 def test_a_path_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run, which has a config.yaml, and no sweep"):
+    with pytest.raises(ConfigError, match=r"holds no run, which has a config\.yaml, and no sweep"):
         main(["resume", str(tmp_path)])
 
 
 def test_rows_that_come_out_otherwise_are_not_passed_over(tmp_path, long):
     folder = run_here(tmp_path, *SMALL, "logger=files", "training.env_steps=70")
     rows = read_metrics(long)
-    foreign = [row for row in rows if row["env_steps"] > 70 and "loss/dynamics" in row][0]
+    foreign = next(row for row in rows if row["env_steps"] > 70 and "loss/dynamics" in row)
     foreign["loss/dynamics"] *= 1 + 1e-6
     with (folder / "metrics.superseded.jsonl").open("w") as file:
         file.write(json.dumps(foreign) + "\n")

@@ -54,7 +54,7 @@ def test_an_environment_that_is_not_deterministic_is_not_resumed_as_if_it_were(t
     with pytest.raises(RunError):
         run_here(folder, *SETTINGS, f"env.kwargs={{fault: {file}, random: true}}")
     file.unlink()
-    with pytest.raises(RunError, match="not deterministic: .* reset of the episode in flight gives .*--tolerance=inf"):
+    with pytest.raises(RunError, match=r"not deterministic: .* reset of the episode in flight gives .*--tolerance=inf"):
         resume_here(folder, "trust=[tests]")
     resume_here(folder, "trust=[tests]", "--tolerance=inf")
     assert status(folder) == "completed"
@@ -109,7 +109,7 @@ class Overflowing:
 
 def test_a_run_survives_a_disk_that_is_full_when_rows_are_written(tmp_path, whole, monkeypatch, fault_report):
     folder, disk = tmp_path / "run", FullDisk(monkeypatch, "metrics.jsonl", 5)
-    with pytest.raises(RunError, match="No space left on device.*metrics.jsonl.*mbrl resume"):
+    with pytest.raises(RunError, match=r"No space left on device.*metrics.jsonl.*mbrl resume"):
         run_here(folder, *SETTINGS)
     assert status(folder) == "failed"
     disk.full = False
