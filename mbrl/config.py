@@ -1,6 +1,5 @@
 """Configs: composing them, and building parts from them. Nothing here imports JAX, so that threads can be set first."""
 
-import difflib
 import inspect
 import os
 import re
@@ -11,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -24,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.runs.folder import safe_name
 from mbrl.runs.reader import DamagedRun
-from mbrl.trust import ConfigError, check_environment_modules, checked_part, refuse_interpolations, trusted_packages
+from mbrl.schema import broken_rules, is_part, shown
+from mbrl.trust import ConfigError, allowed_target, check_environment_modules, checked_part, refuse_interpolations, trusted_packages
 
 PACKAGE = Path(__file__).parent
 # Beside the package in a checkout; inside it in a wheel.
@@ -35,6 +34,9 @@ _threads_of_this_process: int | None = None
 
 class RunError(RuntimeError):
     """A run that cannot go on, in one sentence that says why and how to mend it."""
+
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.split()))
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
@@ -127,16 +129,64 @@ def enable_compilation_cache(num_threads: int) -> None:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The config with every interpolation worked out. Raises ConfigError for a value that is missing."""
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"{missing[0]} has no value: give it on the command line, {missing[0]}=….")
+    """The config with every interpolation worked out. Raises ConfigError for a value that is missing or no run can have."""
+    container = _worked_out(config)
+    _check_top(config)
+    return container
+
+
+def _worked_out(config: DictConfig) -> dict[str, Any]:
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
         container = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"The config refers to what is not there: {_first_line(error)}.") from error
+        raise ConfigError(f"{error.full_key} refers to what is not there: {_first_line(error)}; mend what it refers to.") from error
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value: give it on the command line, {missing[0]}=….")
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def _check_top(config: DictConfig) -> None:
+    """Raises ConfigError for what is wrong at the top of a config; below, each part's constructor is the schema."""
+    _refuse(broken_rules(config, _top, find=str))
+    for name, node in [*((name, config[name]) for name in PARTS), *((f"logger.{name}", node) for name, node in config.logger.items())]:
+        if not is_part(node):
+            raise ConfigError(
+                f"{name}={shown(node)} is no part: a part is a mapping with a _target_, as the files of conf/{name.split('.')[0]} have."
+            )
+    if not isinstance(config.seed, int) or isinstance(config.seed, bool) or not 0 <= config.seed < 2**32:
+        raise ConfigError(
+            f"seed={shown(config.seed)} must be a whole number in [0, 2^32), since JAX tells no others apart; choose another."
+        )
+    if not 0 < config.discount <= 1:
+        raise ConfigError(f"discount={config.discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99.")
+    if config.horizon < 1:
+        raise ConfigError(f"horizon={config.horizon} must be at least 1; raise it.")
+
+
+PARTS = ("env", "model", "planner", "training")
+
+
+def _top(
+    discount: float,
+    horizon: int,
+    num_threads: int,
+    compilation_cache: bool,
+    trust: Sequence[str] | str,
+    logger: Mapping[str, Any],
+    **parts: Any,
+) -> None:
+    """What the settings at the top must be, as a signature."""
+
+
+def _described(_target_: str, _partial_: bool = False, **settings: Any) -> None:
+    """What a part's own keys must be, likewise."""
+
+
+def _refuse(sentences: Iterator[str]) -> None:
+    for sentence in sentences:
+        raise ConfigError(sentence)
 
 
 def to_yaml(container: dict[str, Any]) -> str:
@@ -153,18 +203,29 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
     """
     node = _settled(node)
     check_environment_modules(node, trust)
-    for part in _parts(node):
-        _check_values(part, checked_part(part, trust))
+
+    def find(target: Any) -> Any:
+        return allowed_target(target, trust)
+
+    for part in reversed(list(_parts(node))):  # innermost first
+        _refuse(broken_rules(part, _described, find))
+        _refuse(broken_rules(part, checked_part(part, trust), find))
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
     except hydra.errors.InstantiationException as error:
-        raise ConfigError(str(error.__cause__ or error)) from error
+        found = re.search(r"full_key: (\S+)", str(error))
+        raise _not_built(found[1] if found else node._get_full_key(None), error.__cause__ or error) from error
     _check_arguments(node, make, runtime)
     try:
         return make(**runtime)
     except (ValueError, TypeError) as error:
-        raise ConfigError(str(error)) from error
+        raise _not_built(node._get_full_key(None), error) from error
+
+
+def _not_built(name: str, error: BaseException) -> ConfigError:
+    """Most constructors name what they refuse; where one does not, at least the part is named."""
+    return ConfigError(str(error) if isinstance(error, ValueError) else f"{name} cannot be built: {error}.")
 
 
 def _settled(node: Any) -> DictConfig:
@@ -174,7 +235,7 @@ def _settled(node: Any) -> DictConfig:
     """
     if not isinstance(node, DictConfig) or not node or "_target_" not in node:
         raise ConfigError(f"The config has {node} where a part must be described by its _target_, as in conf/.")
-    settings = resolved(node)
+    settings = _worked_out(node)
     refuse_interpolations(settings)
     settled = OmegaConf.create(settings)
     settled._set_parent(node._get_parent())  # for messages, which give a setting's full name
@@ -194,34 +255,15 @@ def _parts(node: Any) -> Iterator[DictConfig]:
             yield from _parts(item)
 
 
-KINDS = {int: ((int,), "a whole number"), float: ((int, float), "a number"), str: ((str,), "a word")}
-
-
-def _check_values(node: DictConfig, target: Any) -> None:
-    """Raises ConfigError where a constructor wants a number and the config has a word, and the like."""
-    for name, parameter in inspect.signature(target).parameters.items():
-        value = node.get(name)
-        types, meaning = KINDS.get(_without_none(parameter.annotation), ((object,), ""))
-        if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and object not in types)):
-            raise ConfigError(f"{node._get_full_key(name)}={value} must be {meaning}; mend it on the command line or in its file.")
-
-
-def _without_none(annotation: Any) -> Any:
-    """`int` of `int | None`; other unions stay as they are."""
-    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    return kinds[0] if isinstance(annotation, UnionType) and len(kinds) == 1 else annotation
-
-
 def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> None:
     signature = inspect.signature(make.func)
     try:
         signature.bind(*make.args, **{**make.keywords, **runtime})
     except TypeError as error:
         known = [name for name in signature.parameters if name not in runtime]
-        unknown = [name for name in make.keywords if name not in signature.parameters]
-        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
-        mend = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}."
-        raise ConfigError(f"{node._target_} does not fit its config: {error}; {mend}") from error
+        raise ConfigError(
+            f"_target_={node._target_} does not fit {node._get_full_key(None)}: {error}; it takes {', '.join(known)}."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -246,10 +288,10 @@ def plain_errors(status: int = 1) -> Iterator[None]:
         sys.exit(128 + getattr(interruption, "signum", signal.SIGINT))
 
 
-def _choose(fact: str, defaults: Mapping[str, Any]) -> Any:
+def _choose(fact: Any, defaults: Mapping[str, Any]) -> Any:
     """A default that follows from a fact about the environment: `${choose:${env.ending},{failure:1.0,goal:0.0}}`."""
     if fact not in defaults:
-        raise ValueError(f"{fact} must be one of {', '.join(defaults)}")
+        raise ValueError(f"a fact about the environment (env.ending, say) is {fact}, and must be one of {', '.join(defaults)}")
     return defaults[fact]
 
 

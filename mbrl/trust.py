@@ -43,6 +43,9 @@ DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 class ConfigError(ValueError):
     """A setting that cannot be run, in one sentence that says how to mend it."""
 
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.split()))
+
 
 def trusted_packages(overrides: Sequence[str]) -> tuple[str, ...]:
     """The packages that the command line itself vouches for; a `trust` in a config file does not count."""

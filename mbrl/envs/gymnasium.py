@@ -46,6 +46,8 @@ class GymnasiumEnvironment:
     ):
         if step_timeout is not None and not 0 < step_timeout < math.inf:
             raise ValueError(f"env.step_timeout={step_timeout} must be a number of seconds above 0, or null to wait for ever.")
+        if episode_limit is not None and episode_limit < 1:
+            raise ValueError(f"env.episode_limit={episode_limit} must be at least 1, or null for the registered limit.")
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})

@@ -84,6 +84,11 @@ class KnownReward(AbstractReward):
                 "model/reward=known needs the environment's reward function, and env.known_reward is null here: "
                 "choose an environment that has one (conf/env), write one, or learn it: model/reward=learned."
             )
+        if range is not None and not (len(range) == 2 and range[0] <= range[1]):
+            raise ValueError(
+                f"model.reward.range={list(range)} must be two numbers, the least and the most that a step can earn: "
+                "mend env.reward_range, or say null where they are not known."
+            )
         self.function = function
         self.range = None if range is None else (float(range[0]), float(range[1]))
 

@@ -1,5 +1,6 @@
 """What the loop asks of a planner."""
 
+import math
 from abc import abstractmethod
 
 import equinox as eqx
@@ -40,8 +41,10 @@ def check_discount(discount: float) -> None:
         raise ValueError(f"discount={discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99.")
 
 
-def check_at_least_one(planner: AbstractPlanner, *names: str) -> None:
-    """Raises ValueError for a count that is less than one."""
-    for name in names:
-        if getattr(planner, name) < 1:
-            raise ValueError(f"planner.{name}={getattr(planner, name)} must be at least 1; raise it.")
+def check_count(planner: AbstractPlanner, name: str, at_most: float = math.inf) -> None:
+    """Raises ValueError for a count that is less than one, or more than what can be compiled in good time."""
+    count = getattr(planner, name)
+    if count < 1:
+        raise ValueError(f"planner.{name}={count} must be at least 1; raise it.")
+    if count > at_most:
+        raise ValueError(f"planner.{name}={count} must be at most {at_most}, or it would take too long to compile; lower it.")

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mbrl.planners.base import check_at_least_one
+from mbrl.planners.base import check_count
 from mbrl.planners.plans import check_initial_std, widest_plan
-from mbrl.planners.sampling import AbstractSamplingPlanner
+from mbrl.planners.sampling import MOST_ITERATIONS, AbstractSamplingPlanner
 
 
 class AbstractElitePlanner(AbstractSamplingPlanner):
@@ -32,7 +32,8 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
         return distribution.best() if self.act_on == "distribution" else best_sample
 
     def __check_init__(self):
-        check_at_least_one(self, "num_iterations", "num_elites")
+        check_count(self, "num_iterations", MOST_ITERATIONS)
+        check_count(self, "num_elites")
         check_initial_std(self.initial_std)
         if self.num_elites > self.population_size:
             raise ValueError(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from mbrl.models import imagine
 from mbrl.models.value import ZeroValue
-from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
+from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.types import AbstractActionSpace
 
 
@@ -46,4 +46,4 @@ class Greedy(AbstractPlanner):
 
     def __check_init__(self):
         check_discount(self.discount)
-        check_at_least_one(self, "num_actions")
+        check_count(self, "num_actions")

@@ -3,7 +3,7 @@
 import equinox as eqx
 
 from mbrl.planners.elites import AbstractElitePlanner
-from mbrl.planners.noise import coloured_noise
+from mbrl.planners.noise import STEEPEST, coloured_noise
 from mbrl.planners.sampling import Schedule
 
 
@@ -28,8 +28,8 @@ class ICEM(AbstractElitePlanner):
         return distribution.sample(coloured_noise(key, shape, self.noise_exponent))
 
     def __check_init__(self):
-        if self.noise_exponent < 0:
-            raise ValueError(f"planner.noise_exponent={self.noise_exponent} must not be negative: 0 is white noise, 2 red; try 2.")
+        if not 0 <= self.noise_exponent <= STEEPEST:
+            raise ValueError(f"planner.noise_exponent={self.noise_exponent} must be in [0, {STEEPEST}]: 0 is white noise, 2 red; try 2.")
         if self.population_decay < 1:
             raise ValueError(f"planner.population_decay={self.population_decay} must be at least 1, which keeps the size; try 1.25.")
         if not 0 <= self.kept_share <= 1:

@@ -10,11 +10,12 @@ import mctx
 from jaxtyping import Array, Bool, Shaped
 
 from mbrl.models import imagine
-from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
+from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.types import AbstractActionSpace
 
 MAXVISIT_INIT = 5.0  # c_visit of Danihelka et al. (2022), eq. 8
 PB_C_INIT = 1.25  # c_1 of Schrittwieser et al. (2020), eq. 2
+MOST_SIMULATIONS = 100_000
 
 
 class Node(NamedTuple):
@@ -109,7 +110,9 @@ class MCTS(AbstractPlanner):
 
     def __check_init__(self):
         check_discount(self.discount)
-        check_at_least_one(self, "num_simulations", "max_depth", "num_actions")
+        check_count(self, "num_simulations", MOST_SIMULATIONS)
+        check_count(self, "max_depth")
+        check_count(self, "num_actions")
         if self.policy not in ("gumbel", "muzero"):
             raise ValueError(f"planner.policy={self.policy} must be 'gumbel' or 'muzero'.")
 

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mbrl.planners.base import check_at_least_one
+from mbrl.planners.base import check_count
 from mbrl.planners.noise import smoothed_noise
 from mbrl.planners.plans import check_initial_std, widest_plan
-from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
+from mbrl.planners.sampling import MOST_ITERATIONS, AbstractSamplingPlanner, Schedule
 
 
 class MPPI(AbstractSamplingPlanner):
@@ -45,7 +45,7 @@ class MPPI(AbstractSamplingPlanner):
         return distribution.moved(plans, weights)
 
     def __check_init__(self):
-        check_at_least_one(self, "num_iterations")
+        check_count(self, "num_iterations", MOST_ITERATIONS)
         check_initial_std(self.initial_std)
         if not self.temperature > 0:
             raise ValueError(f"planner.temperature={self.temperature} must be positive, in standard deviations of the scores; try 0.2.")

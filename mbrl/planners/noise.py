@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+STEEPEST = 10  # exponent of a spectral density; beyond, there is nothing but the slowest wave
+
 
 def white_noise(key: PRNGKeyArray, shape: tuple[int, int, int]) -> Float[Array, "sequences steps features"]:
     """Every step on its own."""

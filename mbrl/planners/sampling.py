@@ -14,9 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models import imagine
-from mbrl.planners.base import AbstractPlanner, check_at_least_one, check_discount
+from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.planners.plans import AbstractPlanDistribution, random_plans
 from mbrl.types import AbstractActionSpace
+
+LONGEST_HORIZON = 10_000  # steps
+MOST_ITERATIONS = 1000
 
 
 class Schedule(NamedTuple):
@@ -127,7 +130,8 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
     def __check_init__(self):
         check_discount(self.discount)
-        check_at_least_one(self, "horizon", "population_size")
+        check_count(self, "horizon", LONGEST_HORIZON)
+        check_count(self, "population_size")
 
 
 def _summary(all_scores: list[Float[Array, "_ _"]]) -> dict[str, Float[Array, ""]]:

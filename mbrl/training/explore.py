@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models.base import AbstractWorldModel
 from mbrl.models.curious import curious
-from mbrl.planners.noise import coloured_noise
+from mbrl.planners.noise import STEEPEST, coloured_noise
 from mbrl.training.fit_value import with_value
 from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
@@ -30,19 +30,23 @@ class Exploration:
     disagreement_bonus: float  # reward for full disagreement of the members, in units of the largest reward seen (or 1)
 
     def __post_init__(self):
-        number = isinstance(self.epsilon, int | float) and not isinstance(self.epsilon, bool)
-        if not callable(self.epsilon) and not (number and 0 <= self.epsilon <= 1):
+        if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
             raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
         for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off.")
+        if self.action_noise_exponent > STEEPEST:
+            raise ValueError(f"training.action_noise_exponent={self.action_noise_exponent} must be at most {STEEPEST}; 2 is red noise.")
 
     def epsilon_at(self, env_steps: int) -> float:
         """The share of random actions after so many real steps."""
         if not callable(self.epsilon):
             return self.epsilon
-        with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix dtypes
-            epsilon = float(self.epsilon(env_steps))
+        try:
+            with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix dtypes
+                epsilon = float(self.epsilon(env_steps))
+        except (TypeError, ZeroDivisionError) as error:
+            raise ValueError(f"training.epsilon must be a number, or a function of real steps that returns one: {error}.") from error
         if not 0 <= epsilon <= 1:
             raise ValueError(f"training.epsilon is {epsilon} after {env_steps} real steps: a schedule must stay in [0, 1].")
         return epsilon

@@ -14,7 +14,7 @@ from mbrl.data.replay import empty_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.collect import Collector
+from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
@@ -24,6 +24,8 @@ from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import LEARN, CuriousValue, TrainState
 
 Row = dict[str, Any]
+
+MOST_EPISODES = 10_000  # evaluated at once, each in an environment of its own
 
 
 # What there must be one of at least.
@@ -55,7 +57,20 @@ class Training(eqx.Module):
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
         if self.checkpoint_every is not None and self.checkpoint_every < 1:
             raise ValueError(f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only.")
-        _ = self.exploration  # which checks its own
+        if self.evaluation_episodes > MOST_EPISODES:
+            raise ValueError(f"training.evaluation_episodes={self.evaluation_episodes} must be at most {MOST_EPISODES}; lower it.")
+        if not 0 <= self.evaluation_seed <= FIRST_COLLECTION_SEED - self.evaluation_episodes:
+            raise ValueError(
+                f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {FIRST_COLLECTION_SEED - self.evaluation_episodes}, "
+                "since the seeds beyond the last episode's are those of collection; try 10000."
+            )
+        at_once = min(self.learn_every, self.evaluate_every, self.env_steps)
+        if self.replay_capacity < at_once:
+            raise ValueError(
+                f"training.replay_capacity={self.replay_capacity} is less than the {at_once} transitions collected at once; raise it."
+            )
+        for env_steps in (min(self.warmup_steps, self.env_steps - 1), self.env_steps - 1):  # a schedule is checked at its ends
+            self.exploration.epsilon_at(env_steps)
 
     @property
     def exploration(self) -> Exploration:

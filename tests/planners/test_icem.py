@@ -94,7 +94,7 @@ def test_the_best_sample_is_the_best_of_all_iterations():
     ("changes", "message"),
     [
         ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
-        ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0 must not be negative"),
+        ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0 must be in \[0, 10\]"),
         ({"population_decay": 0.9}, r"planner.population_decay=0.9 must be at least 1"),
         ({"kept_share": 1.1}, r"planner.kept_share=1.1 must be in \[0, 1\]"),
         ({"kept_share": -0.1}, r"planner.kept_share=-0.1 must be in \[0, 1\]"),
