@@ -208,8 +208,9 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         return allowed_target(target, trust)
 
     for part in reversed(list(_parts(node))):  # innermost first
+        target = checked_part(part, trust)
         _refuse(broken_rules(part, _described, find))
-        _refuse(broken_rules(part, checked_part(part, trust), find))
+        _refuse(broken_rules(part, target, find))
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")

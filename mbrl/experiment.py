@@ -144,7 +144,7 @@ def _whole_numbers(name: str, value: Any) -> Iterator[tuple[int, str]]:
         yield value, name
 
 
-def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int) -> list[AbstractLogger]:
+def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int = 0) -> list[AbstractLogger]:
     """The loggers that the config names; each takes of the run's facts what it needs."""
     facts = {
         "folder": started.folder,

@@ -54,7 +54,7 @@ def refusal(node: object, trust: tuple[str, ...] = ()) -> str:
         ("urllib.request.urlretrieve", {"url": "file:///etc/hostname", "filename": "{canary}"}),
         ("jax.numpy.save", {"file": "{canary}", "arr": [1]}),
         ("builtins.open", {"file": "{canary}", "mode": "w"}),
-        ("pathlib.Path.touch", {"self": {"_target_": "pathlib.Path", "_args_": ["{canary}"]}}),
+        ("pathlib.Path.touch", {"self": "{canary}"}),
         ("functools.partial", {"_args_": ["{canary}"]}),
         ("hydra.utils.get_object", {"path": "foreign.Part"}),
         ("mbrl.config.os.mkdir", {"path": "{canary}"}),
@@ -176,7 +176,7 @@ def test_an_environment_s_module_is_seen_wherever_it_stands(canary, settings):
 def test_an_environment_is_not_handed_to_what_calls_it_with_another_id(canary):
     deferred = {"_target_": ENVIRONMENT, "_partial_": True}
     caller = {"_target_": "mbrl.training.descent.while_modules", "condition": deferred, "body": deferred, "start": "foreign:Foreign-v0"}
-    assert "condition._partial_=True is not for a config to say" in refusal(caller)
+    assert "body._partial_=True is not for a config to say" in refusal(caller)
     assert not canary.exists()
 
 

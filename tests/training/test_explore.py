@@ -14,6 +14,7 @@ from mbrl.training.collect import act, begin
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import NOISE_STEPS, Exploration, explored
 from mbrl.training.loop import train
+from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import ValueState
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 from tests.quick import quick_jit
@@ -168,7 +169,7 @@ def curious_run():
     """A run with a bonus, and its rows."""
     rows = []
     training, environment, planner, state = build_parts(compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL]))
-    state, _ = train(training, environment, planner, state, rows.append)
+    state, _ = train(training, environment, planner, Snapshot(state), rows.append)
     return training, environment, planner, state, rows
 
 
@@ -219,7 +220,7 @@ def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploratio
     def evaluation(*overrides):
         settings = ["training=smoke", "training.env_steps=20", "training.warmup_steps=20", "training.learn_every=1000", *overrides]
         training, environment, planner, state = build_parts(compose([*settings, *SMALL]))
-        return train(training, environment, planner, state, lambda row: None)[1]["evaluation/returns"]
+        return train(training, environment, planner, Snapshot(state), lambda row: None)[1]["evaluation/returns"]
 
     plain = evaluation()
     loud = evaluation(

@@ -6,6 +6,7 @@ import pytest
 from mbrl.config import compose
 from mbrl.experiment import build_parts
 from mbrl.training.loop import train
+from mbrl.training.snapshot import Snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.slow
 def rows_of(*overrides):
     rows = []
     training, environment, planner, state = build_parts(compose(["training=smoke", *overrides]))
-    state, evaluation = train(training, environment, planner, state, rows.append)
+    state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows], evaluation, state
 
 
@@ -72,7 +73,7 @@ def test_nothing_compiles_after_the_first_round(overrides):
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        train(training, environment, planner, state, log)
+        train(training, environment, planner, Snapshot(state), log)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert seen[60] > 0, "the listener hears compilations"
