@@ -76,8 +76,8 @@ class GaussianDynamics(AbstractDynamics):
 
     def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 2):
         self.network = mlp(observation_size + num_features, 2 * observation_size, width, depth, key)
-        self.low = jnp.full(observation_size, LOWEST_LOG_VARIANCE)
-        self.high = jnp.full(observation_size, HIGHEST_LOG_VARIANCE)
+        self.low = jnp.full(observation_size, LOWEST_LOG_VARIANCE, jnp.float32)
+        self.high = jnp.full(observation_size, HIGHEST_LOG_VARIANCE, jnp.float32)
 
     def mean(self, normaliser, observation, action):
         mean, _ = self._normalised_delta(normaliser, observation, action)
