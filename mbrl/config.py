@@ -272,13 +272,13 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def plain_errors(status: int = 1) -> Iterator[None]:
+def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     """Turns what a user can mend into one sentence on stderr, with that exit status; HYDRA_FULL_ERROR=1 keeps the traceback."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         yield
         return
-    # Else Hydra itself would print the end of a traceback, and exit.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if within_hydra:  # else Hydra itself would print the end of a traceback, and exit
+        os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     except (ConfigError, RunError, DamagedRun, HydraException, OmegaConfBaseException, OSError) as error:

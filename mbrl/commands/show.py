@@ -103,7 +103,7 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _origin(kept: Mapping[str, Any]) -> Table:
     """What computed the run."""
     table, git, packages = Table("", "", title="Computed by", show_header=False), kept.get("git") or {}, kept.get("packages") or {}
-    if not packages:
+    if not all(name in kept for name in ("command", "started", "packages", "python", "platform", "devices", "cores", "threads")):
         table.add_row("provenance", "none: the run ended before it was written")
         return table
     changes = git.get("diff")

@@ -13,6 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
@@ -80,13 +81,23 @@ def _jobs(sweep: Path) -> Iterator[list[str]]:
             return  # one that chooses its jobs as it goes
         given = [*(f"{name}={value}" for name, value in (hydra["sweeper"]["params"] or {}).items()), *hydra["overrides"]["task"]]
         own_folders = [f"hydra.searchpath=[file://{source['path']}]" for source in _sources(hydra) if source["provider"] == "command-line"]
-        (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(given), max_batch_size=None)
+        parsed = OverridesParser.create().parse_overrides(given)
+        if any(override.key_or_group.split(".")[0].split("/")[0] == "hydra" for override in parsed):
+            raise ValueError("its jobs set Hydra itself")
+        if hydra["sweep"]["subdir"] != _default_subdir():
+            raise ValueError("its jobs' folders are not named as ours")
+        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, HydraException) as error:
         raise ConfigError(
-            f"{file} is damaged ({error}), so that jobs which never started are not known; remove it to resume the others."
+            f"{file} does not say which jobs there are to be ({' '.join(str(error).split())}): remove it, or resume run by run."
         ) from error
     for job in jobs:
         yield [*job, *own_folders]
+
+
+def _default_subdir() -> str:
+    compose()
+    return str(OmegaConf.to_container(HydraConfig.get().sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
 
 
 def _sources(hydra: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,10 @@ def is_sweep(path: Path) -> bool:
 
 def runs_in(path: Path) -> list[Path]:
     """The run folders right below a sweep's, in the order of their numbers."""
-    return sorted((folder for folder in path.iterdir() if is_run(folder)), key=job_order) if path.is_dir() else []
+    if not path.is_dir():
+        return []
+    # Hydra's own folder has a config.yaml too.
+    return sorted((folder for folder in path.iterdir() if is_run(folder) and not folder.name.startswith(".")), key=job_order)
 
 
 def job_order(folder: Path) -> tuple[int, str]:

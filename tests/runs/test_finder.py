@@ -13,6 +13,8 @@ def test_runs_come_in_the_order_of_their_numbers(tmp_path):
     assert [folder.name for folder in runs_in(tmp_path)] == ["9_seed=9", "10_seed=10"]
     assert is_sweep(tmp_path)
     assert not is_run(tmp_path)
+    (tmp_path / "9_seed=9" / ".hydra").mkdir()
+    (tmp_path / "9_seed=9" / ".hydra" / "config.yaml").touch()
     assert is_run(tmp_path / "9_seed=9")
     assert not is_sweep(tmp_path / "9_seed=9")
 
