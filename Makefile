@@ -14,10 +14,10 @@ UV_LOCK   = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --qui
 # A Python that was uninstalled since leaves a .venv that cannot run, whatever the stamp says.
 $(shell [ -x $(BIN)/python ] || rm -f $(INSTALLED))
 
-.PHONY: help run test test-fast product lint format lock clean
+.PHONY: help run test test-fast test-faults product lint format lock clean
 
 help: ## Print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target does; do printf '  make %-10s %s\n' "$$target" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target does; do printf '  make %-11s %s\n' "$$target" "$$does"; done
 	@echo '  ARGS="..." is handed on, PYTHON=/path/to/python makes .venv with that one (after make clean).'
 
 run: $(INSTALLED) ## Run the main job, or another: make run ARGS="planner=mcts seed=3"
@@ -28,6 +28,9 @@ test: $(INSTALLED) ## Run every test that CI runs
 
 test-fast: $(INSTALLED) ## Run the tests that neither train, start processes nor compile every combination
 	$(PYTEST) -m "not slow" $(ARGS)
+
+test-faults: $(INSTALLED) ## Kill, starve and deceive runs, hundreds of times, and print the table of docs/runs.md (an hour)
+	$(PYTEST) tests/faults --faults=whole $(ARGS)
 
 product: $(INSTALLED) ## Run every planner in every model with every kind of action, and print the table
 	$(BIN)/python benchmarks/product.py $(ARGS)

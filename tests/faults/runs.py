@@ -10,7 +10,7 @@ from mbrl.config import compose
 from mbrl.experiment import run
 from mbrl.runs.checkpoints import load_checkpoint
 from mbrl.runs.difference import differences
-from mbrl.runs.reader import read_metrics, read_summary
+from mbrl.runs.reader import read_metrics, read_summary, status
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -75,6 +75,11 @@ def weights(folder: Path) -> dict[str, bytes]:
     checkpoint = load_checkpoint(folder)
     assert checkpoint is not None
     return {name: values.tobytes() for name, values in checkpoint.arrays.items() if name != "collecting_seconds"}
+
+
+def status_of(folder: Path) -> str | None:
+    """What became of a run; None before it began."""
+    return status(folder) if (folder / "summary.json").exists() else None
 
 
 def summary_error(folder: Path) -> str:

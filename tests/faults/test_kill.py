@@ -9,30 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mbrl.runs.reader import status
-from tests.faults.runs import ENVIRONMENTS, PLANNERS, ROOT, lost, run_here, said_file, settings, start, start_resuming
+from tests.faults.runs import ROOT, lost, said_file, settings, start, start_resuming, status_of
 
 pytestmark = pytest.mark.slow
 
 LONGEST_LIFE = 5.0  # seconds after its folder was taken that a run is killed; it takes some 3 to its end
-
-
-@pytest.fixture(params=[(planner, actions) for planner in PLANNERS for actions in ENVIRONMENTS], ids=lambda pair: "-".join(pair))
-def combination(request) -> tuple[str, str]:
-    return request.param
-
-
-@pytest.fixture(scope="session")
-def reference(tmp_path_factory):
-    """The same runs, never interrupted; each is made once."""
-    made: dict[tuple[str, str], Path] = {}
-
-    def folder(planner: str, actions: str) -> Path:
-        if (planner, actions) not in made:
-            made[planner, actions] = run_here(tmp_path_factory.mktemp("reference"), *settings(planner, actions))
-        return made[planner, actions]
-
-    return folder
 
 
 def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> bool:
@@ -45,10 +26,6 @@ def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> boo
         process.kill()
         process.wait()
     return process.returncode == -signal.SIGKILL
-
-
-def status_of(folder: Path) -> str | None:
-    return status(folder) if (folder / "summary.json").exists() else None
 
 
 def test_a_run_survives_being_killed_at_any_moment(tmp_path, combination, reference, tries, fault_report):
@@ -126,44 +103,3 @@ def test_a_resume_survives_being_killed_while_it_moves_rows(tmp_path, reference,
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
     fault_report("kill -9 while a resume moves superseded rows", len(moments), survived, rows_lost)
     assert (survived, rows_lost) == (len(moments), 0)
-
-
-SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-
-
-def test_a_run_that_is_asked_to_stop_checkpoints_and_says_so(tmp_path, combination, reference, tries, fault_report):
-    number, survived, rows_lost, luck = tries(1, 5), 0, 0, random.Random(0)
-    for attempt in range(number):
-        for signum, exit_status in SIGNALS.items():
-            folder = tmp_path / f"{signum.name}{attempt}"
-            process = start(folder, *settings(*combination))
-            while status_of(folder) != "running":
-                time.sleep(0.02)
-            time.sleep(luck.uniform(0.0, 3.0))
-            process.send_signal(signum)
-            assert process.wait(60) == exit_status, said_file(folder).read_text()
-            assert status_of(folder) in ("interrupted", "completed")
-            assert "python -m mbrl resume" in said_file(folder).read_text() or status_of(folder) == "completed"
-            assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
-            missing = lost(folder, reference(*combination))
-            # What was computed is not computed again: the checkpoint is of the moment.
-            assert not (folder / "metrics.superseded.jsonl").exists()
-            survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault_report(f"SIGTERM and Ctrl-C ({', '.join(combination)} actions)", 2 * number, survived, rows_lost)
-    assert (survived, rows_lost) == (2 * number, 0)
-
-
-def test_a_folder_in_use_is_left_alone(tmp_path, reference, fault_report):
-    folder = tmp_path / "run"
-    process = start(folder, *settings("cem", "discrete"), "env.episode_limit=500", "training.evaluation_episodes=20")
-    while status_of(folder) != "running":
-        time.sleep(0.02)
-    second = start_resuming(folder)
-    assert second.wait(60) == 2
-    assert "Another run is using the folder" in said_file(folder).read_text()
-    process.kill()
-    process.wait()
-    both = [start_resuming(folder), start_resuming(folder)]
-    assert sorted(each.wait(120) for each in both) == [0, 2]
-    missing = lost(folder, reference("cem", "discrete"))
-    fault_report("a second process takes up a run that lives", 2, 2, missing)
