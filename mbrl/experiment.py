@@ -71,7 +71,10 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
                 raise stopping.interrupted(f"Interrupted; go on with `python -m mbrl resume {folder.path}`.")
         score = folder.finish("completed")["evaluation/return_mean"]
         rows = read_metrics(folder.path)
-        learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
+        try:
+            learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
+        except OSError as reason:  # which is no reason to lose the score
+            logger.warning("The learning curve cannot be drawn (%s).", reason)
     choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
     print_result(result_table(*choices, rows, folder.path))
     if stopping():
