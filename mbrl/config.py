@@ -1,5 +1,6 @@
 """Configs: composing them, and building parts from them. Nothing here imports JAX, so that threads can be set first."""
 
+import hashlib
 import inspect
 import os
 import re
@@ -187,6 +188,25 @@ def _described(_target_: str, _partial_: bool = False, **settings: Any) -> None:
 def _refuse(sentences: Iterator[str]) -> None:
     for sentence in sentences:
         raise ConfigError(sentence)
+
+
+# What may differ between a run and the same run resumed: the metrics do not depend on it, the budget aside.
+MAY_CHANGE = (
+    "training.env_steps",
+    "training.checkpoint_every",
+    "training.checkpoints_kept",
+    "env.step_timeout",
+    "compilation_cache",
+    "logger.",
+)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Of all in a resolved config that a run's metrics depend on: its checkpoints are of use to no other."""
+    decisive = OmegaConf.create(dict(settings))
+    for name in MAY_CHANGE:
+        OmegaConf.update(decisive, name.rstrip("."), None, merge=False)
+    return hashlib.sha256(OmegaConf.to_yaml(decisive).encode()).hexdigest()[:16]
 
 
 def to_yaml(container: dict[str, Any]) -> str:

@@ -20,14 +20,14 @@ import numpy as np
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import ConfigError, Launch, RunError, build, enable_compilation_cache, launch, resolved, set_threads, to_yaml
+from mbrl.config import ConfigError, Launch, RunError, build, enable_compilation_cache, fingerprint, launch, resolved, set_threads, to_yaml
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.envs.watched import EnvironmentFault
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.console import print_result, result_table
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
-from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
+from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.difference import Twins
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
@@ -61,9 +61,14 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
     if config.compilation_cache:
         enable_compilation_cache(config.num_threads)
     with StopRequest() as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
-        folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
+        if not again:
+            folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
         training, environment, planner, state = build_parts(config, started.trust)
-        start, record = _beginning(folder, training, planner, state, again, tolerance)
+        start, record = Snapshot(state), Record(fingerprint(settings))
+        if again:
+            start = _taken_up(folder, record, training, planner, state, tolerance)
+            folder.begin()
+            folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
         with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
             keep = _checkpoints(folder, record, training.checkpoints_kept)
             train(training, environment, planner, start, record.log, keep, stopping, tolerance)
@@ -164,11 +169,20 @@ def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_befo
 class Record:
     """The rows of a run: how many there are, since when, and what they must be where they are computed again."""
 
-    def __init__(self, num_rows: int = 0, wall_seconds: float = 0.0, twins: Twins | None = None):
-        self.num_rows = num_rows
-        self._began = perf_counter() - wall_seconds
-        self._twins = twins or Twins([])
+    def __init__(self, config: str):
+        self.config = config  # its fingerprint
+        self.num_rows = 0
+        self._began = perf_counter()
+        self._twins = Twins([])
         self._loggers: list[AbstractLogger] = []
+
+    def facts(self, env_steps: int) -> dict[str, Any]:
+        """What a checkpoint must know of it."""
+        return {"env_steps": env_steps, "num_rows": self.num_rows, "wall_seconds": self.wall_seconds, "config": self.config}
+
+    def go_on(self, num_rows: int, wall_seconds: float, twins: Twins) -> None:
+        """Takes up the record of a run that was interrupted after so many rows and seconds."""
+        self.num_rows, self._began, self._twins = num_rows, perf_counter() - wall_seconds, twins
 
     @property
     def wall_seconds(self) -> float:
@@ -200,24 +214,46 @@ class Record:
                 each.finish(status)
 
 
-def _beginning(
-    folder: RunFolder, training: Training, planner: AbstractPlanner, state: TrainState, again: bool, tolerance: float
-) -> tuple[Snapshot, Record]:
-    """Where the run starts from, and its record so far: with `again` its last checkpoint, or else nothing."""
+def _taken_up(
+    folder: RunFolder, record: Record, training: Training, planner: AbstractPlanner, state: TrainState, tolerance: float
+) -> Snapshot:
+    """Where a run that was interrupted goes on, by its last checkpoint, if there is one; its record goes on there too.
+
+    Raises ConfigError where config.yaml is not what it was, or the budget is behind.
+    """
     rows = read_metrics(folder.path)
     # One that counts more rows than there are is of no use: its rows would be missing.
-    checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows)) if again else None
-    if checkpoint is None:
-        start, num_rows, seconds = Snapshot(state), 0, 0.0
-    else:
-        start = from_arrays(checkpoint.arrays, state, planner, training.exploration)
+    checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows))
+    start, num_rows, seconds = Snapshot(state), 0, 0.0
+    if checkpoint is not None:
+        start = _restored(checkpoint, folder, record, training, planner, state)
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
         raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
     if _evaluated_for_an_old_budget(start, training):
-        num_rows -= 1  # of that evaluation
+        # Its row goes. First a checkpoint that does not count it, for there may be no time for another.
+        start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
+        record.go_on(num_rows, seconds, Twins([]))
+        save_checkpoint(folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept)
     folder.keep_rows(num_rows)
-    return start, Record(num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance))
+    record.go_on(num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance))
+    if tolerance > 0:
+        folder.set_superseded_aside()
+    return start
+
+
+def _restored(
+    checkpoint: Checkpoint, folder: RunFolder, record: Record, training: Training, planner: AbstractPlanner, state: TrainState
+) -> Snapshot:
+    if checkpoint.facts.get("config") != record.config:
+        raise ConfigError(
+            f"{folder.path / 'config.yaml'} is not what it was when the run's checkpoints were written: put back what was changed, "
+            "or start a new run with it."
+        )
+    try:
+        return from_arrays(checkpoint.arrays, state, planner, training.exploration)
+    except (ValueError, KeyError, TypeError) as reason:
+        raise ConfigError(f"The last checkpoint in {folder.path} does not fit this version of the program: {reason}.") from reason
 
 
 def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
@@ -230,10 +266,9 @@ def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
     """A function that keeps a snapshot in the run's folder; a full disk costs the checkpoint, not the run."""
 
     def keep(snapshot: Snapshot) -> None:
-        facts = {"env_steps": snapshot.env_steps, "num_rows": record.num_rows, "wall_seconds": record.wall_seconds}
         try:
             folder.sync_rows()
-            save_checkpoint(folder.path, to_arrays(snapshot), facts, num_kept)
+            save_checkpoint(folder.path, to_arrays(snapshot), record.facts(snapshot.env_steps), num_kept)
         except OSError as reason:
             logger.warning("No checkpoint at %d real steps (%s); a resumed run would go on from an older one.", snapshot.env_steps, reason)
 
@@ -247,5 +282,6 @@ def _failing_plainly(folder: Path) -> Iterator[None]:
         yield
     except (EnvironmentFault, FloatingPointError, NotDeterministic, OSError, jax.errors.JaxRuntimeError) as error:
         logger.info("The run failed.", exc_info=True)
-        again = f"The run's checkpoints are in its folder: once mended, go on with `python -m mbrl resume {folder}`."
-        raise RunError(f"{' '.join(str(error).split())} {again}") from error
+        again = f" The run's checkpoints are in its folder: once mended, go on with `python -m mbrl resume {folder}`."
+        # What has diverged would do so again.
+        raise RunError(str(error) + ("" if isinstance(error, FloatingPointError) else again)) from error

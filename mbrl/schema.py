@@ -22,7 +22,10 @@ MEANINGS = {
     int: f"a whole number (up to {LARGEST_INT})",
     float: "a number (finite, in single precision)",
     Sequence: "a list",
+    list: "a list",
+    tuple: "a list",
     Mapping: "a mapping",
+    dict: "a mapping",
     Callable: "a function (by its _target_)",
 }
 
@@ -89,9 +92,10 @@ def _fits(value: Any, kind: Any, find: Find) -> bool:
         return isinstance(value, origin)
     if origin is Literal:
         return value in get_args(kind)
-    if origin is Sequence:
-        return isinstance(value, ListConfig) and all(any(_fits(item, each, find) for each in _kinds(get_args(kind)[0])) for item in value)
-    if origin is Mapping:
+    if origin in (Sequence, list, tuple):
+        kinds = _kinds(get_args(kind)[0]) if get_args(kind) else (Any,)
+        return isinstance(value, ListConfig) and all(any(_fits(item, each, find) for each in kinds) for item in value)
+    if origin in (Mapping, dict):
         return isinstance(value, DictConfig) and not is_part(value)
     if origin is Callable or _says_something(origin):
         return is_part(value) and _becomes(value, kind, find)

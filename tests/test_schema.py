@@ -39,6 +39,8 @@ def refusals(value: Any, annotation: Any) -> list[str]:
         (Literal["one", "two"], ["one"], ["three", 1, None]),
         (Sequence[float], [[], [1, 0.5]], [None, "ab", 3, ["a"], [math.nan], {}]),
         (Mapping[str, Any], [{}, {"a": [1]}], [None, [], "a", ADAM]),
+        (dict[int, float] | None, [{}, {3: 0.5}, None], [[], 0.5, ADAM]),
+        (list[int], [[], [1]], [["a"], 1, {}]),
         (optax.GradientTransformation, [ADAM], [None, 3, "adam", {}, SCHEDULE, PLANNER, ADAM | {"_partial_": True}]),
         (Callable[..., AbstractPlanner], [PLANNER | {"_partial_": True}], [PLANNER, ADAM, ADAM | {"_partial_": True}, 3, None, {}]),
         (float | Callable[[int], float], [0.5, SCHEDULE], ["x", ADAM, None]),

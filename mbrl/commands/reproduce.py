@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.commands.saved import Parser, checked_folder, override, read_run
+from mbrl.commands.saved import Parser, checked_folder, override, read_run, tolerance
 from mbrl.commands.sweeps import run_job
-from mbrl.config import compose, relaunch
+from mbrl.config import ConfigError, compose, relaunch
 from mbrl.loggers.console import number, print_result
 from mbrl.runs.difference import Difference, differences
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.folder import safe_name
 from mbrl.runs.log import log_to
-from mbrl.runs.reader import read_metrics, read_provenance
+from mbrl.runs.reader import is_completed, read_metrics, read_provenance
 
 DESCRIPTION = """Runs a saved run again, from its config.yaml alone, in a new folder, and compares every metric but the
 clock's. Exit status 0: all are the same, to the bit or within --tolerance; 1: they differ, and a table says where, and
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     """Reproduces a run or a sweep; returns the exit status."""
     parser = Parser("reproduce", DESCRIPTION)
     parser.add_argument(
-        "--tolerance", type=float, default=0.0, help="relative difference allowed, for other machines; default 0: equal to the bit"
+        "--tolerance", type=tolerance, default=0.0, help="relative difference allowed, for other machines; default 0: equal to the bit"
     )
     parser.add_argument("--folder", type=Path, help="where to run it; default: a new folder in outputs/reproductions")
     given = parser.parse_intermixed_args(arguments)
@@ -51,7 +51,9 @@ def _new_folder(saved: Path) -> Path:
 def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], tolerance: float) -> int:
     config, kept, trust = read_run(saved, overrides)
     override(config, overrides, (), WHY)
-    recorded = read_metrics(saved)
+    recorded, completed = read_metrics(saved), is_completed(saved)
+    if not recorded:
+        raise ConfigError(f"{saved} has no rows of metrics to compare with: resume it instead.")
     # Its own record, and no second run in W&B.
     config.logger = OmegaConf.create(OmegaConf.to_container(compose(["logger=files"]).logger))
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,19 +63,21 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     carry_out(config, relaunch(folder, kept | {"run_id": None}, trust))
     repeated = read_metrics(folder)
     # Of a run that did not end, what there is of it.
-    rows = repeated[: len(recorded)] if recorded and recorded[-1]["env_steps"] < config.training.env_steps else repeated
+    rows = repeated if completed else repeated[: len(recorded)]
     return _report(saved, differences(recorded, rows, tolerance), len(recorded), tolerance, (kept, read_provenance(folder)))
 
 
 def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolerance: float) -> int:
     table, statuses = Table("job", "reproduced"), []
+    if not runs_in(sweep):
+        raise ConfigError(f"{sweep} holds no job that began: there is nothing to reproduce.")
     for run in runs_in(sweep):
         statuses.append(run_job("reproduce", str(run), f"--tolerance={tolerance}", f"--folder={folder / run.name}", *overrides))
         table.add_row(Text(run.name), {0: "the same", 1: "different"}.get(statuses[-1], "failed"))
         if statuses[-1] > 128:
             break
     print_result(table)
-    return max(statuses, default=0)
+    return max(statuses)
 
 
 def _report(saved: Path, found: Sequence[Difference], num_rows: int, tolerance: float, provenances: tuple[Mapping, Mapping]) -> int:

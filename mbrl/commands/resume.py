@@ -3,25 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbrl.commands.saved import Parser, checked_folder, override, read_run
+from mbrl.commands.saved import Parser, checked_folder, override, read_run, tolerance
 from mbrl.commands.sweeps import add_missing_jobs, print_jobs, run_job
-from mbrl.config import relaunch
+from mbrl.config import MAY_CHANGE, ConfigError, relaunch
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
-from mbrl.runs.reader import read_summary, status
+from mbrl.runs.reader import is_completed, is_live, status
 
 DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from its last checkpoint, to the same metrics
 and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
 same again. A finished run goes on where training.env_steps is raised. In a sweep's folder: finishes the jobs that are not
 completed, and starts those that never were."""
-MAY_CHANGE = (
-    "training.env_steps",
-    "training.checkpoint_every",
-    "training.checkpoints_kept",
-    "env.step_timeout",
-    "compilation_cache",
-    "logger.",
-)
 WHY = (
     f"a resumed run must be what it would have been, so only {', '.join(MAY_CHANGE)} and trust may be given; start a new run for the rest."
 )
@@ -30,7 +22,9 @@ WHY = (
 def main(arguments: list[str]) -> int:
     """Resumes a run or a sweep; the exit status is 0 where all is completed."""
     parser = Parser("resume", DESCRIPTION)
-    parser.add_argument("--tolerance", type=float, default=0.0, help="relative difference allowed to rows recorded before; default 0: none")
+    parser.add_argument(
+        "--tolerance", type=tolerance, default=0.0, help="relative difference allowed to rows recorded before; default 0: none"
+    )
     given = parser.parse_intermixed_args(arguments)
     folder = checked_folder(given.path)
     if is_run(folder):
@@ -42,7 +36,7 @@ def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float) -> int
     config, kept, trust = read_run(folder, overrides)
     before = config.training.env_steps
     override(config, overrides, MAY_CHANGE, WHY)
-    if _is_completed(folder) and config.training.env_steps == before:
+    if is_completed(folder) and config.training.env_steps == before:
         print(f"{folder} is completed, {before} real steps long; to go on: python -m mbrl resume {folder} training.env_steps={2 * before}")
         return 0
     log_to(folder)
@@ -52,19 +46,18 @@ def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float) -> int
     return 0
 
 
-def _is_completed(folder: Path) -> bool:
-    return (folder / "summary.json").exists() and read_summary(folder)["status"] == "completed"
-
-
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
     extended = any(override.startswith("training.env_steps=") for override in overrides)
+    live = [folder for folder in runs_in(sweep) if is_live(folder)]
+    if live:
+        # It may start its next jobs itself at any moment.
+        raise ConfigError(f"{live[0]} is running, so that its sweep may be too: wait until it ends, or resume run by run.")
     add_missing_jobs(sweep)
     for folder in runs_in(sweep):
-        state = status(folder) if (folder / "summary.json").exists() else "never started"
-        if state == "running":
-            print(f"{folder} is running, and is left alone.", flush=True)
-        elif state != "completed" or extended:
-            print(f"{folder} ({state})", flush=True)
-            if run_job("resume", str(folder), f"--tolerance={tolerance}", *overrides) > 128:  # by a signal, which is meant for all
-                break
+        if extended or not is_completed(folder):
+            print(f"{folder} ({status(folder)})", flush=True)
+            ended = run_job("resume", str(folder), f"--tolerance={tolerance}", *overrides)
+            if ended > 128:  # by a signal, which is meant for all
+                print_jobs(sweep)
+                return ended
     return print_jobs(sweep)

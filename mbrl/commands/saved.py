@@ -24,6 +24,14 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+def tolerance(text: str) -> float:
+    """What --tolerance can be: a relative difference, 0 or more."""
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text} must be a number, at least 0: the relative difference allowed")
+    return number
+
+
 def checked_folder(path: Path) -> Path:
     """The folder of a run or sweep; a config.yaml stands for the folder that it lies in. Raises ConfigError where it holds
     neither, DamagedRun where one of its files lies elsewhere.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
@@ -44,17 +45,19 @@ def main(arguments: list[str]) -> int:
 def _result(folder: Path, config: DictConfig, kept: Mapping[str, Any]) -> Table:
     table, choices = _table(), kept.get("choices") or {}
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
-    table.add_row("run", str(kept.get("name") or folder.name))
-    table.add_row("status", status(folder) if summary else "never started")
+    table.add_row("run", Text(str(kept.get("name") or folder.name)))
+    table.add_row("status", Text(status(folder)))
     if "error" in summary:
         table.add_row("error", Text(str(summary["error"])))
-    table.add_row("environment", str(config.env.id))
-    table.add_row("model, planner", f"{choices.get('model', 'unknown')}, {choices.get('planner', 'unknown')}")
-    table.add_row("seed", str(config.seed))
-    table.add_row("evaluation return", f"{number(summary.get('evaluation/return_mean'))} ± {number(summary.get('evaluation/return_std'))}")
-    table.add_row("env steps", f"{summary.get('env_steps', 0)} of {config.training.env_steps}")
-    table.add_row("last checkpoint", _or_none(newest_checkpoint(folder), " env steps"))
-    table.add_row("wall time", clock(summary.get("wall_seconds", 0.0)))
+    table.add_row("environment", Text(str(config.env.id)))
+    table.add_row("model, planner", Text(f"{choices.get('model', 'unknown')}, {choices.get('planner', 'unknown')}"))
+    table.add_row("seed", Text(str(config.seed)))
+    table.add_row(
+        "evaluation return", Text(f"{number(summary.get('evaluation/return_mean'))} ± {number(summary.get('evaluation/return_std'))}")
+    )
+    table.add_row("env steps", Text(f"{summary.get('env_steps', 0)} of {config.training.env_steps}"))
+    table.add_row("last checkpoint", Text(_or_none(newest_checkpoint(folder), " env steps")))
+    table.add_row("wall time", Text(clock(summary.get("wall_seconds", 0.0))))
     table.add_row("folder", Text(str(folder.absolute())))
     return table
 
@@ -82,7 +85,7 @@ def _base(kept: Mapping[str, Any]) -> tuple[DictConfig, dict[str, tuple[str, str
     different = {group: (defaults.get(group, "none"), choice) for group, choice in chosen.items() if defaults.get(group) != choice}
     try:
         return compose([f"{group}={choice}" for group, (_, choice) in different.items()]), different
-    except ConfigError:  # a choice of somebody's own, which is not here
+    except (ConfigError, HydraException):  # a choice of somebody's own, which is not here
         return compose(), {}
 
 
@@ -104,18 +107,20 @@ def _origin(kept: Mapping[str, Any]) -> Table:
     """What computed the run."""
     table, git, packages = Table("", "", title="Computed by", show_header=False), kept.get("git") or {}, kept.get("packages") or {}
     if not all(name in kept for name in ("command", "started", "packages", "python", "platform", "devices", "cores", "threads")):
-        table.add_row("provenance", "none: the run ended before it was written")
+        table.add_row("provenance", Text("none: the run ended before it was written"))
         return table
     changes = git.get("diff")
     table.add_row("command", Text(shlex.join(map(str, kept["command"]))))
-    table.add_row("started", str(kept["started"]))
-    table.add_row("resumed", ", ".join(str(each["started"]) for each in kept.get("resumes", ())) or "never")
+    table.add_row("started", Text(str(kept["started"])))
+    table.add_row("resumed", Text(", ".join(str(each["started"]) for each in kept.get("resumes", ())) or "never"))
     more = f" and {len(changes.splitlines())} lines of changes" if changes else ""
-    table.add_row("commit", str(git.get("commit", "unknown")) + more)
-    table.add_row("versions", f"Python {kept['python']}, " + ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages))
-    table.add_row("platform", str(kept["platform"]))
-    table.add_row("devices", ", ".join(str(device["kind"]) for device in kept["devices"]))
-    table.add_row("cores", f"{kept['cores']['usable']} of {kept['cores']['machine']}, {kept['threads']['num_threads']} threads")
+    table.add_row("commit", Text(str(git.get("commit", "unknown")) + more))
+    table.add_row(
+        "versions", Text(f"Python {kept['python']}, " + ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages))
+    )
+    table.add_row("platform", Text(str(kept["platform"])))
+    table.add_row("devices", Text(", ".join(str(device["kind"]) for device in kept["devices"])))
+    table.add_row("cores", Text(f"{kept['cores']['usable']} of {kept['cores']['machine']}, {kept['threads']['num_threads']} threads"))
     return table
 
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,7 +18,7 @@ from rich.text import Text
 
 from mbrl.config import ConfigError, compose, launch, resolved, to_yaml
 from mbrl.loggers.console import number, print_result
-from mbrl.runs.finder import is_run, runs_in
+from mbrl.runs.finder import is_run, refuse_links_out, runs_in
 from mbrl.runs.folder import write_json, write_whole
 from mbrl.runs.reader import read_summary, status
 
@@ -46,7 +45,8 @@ def run_job(command: str, *arguments: str) -> int:
     handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
     before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
     try:
-        return process.wait()
+        status = process.wait()
+        return status if status >= 0 else 128 - status  # of a signal, as shells say it
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
@@ -57,7 +57,7 @@ def summary_of_jobs(sweep: Path) -> tuple[Table, bool]:
     table, states = Table("job", "status", "env steps", "evaluation return"), []
     for folder in runs_in(sweep):
         summary = read_summary(folder) if (folder / "summary.json").exists() else {}
-        states.append(status(folder) if summary else "never started")
+        states.append(status(folder))
         score = summary.get("evaluation/return_mean")
         table.add_row(Text(folder.name), states[-1], str(summary.get("env_steps", 0)), number(score))
     return table, all(state == "completed" for state in states)
@@ -80,28 +80,26 @@ def _jobs(sweep: Path) -> Iterator[list[str]]:
         if hydra["sweeper"]["_target_"] != BASIC_SWEEPER:
             return  # one that chooses its jobs as it goes
         given = [*(f"{name}={value}" for name, value in (hydra["sweeper"]["params"] or {}).items()), *hydra["overrides"]["task"]]
-        own_folders = [f"hydra.searchpath=[file://{source['path']}]" for source in _sources(hydra) if source["provider"] == "command-line"]
+        if any("${" in override for override in given):
+            raise ValueError("its jobs' settings are interpolations")
         parsed = OverridesParser.create().parse_overrides(given)
         if any(override.key_or_group.split(".")[0].split("/")[0] == "hydra" for override in parsed):
             raise ValueError("its jobs set Hydra itself")
-        if hydra["sweep"]["subdir"] != _default_subdir():
-            raise ValueError("its jobs' folders are not named as ours")
+        own_folder = any(source["provider"] == "command-line" for source in hydra["runtime"]["config_sources"])
+        if own_folder or hydra["sweep"]["subdir"] != _default_subdir():
+            print(f"{sweep} was started with a --config-dir or names of its own for folders: jobs that never started are not known.")
+            return
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, HydraException) as error:
         raise ConfigError(
             f"{file} does not say which jobs there are to be ({' '.join(str(error).split())}): remove it, or resume run by run."
         ) from error
-    for job in jobs:
-        yield [*job, *own_folders]
+    yield from jobs
 
 
 def _default_subdir() -> str:
     compose()
     return str(OmegaConf.to_container(HydraConfig.get().sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
-
-
-def _sources(hydra: dict[str, Any]) -> list[dict[str, Any]]:
-    return hydra["runtime"]["config_sources"]
 
 
 def _write_job(sweep: Path, job: int, overrides: list[str]) -> None:
@@ -111,6 +109,7 @@ def _write_job(sweep: Path, job: int, overrides: list[str]) -> None:
         raise ConfigError(f"Job {job} of {sweep} would lie in {folder}, where it cannot: its multirun.yaml is not this sweep's.")
     started = replace(launch(config), folder=folder, group="/".join(sweep.absolute().parts[-2:]))
     folder.mkdir(exist_ok=True)
+    refuse_links_out(folder)
     write_json(folder / "provenance.json", started.identity())
     write_whole(folder / "config.yaml", to_yaml(resolved(config)))  # last, since it makes the folder a run's
 

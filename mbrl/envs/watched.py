@@ -31,6 +31,7 @@ class Watched(gymnasium.Wrapper):
         self._num_steps = 0
         with self._watching(f"reset(seed={seed})"):
             observation, info = self.env.reset(seed=seed, options=options)
+            self._check_shape(observation)
         self._check_finite(observation, 0.0, f"reset(seed={seed})")
         return observation, info
 
@@ -39,6 +40,8 @@ class Watched(gymnasium.Wrapper):
         doing = f"step {self._num_steps} of its episode"
         with self._watching(doing):
             observation, reward, terminated, truncated, info = self.env.step(action)
+            reward = float(reward)
+            self._check_shape(observation)
         self._check_finite(observation, reward, doing)
         return observation, reward, terminated, truncated, info
 
@@ -54,6 +57,10 @@ class Watched(gymnasium.Wrapper):
             ) from None
         except Exception as reason:
             raise EnvironmentFault(f"{self._name} raised {type(reason).__name__} at {doing} ({reason}): mend the environment.") from reason
+
+    def _check_shape(self, observation: np.ndarray) -> None:
+        if np.shape(observation) != self.observation_space.shape:
+            raise ValueError(f"an observation has the shape {np.shape(observation)} instead of {self.observation_space.shape}")
 
     def _check_finite(self, observation: np.ndarray, reward: Any, doing: str) -> None:
         for what, value in (("observation", observation), ("reward", reward)):
@@ -75,7 +82,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again, should somebody swallow it
     try:
         yield
     finally:

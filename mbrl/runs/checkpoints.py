@@ -6,8 +6,7 @@ import json
 import logging
 import os
 import re
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,14 +34,17 @@ def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mappi
     then. Raises OSError where it cannot be written; the older ones stay.
     """
     place = folder / FOLDER
-    place.mkdir(exist_ok=True)
+    if not place.exists():
+        place.mkdir()
+        sync_folder(folder)
     content = io.BytesIO()  # in memory first, since numpy leaves a mess where the disk is full
     named: dict[str, Any] = {FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays}
     np.savez(content, allow_pickle=False, **named)
     path = place / f"{facts['env_steps']:012}-{_digest(content.getbuffer())}.npz"
     temporary = place / ".writing"
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
@@ -60,11 +62,20 @@ def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mappi
 def load_checkpoint(folder: Path, usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True) -> Checkpoint | None:
     """The newest whole checkpoint of a run folder whose facts are `usable`; None where there is none.
 
-    A damaged one is warned of and renamed to `….damaged`, and the one before it is taken.
+    A damaged one is warned of and renamed to `….damaged`, and the one before it is taken. Raises OSError where one cannot be read.
     """
-    for checkpoint in _whole_ones(folder / FOLDER):
-        if usable(checkpoint.facts):
+    for path in _newest_first(folder / FOLDER):
+        content = path.read_bytes()
+        try:
+            checkpoint = _parsed(content, path)
+            is_usable = usable(checkpoint.facts)
+        except Exception as reason:  # whatever can be wrong with a file that anybody may have written
+            logger.warning("The checkpoint %s is damaged (%s); the one before it is used.", path, str(reason) or type(reason).__name__)
+            path.rename(f"{path}.damaged")
+            continue
+        if is_usable:
             return checkpoint
+        logger.warning("The checkpoint %s counts rows that metrics.jsonl does not have; the one before it is used.", path)
     return None
 
 
@@ -83,23 +94,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _whole_ones(place: Path) -> Iterator[Checkpoint]:
-    for path in _newest_first(place):
-        try:
-            yield _read(path)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as reason:
-            logger.warning("The checkpoint %s is damaged (%s); the one before it is used.", path, reason)
-            path.rename(f"{path}.damaged")
-
-
-def _read(path: Path) -> Checkpoint:
-    """Raises ValueError, KeyError, OSError or BadZipFile for a file that is not what `save_checkpoint` wrote."""
-    content = path.read_bytes()
+def _parsed(content: bytes, path: Path) -> Checkpoint:
+    """Raises for a file that is not what `save_checkpoint` wrote, in whatever way NumPy or JSON do."""
     if not path.stem.endswith(_digest(content)):
         raise ValueError("its content does not match its checksum")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return Checkpoint(arrays, json.loads(arrays.pop(FACTS).tobytes()))
+    facts = json.loads(arrays.pop(FACTS).tobytes())
+    if not isinstance(facts, dict) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("it does not hold arrays and facts")
+    return Checkpoint(arrays, facts)
 
 
 def _newest_first(place: Path) -> list[Path]:

@@ -73,6 +73,6 @@ class Twins:
             )
 
 
-def _place(row: Row) -> tuple[int, frozenset[str]]:
+def _place(row: Row) -> tuple[Any, frozenset[str]]:
     """No two rows of a run share it."""
-    return row["env_steps"], frozenset(timeless(row))
+    return row.get("env_steps"), frozenset(timeless(row))

@@ -1,5 +1,6 @@
 """Finding runs: what a path names, and whether its files are where they seem to be."""
 
+import os
 from pathlib import Path
 
 from mbrl.runs.reader import DamagedRun
@@ -36,7 +37,6 @@ def refuse_links_out(folder: Path) -> None:
     """
     inside = folder.resolve()
     for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise DamagedRun(
-                f"{path} leads out of the run's folder, to {path.resolve()}, and is not followed: remove it, or copy what it names."
-            )
+        target = Path(os.path.realpath(path))
+        if path.is_symlink() and not target.is_relative_to(inside):
+            raise DamagedRun(f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names.")

@@ -31,14 +31,15 @@ class RunFolder:
     Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`, and its lock is free.
 
     Entering raises FileExistsError for a folder that already holds a run, BlockingIOError for one that another run uses.
-    Hydra's own `.hydra/` and `run.log` may be there already. With `again`, the folder must hold a run, which is taken up.
+    Hydra's own `.hydra/` and `run.log` may be there already. With `again`, the folder must hold a run, of which nothing is changed before
+    `begin`.
     """
 
     def __init__(self, path: str | Path, config_yaml: str, again: bool = False):
         self.path = Path(path)
         self.config_yaml = config_yaml
         self.again = again
-        self.finished = False
+        self.begun, self.finished = False, False
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
@@ -46,9 +47,7 @@ class RunFolder:
         try:
             if not self.again:
                 self._refuse_second_run()
-            if not self._config_is_there():
-                write_whole(self.path / "config.yaml", self.config_yaml)
-            self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values())
+                self.begin()
         except BaseException:
             os.close(self._lock)
             raise
@@ -56,22 +55,36 @@ class RunFolder:
 
     def __exit__(self, kind, error, traceback) -> None:
         try:
-            if not self.finished:
+            if self.begun and not self.finished:
                 self._finish_unasked(error)
         finally:
             os.close(self._lock)
 
+    def begin(self) -> None:
+        """Says that the run is running, and what it is: on entering, or of a run that is taken up once it is known that it can be."""
+        if not self._config_is_there():
+            write_whole(self.path / "config.yaml", self.config_yaml)
+        self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values())
+        self.begun = True
+
     def keep_rows(self, number: int) -> None:
         """Leaves the first `number` rows in metrics.jsonl; those after them go to the end of metrics.superseded.jsonl."""
         file, old = self.path / "metrics.jsonl", self.path / "metrics.superseded.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
         # What follows the last newline is half a row, of a run that was killed while it wrote it.
-        superseded = "".join(line for line in lines[number:] if line.endswith("\n"))
-        before = old.read_text(encoding="utf-8") if old.exists() else ""
+        superseded = b"".join(line for line in lines[number:] if line.endswith(b"\n"))
+        before = old.read_bytes() if old.exists() else b""
         if not before.endswith(superseded):  # or a resume was killed between these two
             write_whole(old, before + superseded)
         if lines[number:]:
-            write_whole(file, "".join(lines[:number]))
+            write_whole(file, b"".join(lines[:number]))
+
+    def set_superseded_aside(self) -> None:
+        """Gives metrics.superseded.jsonl another name: what follows is not held to it any more."""
+        old = self.path / "metrics.superseded.jsonl"
+        if old.exists():
+            number = len(list(self.path.glob("metrics.superseded.*.jsonl"))) + 1
+            os.replace(old, self.path / f"metrics.superseded.{number}.jsonl")
 
     def sync_rows(self) -> None:
         """Makes the rows so far survive a loss of power."""
@@ -79,11 +92,12 @@ class RunFolder:
         if file.exists():
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())
+            sync_folder(self.path)
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Writes what `runs/provenance.py` found out; of a run that is taken up, at the end of `resumes` of what is there."""
         before = read_provenance(self.path)
-        if before:
+        if "started" in before:  # of a sweep's job that was never started there is less
             provenance = {**before, "resumes": [*before.get("resumes", []), provenance]}
         write_json(self.path / "provenance.json", provenance)
 
@@ -158,12 +172,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader, and a loss of power, see the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        # Exclusively, since what may lie there by now is not ours, and may lead elsewhere.
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

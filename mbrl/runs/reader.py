@@ -48,6 +48,11 @@ def read_summary(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} is not the folder of a run, which has a summary.json; check the path.") from None
 
 
+# What is looked into of a provenance.json, which somebody may have written.
+PROVENANCE = {"choices": dict, "devices": list, "overrides": list, "resumes": list, "git": dict}
+PROVENANCE |= {"cores": dict, "packages": dict, "threads": dict, "command": list}
+
+
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """The provenance.json of the run folder `path`; empty where there is none, as of a run that was killed early.
 
@@ -57,9 +62,13 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as reason:
+        kept = dict(json.loads(file.read_text(encoding="utf-8")))
+        wrong = [name for name, kind in PROVENANCE.items() if not isinstance(kept.get(name, kind()), kind | None)]
+        if wrong or not all(isinstance(each, dict) for name in ("devices", "resumes") for each in kept.get(name) or ()):
+            raise TypeError(f"its {(wrong or ['devices or resumes'])[0]} is not what a run writes")
+    except (ValueError, TypeError, RecursionError) as reason:
         raise DamagedRun(f"{file} is damaged ({reason}); remove it to go on without it.") from reason
+    return kept
 
 
 def is_live(path: str | Path) -> bool:
@@ -75,8 +84,16 @@ def is_live(path: str | Path) -> bool:
     return False
 
 
+def is_completed(path: str | Path) -> bool:
+    """Whether the run in the folder `path` reached its budget."""
+    return (Path(path) / "summary.json").exists() and read_summary(path).get("status") == "completed"
+
+
 def status(path: str | Path) -> str:
-    """What became of the run in the folder `path`: its summary's status, but `killed` where that is `running` and it does not live."""
+    """What became of the run in the folder `path`: its summary's status, but `killed` where that is `running` and it does not live,
+    and `never started` where there is no summary."""
+    if not (Path(path) / "summary.json").exists():
+        return "never started"
     said = str(read_summary(path).get("status"))
     return "killed" if said == "running" and not is_live(path) else said
 

@@ -1,8 +1,9 @@
 """Stopping a run from outside: Ctrl-C and SIGTERM ask; a run answers at the next place where it can be taken up again."""
 
+import os
 import signal
-import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -12,8 +13,11 @@ class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop, and did; `signum` is the signal that asked."""
 
     def __init__(self, signum: int, sentence: str):
-        super().__init__(sentence)
+        super().__init__(signum, sentence)  # both, so that it can be handed from process to process
         self.signum = signum
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class StopRequest:
@@ -47,4 +51,5 @@ class StopRequest:
         if self.signum is not None:
             raise Interrupted(signum, "Interrupted at once; what was recorded and the last checkpoint are in the run's folder.")
         self.signum = signum
-        sys.stderr.write("\nStopping at the next checkpoint; the same signal again stops at once.\n")
+        with suppress(OSError):  # the terminal may be gone; and a signal may come in the middle of another print
+            os.write(2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n")

@@ -27,6 +27,7 @@ def saved(tmp_path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     write(folder, resolved(compose(["training=smoke", "logger=files", "planner=random"])))
+    (folder / "metrics.jsonl").write_text('{"env_steps": 20, "loss/dynamics": 0.5}\n')
     return folder
 
 
@@ -128,6 +129,7 @@ def test_what_is_no_saved_config_is_refused(saved, command, text, said):
 def test_nothing_is_written_through_a_link_that_leads_out(saved, tmp_path, command, name):
     outside = tmp_path / "outside"
     outside.write_text("precious")
+    (saved / name).unlink(missing_ok=True)
     (saved / name).symlink_to(outside)
     sentence = refusal(command, saved)
     assert f"{saved / name} leads out of the run's folder, to {outside}" in sentence
@@ -142,7 +144,7 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
         "run_id": "../../../elsewhere",
         "name": "../../elsewhere",
         "choices": {"hydra.searchpath": "[pkg://evil]", "model": "[pkg://evil]", "env": "../../etc"},
-        "devices": ["gpu", {"platform": 3}],
+        "devices": [{"platform": 3}],
         "packages": {"jax": [1]},
     }
     (saved / "provenance.json").write_text(json.dumps(provenance))
@@ -150,7 +152,7 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
     assert main(["show", str(saved)]) == 0
     assert main(["resume", str(saved)]) == 0
     kept = json.loads((saved / "provenance.json").read_text())
-    assert kept["resumes"][-1]["run_id"].isalnum()
+    assert kept["run_id"].isalnum()
     assert sorted(os.listdir(tmp_path)) == before
     assert not canary.exists()
 
@@ -166,7 +168,7 @@ SWEEP = {
 @pytest.mark.parametrize(
     "change",
     [
-        {"sweep": {"subdir": "../elsewhere"}},
+        {"overrides": {"task": ["+logger.files.x=${oc.env:HOME}"]}},
         {"overrides": {"task": ["hydra.sweep.subdir=../elsewhere"]}},
         {"overrides": {"task": ["hydra.searchpath=[pkg://evil]"]}},
         {"sweeper": SWEEP["sweeper"] | {"params": {"hydra.callbacks.x._target_": "os.system"}}},

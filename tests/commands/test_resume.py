@@ -1,15 +1,19 @@
 """`resume` as its user meets it: what it refuses, extends and finishes (that it is bitwise: tests/faults)."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from mbrl.__main__ import main
 from mbrl.config import ConfigError, RunError
+from mbrl.runs.folder import RunFolder
 from mbrl.runs.reader import read_metrics, read_provenance, read_summary, status
+from mbrl.runs.stopping import Interrupted, StopRequest
 from tests.faults.runs import PLANNERS, ROOT, lost, resume_here, run_here
 
 pytestmark = pytest.mark.slow
@@ -39,13 +43,53 @@ def test_a_finished_run_is_extended_to_what_a_longer_one_is(tmp_path, long, budg
 
 
 def test_what_a_resumed_run_may_not_change(tmp_path, long):
+    before = {path: path.read_bytes() for path in long.glob("*.*") if path.name != "run.log"}
     for text, message in {
         "seed=4": "seed=4 cannot be said here: a resumed run must be what it would have been",
         "training.env_steps=50": "training.env_steps=50 must not be less than the 130 real steps already taken",
         "logger.wandb.mode=online": "logger.wandb.mode is not a setting of this run's config.yaml",
+        "training.env_steps=abc": "training.env_steps=abc must be a whole number",
+        "training.checkpoint_every=0": "training.checkpoint_every=0 must be at least 1",
     }.items():
         with pytest.raises(ConfigError, match=message):
-            main(["resume", str(long), text])
+            main(["resume", str(long), text, *(["training.env_steps=200"] if "checkpoint" in text else [])])
+    # Nor is anything of it different for having been asked.
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["seed", "discount", "training.model_learner.batch_size", "model.num_members"])
+def test_a_config_that_was_changed_is_not_gone_on_with(tmp_path, long, name):
+    folder = tmp_path / "run"
+    shutil.copytree(long, folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    OmegaConf.update(config, name, 0.5 if name == "discount" else 4)
+    OmegaConf.save(config, folder / "config.yaml")
+    with pytest.raises(ConfigError, match=r"config\.yaml is not what it was when the run's checkpoints were written"):
+        main(["resume", str(folder), "training.env_steps=200"])
+    assert status(folder) == "completed"
+
+
+def test_an_extension_that_is_interrupted_at_once_loses_nothing(tmp_path, long, monkeypatch):
+    folder = run_here(tmp_path, *SMALL, "logger=files", "training.env_steps=70")
+    with monkeypatch.context() as patched:
+        patched.setattr(StopRequest, "__call__", lambda request: True)
+        with pytest.raises(Interrupted, match="go on with `python -m mbrl resume"):
+            main(["resume", str(folder), "training.env_steps=130"])
+    assert status(folder) == "interrupted"
+    resume_here(folder)
+    assert lost(folder, long) == 0
+
+
+def test_an_extension_that_is_killed_at_once_goes_on_from_where_it_was(tmp_path, long, monkeypatch, caplog):
+    folder = run_here(tmp_path, *SMALL, "logger=files", "training.env_steps=70", "training.checkpoint_every=null")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "begin", lambda folder: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(["resume", str(folder), "training.env_steps=130"])
+    resume_here(folder, "training.env_steps=130")
+    assert lost(folder, long) == 0
+    assert "the one before it is used" not in caplog.text
+    assert [row["env_steps"] for row in read_metrics(folder, "metrics.superseded.jsonl")] == [70]
 
 
 def test_a_path_without_a_run_is_refused(tmp_path):
@@ -105,3 +149,4 @@ def test_a_sweep_is_finished_where_it_stopped(tmp_path):
         assert read_summary(sweep / name)["status"] == "completed"
         assert [row.get("loss/value") for row in read_metrics(sweep / name)] == [row.get("loss/value") for row in rows]
     assert read_provenance(gone)["group"] == "sweeps/monday"
+    assert read_provenance(gone)["packages"] == read_provenance(done)["packages"]

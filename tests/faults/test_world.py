@@ -83,7 +83,7 @@ class FullDisk:
 
         def opened(path: Path, mode: str = "r", *arguments, **options):
             file = open_path(path, mode, *arguments, **options)
-            if part in str(path) and mode[0] in "aw":
+            if part in str(path) and mode[0] in "awx":
                 self.left -= 1
                 if self.left <= 0 and self.full:
                     return Overflowing(file)

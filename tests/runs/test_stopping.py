@@ -10,13 +10,13 @@ from mbrl.runs.stopping import Interrupted, StopRequest
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_stops(signum, capsys):
+def test_the_first_signal_asks_and_the_second_stops(signum, capfd):
     with StopRequest() as stopping:
         assert not stopping()
         os.kill(os.getpid(), signum)
         assert stopping()
         assert stopping.interrupted("enough").signum == signum
-        assert "the same signal again stops at once" in capsys.readouterr().err
+        assert "the same signal again stops at once" in capfd.readouterr().err
         with pytest.raises(Interrupted) as interruption:
             os.kill(os.getpid(), signum)
     assert interruption.value.signum == signum
