@@ -28,7 +28,7 @@ METRICS: dict[str, str] = {
     "evaluation/return_std": "Standard deviation of those returns over episodes (population, not sample), in units of reward.",
     "evaluation/return_min": "The worst of those returns, in units of reward.",
     "evaluation/returns": "All of those returns, one an episode, in the order of their seeds, in units of reward.",
-    "time/collect": "Seconds that the phase of collection took, planning and the environment included.",
+    "time/collect": "Seconds of collection since the last row that told them, planning and the environment included.",
     "time/learn": "Seconds that the phase of learning took, compilation included the first time.",
     "time/evaluate": "Seconds that the evaluation took.",
 }
