@@ -67,14 +67,13 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
         start, record = Snapshot(state), Record(fingerprint(settings))
         if again:
             start = _taken_up(folder, record, training, planner, state, tolerance)
-            folder.begin()
             folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
         with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
             keep = _checkpoints(folder, record, training.checkpoints_kept)
-            train(training, environment, planner, start, record.log, keep, stopping, tolerance)
+            _, evaluation = train(training, environment, planner, start, record.log, keep, stopping, tolerance)
             if stopping():
                 raise stopping.interrupted(f"Interrupted; go on with `python -m mbrl resume {folder.path}`.")
-        score = folder.finish("completed")["evaluation/return_mean"]
+        score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         rows = read_metrics(folder.path)
         try:
             learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
@@ -230,6 +229,7 @@ def _taken_up(
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
         raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
+    folder.begin()  # nothing of the run is changed before here
     if _evaluated_for_an_old_budget(start, training):
         # Its row goes. First a checkpoint that does not count it, for there may be no time for another.
         start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
