@@ -20,7 +20,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(f"python -m mbrl {command}", description=description)
         self.add_argument("path", type=Path, metavar="RUN", help=path)
         self.add_argument(
-            "overrides", nargs="*", metavar="name=value", help="trust=[package] for targets of your own packages; more in the docs"
+            "overrides",
+            nargs="*",
+            metavar="name=value",
+            help="settings to change, where a command allows it; trust=[package] vouches for your own parts",
         )
 
 
