@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 ENVIRONMENTS = ("cartpole", "pendulum", "point_mass")
 
 # (built from, whole runs) examples that are tried.
-EXAMPLES = {"reduced": (60, 2), "whole": (2000, 300)}
+EXAMPLES = {"reduced": (30, 2), "whole": (2000, 300)}
 
 NUMBERS = [0, -1, 1, 2, 3, 7, 200, 2**31 - 1, 2**31, 2**32, 2**63, -(2**31), -(2**63), 10**400]
 NUMBERS += [0.0, -0.0, 0.5, 1.0, 1.5, 4.0, -0.1, 1e-9, 1e-308, 5e-324, 1e9, 3e38, 1e308, -1e308, float("nan"), float("inf"), -float("inf")]

@@ -14,8 +14,9 @@ EXIT_STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 IN_CI = {"discrete": [signal.SIGTERM], "continuous": [signal.SIGINT]}
 
 
+@pytest.mark.parametrize("combination", [("cem", "discrete"), ("mcts", "continuous")], indirect=True, ids="-".join)
 def test_a_run_that_is_asked_to_stop_checkpoints_and_says_so(tmp_path, combination, reference, tries, fault_report):
-    signals, survived, rows_lost, luck = tries(IN_CI[combination[1]], 5 * list(EXIT_STATUS)), 0, 0, random.Random(0)
+    signals, survived, rows_lost, luck = tries(IN_CI[combination[1]], 10 * list(EXIT_STATUS)), 0, 0, random.Random(0)
     for number, signum in enumerate(signals):
         folder = tmp_path / str(number)
         process = start(folder, *settings(*combination))
