@@ -14,9 +14,8 @@ DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from
 and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
 same again. A finished run goes on where training.env_steps is raised. In a sweep's folder: finishes the jobs that are not
 completed, and starts those that never were."""
-WHY = (
-    f"a resumed run must be what it would have been, so only {', '.join(MAY_CHANGE)} and trust may be given; start a new run for the rest."
-)
+SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in MAY_CHANGE)
+WHY = f"a resumed run must be what it would have been, so only {SETTINGS} and trust may be given; start a new run for the rest."
 
 
 def main(arguments: list[str]) -> int:
