@@ -4,12 +4,10 @@ import hashlib
 import inspect
 import os
 import re
-import secrets
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,13 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.runs.folder import safe_name
 from mbrl.runs.reader import DamagedRun
 from mbrl.schema import broken_rules, is_part, shown
-from mbrl.trust import ConfigError, allowed_target, check_environment_modules, checked_part, refuse_interpolations, trusted_packages
+from mbrl.trust import ConfigError, allowed_target, check_environment_modules, checked_part, refuse_interpolations
 
 PACKAGE = Path(__file__).parent
 # Beside the package in a checkout; inside it in a wheel.
@@ -50,56 +47,6 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     del config.hydra
     OmegaConf.set_struct(config, True)
     return config
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a run was started: what is known of it beside its config."""
-
-    folder: Path
-    name: str
-    group: str | None  # the sweep that it belongs to
-    choices: dict[str, str]  # config group → the option chosen
-    trust: tuple[str, ...]  # packages that the command line vouches for
-    overrides: tuple[str, ...]  # as given
-    run_id: str = field(default_factory=lambda: secrets.token_hex(4))  # W&B's
-
-    def identity(self) -> dict[str, Any]:
-        """What provenance.json keeps of it, so that the run can be taken up."""
-        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
-
-
-def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...]) -> Launch:
-    """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
-    choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
-    started = Launch(
-        folder=folder.absolute(),
-        name=str(kept.get("name") or folder.name),
-        group=None if kept.get("group") is None else str(kept["group"]),
-        choices={"model": "", "planner": ""} | choices,
-        trust=trust,
-        overrides=tuple(str(override) for override in kept.get("overrides") or ()),
-    )
-    run_id = str(kept.get("run_id"))
-    # It becomes part of a path.
-    return replace(started, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else started
-
-
-def launch(config: DictConfig) -> Launch:
-    """The launch of the run with this config, which Hydra, or `compose`, has prepared last."""
-    settings = HydraConfig.get()
-    sweep = settings.mode == RunMode.MULTIRUN
-    composed_only = OmegaConf.is_missing(settings.runtime, "output_dir")
-    folder = settings.run.dir if composed_only else settings.runtime.output_dir
-    choices = {group: str(choice) for group, choice in settings.runtime.choices.items() if "/" not in group and choice}
-    return Launch(
-        folder=Path(folder).absolute(),
-        name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
-        group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
-        choices=choices,
-        trust=trusted_packages(settings.overrides.task),
-        overrides=tuple(settings.overrides.task),
-    )
 
 
 def set_threads(num_threads: int) -> None:

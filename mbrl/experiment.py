@@ -20,9 +20,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import ConfigError, Launch, RunError, build, enable_compilation_cache, fingerprint, launch, resolved, set_threads, to_yaml
+from mbrl.config import ConfigError, RunError, build, enable_compilation_cache, fingerprint, resolved, set_threads, to_yaml
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.envs.watched import EnvironmentFault
+from mbrl.launch import Launch, launch
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.console import print_result, result_table
 from mbrl.models.base import AbstractWorldModel

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mbrl.config import ConfigError, build, compose, launch, resolved, set_threads
+from mbrl.config import ConfigError, build, compose, resolved, set_threads
 from mbrl.experiment import build_parts, run
+from mbrl.launch import launch
 from tests.configs import options
 
 ROOT = Path(__file__).parent.parent

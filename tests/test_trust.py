@@ -7,8 +7,9 @@ import gymnasium
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config import ConfigError, build, compose, launch, resolved, to_yaml
+from mbrl.config import ConfigError, build, compose, resolved, to_yaml
 from mbrl.experiment import build_loggers, build_parts, run
+from mbrl.launch import launch
 from mbrl.trust import allowed_target, saved_config, trusted_packages
 
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.commands.saved import Parser, checked_folder, override, read_run, tolerance
+from mbrl.commands.saved import Parser, checked_folder, override, tolerance
 from mbrl.commands.sweeps import run_job
-from mbrl.config import ConfigError, compose, relaunch
+from mbrl.config import ConfigError, compose
+from mbrl.launch import read_run, relaunch
 from mbrl.loggers.console import number, print_result
 from mbrl.runs.difference import Difference, differences
 from mbrl.runs.finder import is_run, runs_in

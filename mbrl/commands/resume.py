@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbrl.commands.saved import Parser, checked_folder, override, read_run, tolerance
+from mbrl.commands.saved import Parser, checked_folder, override, tolerance
 from mbrl.commands.sweeps import add_missing_jobs, print_jobs, run_job
-from mbrl.config import MAY_CHANGE, ConfigError, relaunch
+from mbrl.config import MAY_CHANGE, ConfigError
+from mbrl.launch import read_run, relaunch
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_live, status

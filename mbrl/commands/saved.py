@@ -1,7 +1,6 @@
 """What the commands have in common: a saved run, read without trusting it."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config import ConfigError
 from mbrl.runs.finder import is_run, is_sweep, refuse_links_out
-from mbrl.runs.reader import read_provenance
-from mbrl.trust import saved_config, trusted_packages
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,15 +43,6 @@ def checked_folder(path: Path) -> Path:
     return folder
 
 
-def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict, tuple[str, ...]]:
-    """A run's config, its provenance, and the packages that the command line trusts."""
-    trust = trusted_packages(overrides)
-    config = saved_config(folder / "config.yaml", trust)
-    kept = read_provenance(folder)
-    _restore_platform(kept)
-    return config, kept, trust
-
-
 def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], why: str) -> None:
     """Changes settings that may be changed; those of a group are allowed by its name and a dot.
 
@@ -72,10 +60,3 @@ def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], w
 
 
 MISSING = object()
-
-
-def _restore_platform(kept: dict) -> None:
-    """Computes on the kind of device that the run was computed on, where JAX was not told otherwise."""
-    platforms = [str(device.get("platform")) for device in kept.get("devices") or () if isinstance(device, dict)]
-    if platforms[:1] == ["cpu"]:  # any other kind JAX prefers by itself, where it is there
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")

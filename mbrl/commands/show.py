@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.commands.saved import Parser, checked_folder, read_run
+from mbrl.commands.saved import Parser, checked_folder
 from mbrl.commands.sweeps import print_jobs
 from mbrl.config import ConfigError, compose
+from mbrl.launch import read_run
 from mbrl.loggers.console import clock, number
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run

@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.config import ConfigError, compose, launch, resolved, to_yaml
+from mbrl.config import ConfigError, compose, resolved, to_yaml
+from mbrl.launch import launch
 from mbrl.loggers.console import number, print_result
 from mbrl.runs.finder import is_run, refuse_links_out, runs_in
 from mbrl.runs.folder import write_json, write_whole

@@ -1,0 +1,82 @@
+"""How a run was started, and how a saved one is started again. Nothing here imports JAX."""
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.runs.reader import read_provenance
+from mbrl.trust import saved_config, trusted_packages
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a run was started: what is known of it beside its config."""
+
+    folder: Path
+    name: str
+    group: str | None  # the sweep that it belongs to
+    choices: dict[str, str]  # config group → the option chosen
+    trust: tuple[str, ...]  # packages that the command line vouches for
+    overrides: tuple[str, ...]  # as given
+    run_id: str = field(default_factory=lambda: secrets.token_hex(4))  # W&B's
+
+    def identity(self) -> dict[str, Any]:
+        """What provenance.json keeps of it, so that the run can be taken up."""
+        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
+
+
+def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...]) -> Launch:
+    """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
+    choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
+    started = Launch(
+        folder=folder.absolute(),
+        name=str(kept.get("name") or folder.name),
+        group=None if kept.get("group") is None else str(kept["group"]),
+        choices={"model": "", "planner": ""} | choices,
+        trust=trust,
+        overrides=tuple(str(override) for override in kept.get("overrides") or ()),
+    )
+    run_id = str(kept.get("run_id"))
+    # It becomes part of a path.
+    return replace(started, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else started
+
+
+def launch(config: DictConfig) -> Launch:
+    """The launch of the run with this config, which Hydra, or `compose`, has prepared last."""
+    settings = HydraConfig.get()
+    sweep = settings.mode == RunMode.MULTIRUN
+    composed_only = OmegaConf.is_missing(settings.runtime, "output_dir")
+    folder = settings.run.dir if composed_only else settings.runtime.output_dir
+    choices = {group: str(choice) for group, choice in settings.runtime.choices.items() if "/" not in group and choice}
+    return Launch(
+        folder=Path(folder).absolute(),
+        name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
+        group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
+        choices=choices,
+        trust=trusted_packages(settings.overrides.task),
+        overrides=tuple(settings.overrides.task),
+    )
+
+
+def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict, tuple[str, ...]]:
+    """A run's config, its provenance, and the packages that the command line trusts."""
+    trust = trusted_packages(overrides)
+    config = saved_config(folder / "config.yaml", trust)
+    kept = read_provenance(folder)
+    _restore_platform(kept)
+    return config, kept, trust
+
+
+def _restore_platform(kept: dict) -> None:
+    """Computes on the kind of device that the run was computed on, where JAX was not told otherwise."""
+    platforms = [str(device.get("platform")) for device in kept.get("devices") or () if isinstance(device, dict)]
+    if platforms[:1] == ["cpu"]:  # any other kind JAX prefers by itself, where it is there
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
