@@ -234,6 +234,10 @@ def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> No
         ) from error
 
 
+# Set beside HYDRA_FULL_ERROR where not the user has set that, since the processes of a sweep's jobs inherit both.
+OUR_OWN = "MBRL_PLAIN_ERRORS"
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")
 
@@ -241,11 +245,11 @@ def _first_line(error: BaseException) -> str:
 @contextmanager
 def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     """Turns what a user can mend into one sentence on stderr, with that exit status; HYDRA_FULL_ERROR=1 keeps the traceback."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if os.environ.get("HYDRA_FULL_ERROR") == "1" and OUR_OWN not in os.environ:
         yield
         return
     if within_hydra:  # else Hydra itself would print the end of a traceback, and exit
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+        os.environ |= {"HYDRA_FULL_ERROR": "1", OUR_OWN: "1"}
     try:
         yield
     except (ConfigError, RunError, DamagedRun, HydraException, OmegaConfBaseException, OSError) as error:

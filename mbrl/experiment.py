@@ -58,10 +58,10 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
     `tolerance` is how much what is computed again may differ (relative) from what was recorded. Raises what `run` raises.
     """
     settings = resolved(config)
-    set_threads(config.num_threads)
-    if config.compilation_cache:
-        enable_compilation_cache(config.num_threads)
     with StopRequest() as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
+        set_threads(config.num_threads)
+        if config.compilation_cache:
+            enable_compilation_cache(config.num_threads)
         if not again:
             folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
         training, environment, planner, state = build_parts(config, started.trust)
@@ -80,8 +80,9 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
             learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
         except OSError as reason:  # which is no reason to lose the score
             logger.warning("The learning curve cannot be drawn (%s).", reason)
-    choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
-    print_result(result_table(*choices, rows, folder.path))
+    if started.alone:
+        choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
+        print_result(result_table(*choices, rows, folder.path))
     if stopping():
         raise stopping.interrupted("Interrupted, just after the run was completed.")
     return score
@@ -161,6 +162,7 @@ def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_befo
         "group": started.group,
         "run_id": started.run_id,
         "rows_before": rows_before,
+        "alone": started.alone,
         "total_env_steps": config.training.env_steps,
     }
     return [build(node, started.trust, **facts) for node in config.logger.values()]

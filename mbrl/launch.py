@@ -26,6 +26,7 @@ class Launch:
     choices: dict[str, str]  # config group → the option chosen
     trust: tuple[str, ...]  # packages that the command line vouches for
     overrides: tuple[str, ...]  # as given
+    alone: bool = True  # whether the terminal is this run's, or others write to it too
     run_id: str = field(default_factory=lambda: secrets.token_hex(4))  # W&B's
 
     def identity(self) -> dict[str, Any]:
@@ -33,7 +34,7 @@ class Launch:
         return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
 
 
-def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...]) -> Launch:
+def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alone: bool = True) -> Launch:
     """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
     choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
     started = Launch(
@@ -43,6 +44,7 @@ def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...]) -> L
         choices={"model": "", "planner": ""} | choices,
         trust=trust,
         overrides=tuple(str(override) for override in kept.get("overrides") or ()),
+        alone=alone,
     )
     run_id = str(kept.get("run_id"))
     # It becomes part of a path.

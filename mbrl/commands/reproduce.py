@@ -1,6 +1,7 @@
 """`python -m mbrl reproduce RUN`: run a saved run again, and say to the bit whether it is the same."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mbrl.commands.saved import Parser, checked_folder, override, tolerance
-from mbrl.commands.sweeps import run_job
 from mbrl.config import ConfigError, compose
 from mbrl.launch import read_run, relaunch
+from mbrl.launchers.processes import Processes
 from mbrl.loggers.console import number, print_result
 from mbrl.runs.difference import Difference, differences
 from mbrl.runs.finder import is_run, runs_in
@@ -72,12 +73,15 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
     table, statuses = Table("job", "reproduced"), []
     if not runs_in(sweep):
         raise ConfigError(f"{sweep} holds no job that began: there is nothing to reproduce.")
-    for run in runs_in(sweep):
-        statuses.append(run_job("reproduce", str(run), f"--tolerance={tolerance}", f"--folder={folder / run.name}", *overrides))
-        table.add_row(Text(run.name), {0: "the same", 1: "different"}.get(statuses[-1], "failed"))
-        if statuses[-1] > 128:
-            break
+    with Processes() as processes:
+        for run in runs_in(sweep):
+            command = [sys.executable, "-m", "mbrl", "reproduce", str(run), f"--tolerance={tolerance}", f"--folder={folder / run.name}"]
+            ended = processes.run([*command, *overrides])
+            if ended is not None:
+                statuses.append(ended)
+                table.add_row(Text(run.name), {0: "the same", 1: "different"}.get(ended, "failed"))
     print_result(table)
+    processes.check("Interrupted.")
     return max(statuses)
 
 

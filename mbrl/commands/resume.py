@@ -1,12 +1,18 @@
 """`python -m mbrl resume RUN`: go on where a run stopped, as if it never had."""
 
-from collections.abc import Sequence
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mbrl.commands.saved import Parser, checked_folder, override, tolerance
-from mbrl.commands.sweeps import add_missing_jobs, print_jobs, run_job
 from mbrl.config import MAY_CHANGE, ConfigError
 from mbrl.launch import read_run, relaunch
+from mbrl.launchers.outcome import print_jobs
+from mbrl.launchers.processes import Processes
+from mbrl.launchers.sweep import claim
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_live, status
@@ -14,7 +20,8 @@ from mbrl.runs.reader import is_completed, is_live, status
 DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from its last checkpoint, to the same metrics
 and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
 same again. A finished run goes on where training.env_steps is raised. In a sweep's folder: finishes the jobs that are not
-completed, and starts those that never were."""
+completed, and starts those that never were, one after the other (the sweep's own command with hydra.sweep.dir=FOLDER does
+so with its launcher)."""
 SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in MAY_CHANGE)
 WHY = f"a resumed run must be what it would have been, so only {SETTINGS} and trust may be given; start a new run for the rest."
 
@@ -25,14 +32,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--tolerance", type=tolerance, default=0.0, help="relative difference allowed to rows recorded before; default 0: none"
     )
+    parser.add_argument("--beside-others", action="store_true", help="others write to this terminal too: plain lines, under the run's name")
     given = parser.parse_intermixed_args(arguments)
     folder = checked_folder(given.path)
     if is_run(folder):
-        return _resume_run(folder, given.overrides, given.tolerance)
+        return _resume_run(folder, given.overrides, given.tolerance, not given.beside_others)
     return _resume_sweep(folder, given.overrides, given.tolerance)
 
 
-def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float) -> int:
+def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float, alone: bool) -> int:
     config, kept, trust = read_run(folder, overrides)
     before = config.training.env_steps
     override(config, overrides, MAY_CHANGE, WHY)
@@ -42,22 +50,50 @@ def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float) -> int
     log_to(folder)
     from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
 
-    carry_out(config, relaunch(folder, kept, trust), again=True, tolerance=tolerance)
+    carry_out(config, relaunch(folder, kept, trust, alone), again=True, tolerance=tolerance)
     return 0
 
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
+    lock = claim(sweep)
+    try:
+        _refuse_unfinished_beginning(sweep)
+        _refuse_live_jobs(sweep)
+        with Processes() as processes:
+            for folder in _open_jobs(sweep, overrides):
+                print(f"{folder} ({status(folder)})", flush=True)
+                processes.run([sys.executable, "-m", "mbrl", "resume", str(folder), f"--tolerance={tolerance}", *overrides])
+        ended = print_jobs(sweep)
+        processes.check("Interrupted.")
+        return ended
+    finally:
+        os.close(lock)
+
+
+def _open_jobs(sweep: Path, overrides: Sequence[str]) -> Iterator[Path]:
     extended = any(override.startswith("training.env_steps=") for override in overrides)
-    live = [folder for folder in runs_in(sweep) if is_live(folder)]
-    if live:
-        # It may start its next jobs itself at any moment.
-        raise ConfigError(f"{live[0]} is running, so that its sweep may be too: wait until it ends, or resume run by run.")
-    add_missing_jobs(sweep)
+    yield from (folder for folder in runs_in(sweep) if extended or not is_completed(folder))
+
+
+def _refuse_live_jobs(sweep: Path) -> None:
     for folder in runs_in(sweep):
-        if extended or not is_completed(folder):
-            print(f"{folder} ({status(folder)})", flush=True)
-            ended = run_job("resume", str(folder), f"--tolerance={tolerance}", *overrides)
-            if ended > 128:  # by a signal, which is meant for all
-                print_jobs(sweep)
-                return ended
-    return print_jobs(sweep)
+        if is_live(folder):  # on a cluster, jobs outlive the command that handed them over
+            raise ConfigError(f"{folder} is running: wait until it ends, or resume run by run.")
+
+
+def _refuse_unfinished_beginning(sweep: Path) -> None:
+    """Raises ConfigError where the sweep was killed before it had written down all its jobs."""
+    file = sweep / "sweep.json"
+    if not file.exists():
+        return
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        num_jobs, command = int(kept["num_jobs"]), shlex.join(map(str, kept["command"]))
+    except (ValueError, KeyError, TypeError) as reason:
+        raise ConfigError(f"{file} is damaged ({reason}): remove it, to go on with the jobs that are there.") from reason
+    missing = num_jobs - len(runs_in(sweep))
+    if missing > 0:
+        raise ConfigError(
+            f"{sweep} lacks {missing} of its {num_jobs} jobs, since its command was killed before it had written them down; "
+            f"the same command goes on with it: {command} hydra.sweep.dir={sweep}"
+        )

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mbrl.commands.saved import Parser, checked_folder
-from mbrl.commands.sweeps import print_jobs
 from mbrl.config import ConfigError, compose
 from mbrl.launch import read_run
+from mbrl.launchers.outcome import print_jobs
 from mbrl.loggers.console import clock, number
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run

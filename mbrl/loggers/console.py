@@ -1,7 +1,6 @@
 """The terminal: a live progress display, or plain lines where the output goes elsewhere; at the end, a table."""
 
 import logging
-import multiprocessing
 import sys
 from collections import ChainMap, deque
 from collections.abc import Mapping, Sequence
@@ -26,15 +25,14 @@ class ConsoleLogger(AbstractLogger):
     """Shows steps, the latest returns and losses, steps/s and the time left.
 
     On a terminal, one display that is redrawn; elsewhere a line for each evaluation and for each tenth of the run. So too
-    in a worker process of a sweep, which shares the terminal with its siblings; there a line begins with the run's name.
+    where the run is not `alone`, but others write to the same terminal; there a line begins with the name of the run's folder.
     """
 
-    def __init__(self, total_env_steps: int, name: str = "", console: Console | None = None, **unused: Any):
+    def __init__(self, total_env_steps: int, folder: Path | str = "", alone: bool = True, console: Console | None = None, **unused: Any):
         self._total = total_env_steps
         self._console = console or Console()
-        in_worker = multiprocessing.parent_process() is not None
-        self._redraws = self._console.is_terminal and not in_worker
-        self._prefix = f"{name}: " if name and in_worker else ""
+        self._redraws = self._console.is_terminal and alone
+        self._prefix = "" if alone else f"{Path(folder).name}: "
         self._latest: dict[str, Any] = {}
         self._times: deque[tuple[int, float]] = deque(maxlen=PACE_ROWS)  # (env_steps, wall_seconds) of the last rows
         self._printed_steps = 0  # env_steps of the last plain line

@@ -32,7 +32,7 @@ class RunFolder:
 
     Entering raises FileExistsError for a folder that already holds a run, BlockingIOError for one that another run uses.
     Hydra's own `.hydra/` and `run.log` may be there already. With `again`, the folder must hold a run, of which nothing is changed before
-    `begin`.
+    `begin`, unless it is only written down and was never begun, as a sweep's jobs are.
     """
 
     def __init__(self, path: str | Path, config_yaml: str, again: bool = False):
@@ -47,6 +47,7 @@ class RunFolder:
         try:
             if not self.again:
                 self._refuse_second_run()
+            if not (self.path / "summary.json").exists():
                 self.begin()
         except BaseException:
             os.close(self._lock)

@@ -1,6 +1,5 @@
 import io
 import logging
-import multiprocessing
 import re
 import sys
 from pathlib import Path
@@ -120,9 +119,8 @@ def test_log_lines_appear_above_the_display_and_streams_are_given_back(monkeypat
         root.removeHandler(handler)
 
 
-def test_a_worker_of_a_sweep_prints_lines_under_its_name(monkeypatch):
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
-    lines = shown(terminal(200), rows_of_a_run(), name="3_seed=3").splitlines()
+def test_a_run_beside_others_prints_lines_under_its_name():
+    lines = shown(terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", alone=False).splitlines()
     assert len(lines) == 10
     assert all(line.startswith("3_seed=3: ") for line in lines)
 

@@ -1,0 +1,16 @@
+"""Packages that only some launchers and sweepers need."""
+
+import importlib
+from types import ModuleType
+
+from mbrl.config import ConfigError
+
+
+def required(package: str, extra: str) -> ModuleType:
+    """The package, imported. Raises ConfigError that says how to install it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"hydra/launcher={extra} needs the package {package}, which is not installed: pip install 'mbrl-experiments[{extra}]'."
+        ) from error

@@ -1,0 +1,42 @@
+"""A job of a sweep: a run that is written down, and can be carried out, or gone on with, wherever its folder is seen."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mbrl.launch import read_run, relaunch
+from mbrl.runs.log import log_to
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process, here or on another machine, must be told to carry out a job."""
+
+    folder: Path  # absolute
+    trust: tuple[str, ...] = ()  # packages that the sweep's command line vouches for
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables to set (hydra.job.env_set)
+    num_threads: int = 1  # that it computes with
+    program: str = ""  # the same for jobs that differ in nothing but their seeds
+
+    def carry_out(self, alone: bool = False) -> None:
+        """Begins the run in this process, or goes on with it from its last checkpoint; `alone` if no other writes to its terminal.
+
+        Raises what a run raises.
+        """
+        os.environ.update(self.environment)
+        config, kept, trust = read_run(self.folder, self._arguments)
+        log_to(self.folder)
+        from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
+
+        carry_out(config, relaunch(self.folder, kept, trust, alone), again=True)
+
+    def command(self) -> list[str]:
+        """What carries it out in a process of its own."""
+        return [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--beside-others", *self._arguments]
+
+    @property
+    def _arguments(self) -> list[str]:
+        return [f"trust={json.dumps(self.trust)}"] if self.trust else []

@@ -1,0 +1,194 @@
+"""What every launcher does: claims the sweep's folder, writes each job down before any begins, and says what became of them.
+
+A job is a run that goes on wherever its folder is seen (`job.py`): so one that was killed with its process, its machine or
+the whole sweep is never lost, and never counted twice. The same command with the same hydra.sweep.dir goes on with a sweep,
+under whatever launcher.
+"""
+
+import math
+import signal
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mbrl.config import ConfigError, RunError, fingerprint, resolved, to_yaml
+from mbrl.launch import launch
+from mbrl.launchers.job import Job
+from mbrl.launchers.outcome import print_jobs, why_not_completed
+from mbrl.runs.folder import RunFolder, lock, write_json, write_whole
+from mbrl.runs.reader import is_completed, read_summary
+from mbrl.runs.stopping import Interrupted
+from mbrl.trust import trusted_packages
+
+BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+
+
+class Way(Protocol):
+    """How jobs are carried out: one class a launcher, whose arguments are the settings of conf/hydra/launcher."""
+
+    def carry_out(self, jobs: Sequence[Job]) -> None:
+        """Brings each job to its end, if it can. What failed is in its summary.json; raises Interrupted where asked to stop."""
+
+
+class SweepLauncher(Launcher):
+    """The launcher of a sweep whose jobs are carried out in a `way`.
+
+    Hydra takes launchers from `hydra_plugins` only, so a class there says which way.
+    """
+
+    def __init__(self, **settings: Any):
+        self._way = self.make_way(**settings)
+
+    @staticmethod
+    @abstractmethod
+    def make_way(**settings: Any) -> Way:
+        """The way, from the launcher's settings. Raises ConfigError for what it cannot have."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Claims the sweep's folder, before anything is written to it; raises ConfigError where another sweep has it."""
+        self._hydra_context, self._config = hydra_context, config
+        self._folder = Path(config.hydra.sweep.dir).absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = claim(self._folder)
+        _refuse_another_sweep(self._folder, list(config.hydra.overrides.task))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Carries out the jobs; `return_value` of what is returned is a job's score, or raises RunError."""
+        setup_globals()
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        # First, so that a sweep that is killed while it writes its jobs down is known to lack some.
+        write_json(self._folder / "sweep.json", {"num_jobs": numbers.stop, "command": sys.orig_argv})
+        written = [self._write_down(number, list(overrides)) for number, overrides in zip(numbers, job_overrides, strict=True)]
+        try:
+            self._way.carry_out([job for job, _ in written if job is not None and not is_completed(job.folder)])
+        except KeyboardInterrupt as interruption:
+            print_jobs(_shown(self._folder))
+            raise Interrupted(getattr(interruption, "signum", signal.SIGINT), "Interrupted.") from None
+        if self._config.hydra.sweeper._target_ == BASIC_SWEEPER:  # one that chooses its jobs as it goes has a summary of its own
+            print_jobs(_shown(self._folder))
+        return [_with_result(job, returned) for job, returned in written]
+
+    def _write_down(self, number: int, overrides: list[str]) -> tuple[Job | None, JobReturn]:
+        """Writes what a job is to be into its folder, unless it is there from a sweep that this one goes on with.
+
+        Returns the job, or None with the reason for one that no run can be.
+        """
+        config = self._hydra_context.config_loader.load_sweep_config(self._config, overrides)
+        folder = _numbered(config, number)
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.set_struct(task, True)
+        returned = JobReturn(overrides=list(config.hydra.overrides.task), cfg=task, hydra_cfg=config, working_dir=str(folder))
+        try:
+            settings = _write_job(folder, config, task)
+        except ConfigError as error:
+            returned.status, returned.return_value = JobStatus.FAILED, error
+            return None, returned
+        return self._job(folder, settings), returned
+
+    def _job(self, folder: Path, settings: dict[str, Any]) -> Job:
+        of_hydra = self._config.hydra
+        return Job(
+            folder,
+            trust=trusted_packages(of_hydra.overrides.task),
+            environment={str(name): str(value) for name, value in of_hydra.job.env_set.items()},
+            num_threads=settings["num_threads"],
+            program=fingerprint(settings | {"seed": None}),
+        )
+
+
+def claim(sweep: Path) -> int:
+    """Takes the lock of a sweep's folder; raises ConfigError where a sweep lives in it."""
+    try:
+        return lock(sweep)
+    except BlockingIOError:
+        raise ConfigError(f"Another sweep is running in {sweep}: wait until it ends, or choose another folder.") from None
+
+
+def _refuse_another_sweep(folder: Path, overrides: list[str]) -> None:
+    file = folder / "multirun.yaml"
+    if not file.exists():
+        return
+    try:
+        before = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as reason:
+        raise ConfigError(f"{file} is damaged ({type(reason).__name__}): choose another hydra.sweep.dir.") from reason
+    if before != overrides:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder} already holds another sweep ({' '.join(map(str, before))}): leave it out to get a new folder; "
+            "only the very same settings go on with a sweep that is there."
+        )
+
+
+def _numbered(config: DictConfig, number: int) -> Path:
+    """The folder of the job with that number, to which all that the config derives from it is set."""
+    with open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = str(number), number
+    HydraConfig.instance().set_config(config)
+    folder = (Path(config.hydra.sweep.dir) / str(config.hydra.sweep.subdir)).absolute()
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(folder)
+    HydraConfig.instance().set_config(config)
+    return folder
+
+
+def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> dict[str, Any]:
+    """The job's resolved settings, written down. Raises ConfigError for what no run can have, and where the folder is another job's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        settings = resolved(task)
+    except ConfigError as error:
+        _write_failure(folder, task, error)
+        raise
+    file, text = folder / "config.yaml", to_yaml(settings)
+    if not file.exists():
+        _write_hydra_files(folder, config, task)
+        write_json(folder / "provenance.json", launch(task).identity())
+        write_whole(file, text)  # last, since it makes the folder a run's
+    elif file.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"hydra.sweep.subdir={folder.name} is already the folder of a job with other settings: name in it what jobs differ in, "
+            "or leave out hydra.sweep.dir to get a new folder."
+        )
+    return settings
+
+
+def _write_failure(folder: Path, task: DictConfig, error: ConfigError) -> None:
+    with RunFolder(folder, OmegaConf.to_yaml(task), again=True) as failed:
+        failed.finish("failed", error=str(error))
+
+
+def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> None:
+    """As Hydra's run_job does it."""
+    if config.hydra.output_subdir is None:
+        return
+    own = folder / config.hydra.output_subdir
+    own.mkdir(exist_ok=True)
+    for name, part in {"config": task, "hydra": OmegaConf.masked_copy(config, ["hydra"]), "overrides": config.hydra.overrides.task}.items():
+        write_whole(own / f"{name}.yaml", OmegaConf.to_yaml(part))
+
+
+def _with_result(job: Job | None, returned: JobReturn) -> JobReturn:
+    """A job's score, or the reason that it has none."""
+    if job is None:
+        return returned
+    if is_completed(job.folder):
+        returned.status, score = JobStatus.COMPLETED, read_summary(job.folder)["evaluation/return_mean"]
+        returned.return_value = math.nan if score is None else score
+    else:
+        returned.status, returned.return_value = JobStatus.FAILED, RunError(why_not_completed(job.folder))
+    return returned
+
+
+def _shown(folder: Path) -> Path:
+    """As short as can be copied."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
