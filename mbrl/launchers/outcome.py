@@ -16,6 +16,9 @@ def print_jobs(sweep: Path) -> int:
     folders = runs_in(sweep)
     states = [_state(folder) for folder in folders]
     print_result(_table(folders, states))
+    for folder in folders:
+        if "error" in _summary(folder):
+            print(f"{folder.name}: {_summary(folder)['error']}")
     unfinished = sum(state != "completed" for state in states)
     if unfinished:
         print(f"{unfinished} of {len(states)} jobs are not completed; to finish them: python -m mbrl resume {sweep}")
@@ -35,9 +38,6 @@ def _table(folders: Sequence[Path], states: Sequence[str]) -> Table:
         summary = _summary(folder)
         score, seconds = summary.get("evaluation/return_mean"), summary.get("wall_seconds") or 0.0
         table.add_row(Text(folder.name), state, str(summary.get("env_steps", 0)), number(score), clock(seconds))
-    for folder in folders:
-        if "error" in _summary(folder):
-            table.caption = "\n".join([*([str(table.caption)] if table.caption else []), f"{folder.name}: {_summary(folder)['error']}"])
     return table
 
 

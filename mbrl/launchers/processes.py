@@ -52,14 +52,17 @@ class Processes:
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen | None:
         with self._lock:
-            if self.signum is not None:
+            if self._was_told():
                 return None
             # A session of its own: else a terminal's Ctrl-C would reach it a second time.
             process = subprocess.Popen(command, env=os.environ | environment, start_new_session=True)
             self._running.add(process)
-            if self.signum is not None:  # it came while the process was started
-                process.send_signal(self.signum)
+            if self._was_told():  # while the process was started
+                process.send_signal(self.signum or signal.SIGINT)
             return process
+
+    def _was_told(self) -> bool:
+        return self.signum is not None
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum

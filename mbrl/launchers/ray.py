@@ -29,7 +29,8 @@ class Ray:
     ):
         if max_retries < -1:
             raise ConfigError(f"hydra.launcher.max_retries={max_retries} must be at least 0, or -1 for ever.")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+        # Else it would report to its makers, and leave out lines that look like others.
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
         self._ray = required("ray", extra="ray")
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
@@ -68,7 +69,7 @@ class Ray:
     def _start(self, job: Job) -> Any:
         # max_calls: nothing of one job is left for the next. A run that failed by itself would do so again.
         task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(carry_out_once_free)
-        return task.options(num_cpus=self._num_cpus or job.num_threads, name=job.folder.name).remote(job)
+        return task.options(num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]).remote(job)
 
     def _report(self, task: Any, job: Job) -> None:
         try:
