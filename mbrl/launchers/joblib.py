@@ -7,9 +7,10 @@ from mbrl.launchers.cores import at_once
 from mbrl.launchers.extras import required
 from mbrl.launchers.job import Job
 from mbrl.launchers.processes import Processes
+from mbrl.launchers.way import AbstractWay
 
 
-class Joblib:
+class Joblib(AbstractWay):
     """`n_jobs` processes at a time; null: as many as the cores have threads for (`num_threads` each).
 
     A new process for each job, not joblib's own workers: these keep what a job left in them, and where one dies (out of
@@ -23,7 +24,6 @@ class Joblib:
         self._joblib = required("joblib", extra="joblib")
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
-        """See `Way`."""
         n_jobs = self._n_jobs or at_once(jobs)
         print(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time", flush=True)
         with Processes() as processes:

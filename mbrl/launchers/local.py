@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from mbrl.config import ConfigError, RunError
 from mbrl.launchers.job import Job
+from mbrl.launchers.way import AbstractWay
 from mbrl.runs.reader import DamagedRun
 
 MOST_JOBS = 10  # until what was compiled is forgotten
 
 
-class Local:
+class Local(AbstractWay):
     """The default. No process is started, so that a debugger sees it all."""
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
-        """See `Way`."""
         for number, job in enumerate(jobs):
             print(f"Job {number + 1} of {len(jobs)}: {job.folder.name}", flush=True)
             if number > 0 and (job.program != jobs[number - 1].program or number % MOST_JOBS == 0):

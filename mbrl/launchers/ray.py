@@ -10,13 +10,14 @@ from mbrl.config import ConfigError
 from mbrl.launchers.cores import usable_cores
 from mbrl.launchers.extras import required
 from mbrl.launchers.job import Job
+from mbrl.launchers.way import AbstractWay
 
 OBJECT_STORE = 100 * 2**20  # bytes; jobs hand over nothing but their folders' names
 LOCK_PATIENCE = 120.0  # seconds to wait for the process of a node that was lost to notice it, and end
 LOOK_EVERY = 1.0  # seconds
 
 
-class Ray:
+class Ray(AbstractWay):
     """A task a job, in a process of its own, on any node that sees the sweep's folder by the same path and has mbrl installed.
 
     `address` is a cluster's (`auto`, `host:port`, `ray://host:port`); null starts one on this machine. `init` are further
@@ -36,7 +37,6 @@ class Ray:
         self._init = dict(init or {})
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
-        """See `Way`."""
         self._connect()
         try:
             self._carry_out(jobs)

@@ -9,6 +9,7 @@ from mbrl.config import ConfigError
 from mbrl.launchers.cores import at_once
 from mbrl.launchers.extras import required
 from mbrl.launchers.job import Job
+from mbrl.launchers.way import AbstractWay
 from mbrl.runs.reader import is_completed
 
 LOOK_EVERY = 0.5  # seconds, at what has ended
@@ -28,7 +29,7 @@ class SubmittedJob:
         return required("submitit", extra="slurm").helpers.DelayedSubmission(self)
 
 
-class Submitit:
+class Submitit(AbstractWay):
     """`cluster` is slurm or local; the rest are submitit's parameters (sbatch's, by submitit's names).
 
     `max_num_timeout` is how often a job that ran out of time is queued again.
@@ -40,7 +41,6 @@ class Submitit:
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
-        """See `Way`."""
         if not jobs:
             return
         logs = jobs[0].folder.parent / ".submitit"

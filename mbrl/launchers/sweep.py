@@ -11,7 +11,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -25,19 +25,13 @@ from mbrl.config import ConfigError, RunError, fingerprint, resolved, to_yaml
 from mbrl.launch import launch
 from mbrl.launchers.job import Job
 from mbrl.launchers.outcome import print_jobs, why_not_completed
+from mbrl.launchers.way import AbstractWay
 from mbrl.runs.folder import RunFolder, lock, write_json, write_whole
 from mbrl.runs.reader import is_completed, read_summary
 from mbrl.runs.stopping import Interrupted
 from mbrl.trust import trusted_packages
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
-
-
-class Way(Protocol):
-    """How jobs are carried out: one class a launcher, whose arguments are the settings of conf/hydra/launcher."""
-
-    def carry_out(self, jobs: Sequence[Job]) -> None:
-        """Brings each job to its end, if it can. What failed is in its summary.json; raises Interrupted where asked to stop."""
 
 
 class SweepLauncher(Launcher):
@@ -51,7 +45,7 @@ class SweepLauncher(Launcher):
 
     @staticmethod
     @abstractmethod
-    def make_way(**settings: Any) -> Way:
+    def make_way(**settings: Any) -> AbstractWay:
         """The way, from the launcher's settings. Raises ConfigError for what it cannot have."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

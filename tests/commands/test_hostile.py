@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from mbrl.__main__ import main
 from mbrl.config import ConfigError, compose, resolved
 from mbrl.runs.reader import DamagedRun
+from tests.faults.runs import ROOT
 
 COMMANDS = ("resume", "reproduce")
 PLACES = ("planner", "model.dynamics", "training.model_learner.optimizer", "env.known_reward")
@@ -157,45 +160,21 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
     assert not canary.exists()
 
 
-SWEEP = {
-    "sweeper": {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": None},
-    "sweep": {"subdir": "${hydra:job.num}_${safe_name:${hydra:job.override_dirname}}"},
-    "overrides": {"task": ["seed=0", "training=smoke"]},
-    "runtime": {"config_sources": []},
-}
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "change",
+    "text",
     [
-        {"overrides": {"task": ["+logger.files.x=${oc.env:HOME}"]}},
-        {"overrides": {"task": ["hydra.sweep.subdir=../elsewhere"]}},
-        {"overrides": {"task": ["hydra.searchpath=[pkg://evil]"]}},
-        {"sweeper": SWEEP["sweeper"] | {"params": {"hydra.callbacks.x._target_": "os.system"}}},
-        {"overrides": {"task": ["seed=("]}},
-        {"overrides": 3},
+        "hydra: {overrides: {task: !!python/object/apply:os.system ['touch {canary}']}}",
+        "hydra: {overrides: {task: ['training=smoke', 'planner._target_=os.system']}}",
+        "hydra: 3",
+        "a: &a [*a]",
     ],
 )
-def test_a_sweep_whose_file_says_more_than_its_jobs_starts_none(tmp_path, canary, monkeypatch, change):
-    (tmp_path / "evil").mkdir()
-    (tmp_path / "evil" / "__init__.py").write_text(f"open({str(canary)!r}, 'w')")
-    monkeypatch.syspath_prepend(tmp_path)
-    sweep = tmp_path / "sweep"
-    sweep.mkdir()
-    (sweep / "multirun.yaml").write_text(yaml.safe_dump({"hydra": SWEEP | change}))
-    assert "does not say which jobs there are to be" in refusal("resume", sweep)
-    assert sorted(os.listdir(tmp_path)) == ["evil", "sweep"]
-    assert not canary.exists()
-
-
-@pytest.mark.slow
-def test_a_sweep_runs_nothing_that_its_file_names(tmp_path, canary):
-    sweep = tmp_path / "sweep"
-    sweep.mkdir()
-    task = ["training=smoke", "trust=[os]", "planner._target_='os.system'", f"+planner.command='touch {canary}'"]
-    callbacks = {"bad": {"_target_": "os.system", "command": f"touch {canary}"}}
-    sources = [{"path": "pkg://evil", "provider": "main"}]
-    settings = SWEEP | {"overrides": {"task": task}, "callbacks": callbacks, "runtime": {"config_sources": sources}}
-    (sweep / "multirun.yaml").write_text(yaml.safe_dump({"hydra": settings}))
-    assert main(["resume", str(sweep)]) == 1
+def test_what_a_sweep_left_is_compared_and_never_run(tmp_path, canary, text):
+    (tmp_path / "multirun.yaml").write_text(text.replace("{canary}", str(canary)))
+    command = [sys.executable, str(ROOT / "run.py"), "-m", "training=smoke", f"hydra.sweep.dir={tmp_path}"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "is damaged" in result.stderr or "already holds another sweep" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not canary.exists()
