@@ -3,9 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import configure_log
+from omegaconf import OmegaConf
 
 from mbrl.launch import read_run, relaunch
 from mbrl.runs.log import log_to
@@ -19,6 +23,8 @@ class Job:
     trust: tuple[str, ...] = ()  # packages that the sweep's command line vouches for
     environment: Mapping[str, str] = field(default_factory=dict)  # variables to set (hydra.job.env_set)
     num_threads: int = 1  # that it computes with
+    logging: Mapping[str, Any] | None = None  # hydra.job_logging, for where it is carried out in this very process or handed over
+    verbose: bool | str | Sequence[str] = False  # hydra.verbose
     program: str = ""  # the same for jobs that differ in nothing but their seeds
 
     def carry_out(self, alone: bool = False) -> None:
@@ -28,7 +34,10 @@ class Job:
         """
         os.environ.update(self.environment)
         config, kept, trust = read_run(self.folder, self._arguments)
-        log_to(self.folder)
+        if self.logging is None:
+            log_to(self.folder)
+        else:
+            configure_log(OmegaConf.create(dict(self.logging)), self.verbose)
         from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
 
         carry_out(config, relaunch(self.folder, kept, trust, alone), again=True)

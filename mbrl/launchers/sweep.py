@@ -87,14 +87,16 @@ class SweepLauncher(Launcher):
         except ConfigError as error:
             returned.status, returned.return_value = JobStatus.FAILED, error
             return None, returned
-        return self._job(folder, settings), returned
+        return self._job(folder, config, settings), returned
 
-    def _job(self, folder: Path, settings: dict[str, Any]) -> Job:
-        of_hydra = self._config.hydra
+    def _job(self, folder: Path, config: DictConfig, settings: dict[str, Any]) -> Job:
+        job_logging, verbose = (_plain(config.hydra[name]) for name in ("job_logging", "verbose"))
         return Job(
             folder,
-            trust=trusted_packages(of_hydra.overrides.task),
-            environment={str(name): str(value) for name, value in of_hydra.job.env_set.items()},
+            trust=trusted_packages(config.hydra.overrides.task),
+            environment={str(name): str(value) for name, value in config.hydra.job.env_set.items()},
+            logging=job_logging,
+            verbose=verbose,
             num_threads=settings["num_threads"],
             program=fingerprint(settings | {"seed": None}),
         )
@@ -121,6 +123,10 @@ def _refuse_another_sweep(folder: Path, overrides: list[str]) -> None:
             f"hydra.sweep.dir={folder} already holds another sweep ({' '.join(map(str, before))}): leave it out to get a new folder; "
             "only the very same settings go on with a sweep that is there."
         )
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _numbered(config: DictConfig, number: int) -> Path:

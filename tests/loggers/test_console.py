@@ -33,7 +33,7 @@ def pipe(width=80):
 
 
 def shown(console, rows, status="completed", **arguments):
-    logger = ConsoleLogger(total_env_steps=1000, console=console, folder="unused", **arguments)
+    logger = ConsoleLogger(total_env_steps=1000, console=console, **{"folder": "unused"} | arguments)
     for row in rows:
         logger.log(row)
     logger.finish(status)
