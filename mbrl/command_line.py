@@ -18,8 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.config import CONFIG_FOLDER
 from mbrl.trust import ConfigError, allowed_target, dotted_name, refusal, refuse_interpolations, trusted_packages, within
 
-# Where launchers and sweepers come from, and what the Optuna sweeper's own config names.
-PLUGIN_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins", "optuna.samplers")
+PLUGIN_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins")  # where launchers and sweepers come from
 STARTED = ("callbacks", "launcher", "sweeper")  # the sections of hydra's settings that it makes objects of
 
 CHECKED = ("hydra.callbacks.", "hydra.job_logging.", "hydra.hydra_logging.")  # all that these can say is looked at

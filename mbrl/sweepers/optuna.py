@@ -1,0 +1,231 @@
+"""Hyperparameter search: Optuna draws settings, Hydra's launcher runs them on each seed, their mean score goes back to Optuna."""
+
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import TPESampler
+from optuna.trial import Trial, TrialState
+
+from mbrl.runs.folder import lock
+from mbrl.sweepers import trials as kept
+from mbrl.sweepers.closing import close, without_password
+from mbrl.sweepers.search_space import search_space
+from mbrl.sweepers.settings import read_settings
+from mbrl.trust import ConfigError
+
+EVALUATION_SEED = "training.evaluation_seed"
+# The default of a search: were it the runs' own default, settings would be chosen for how they do from the very start states
+# on which they are reported afterwards, and the report would flatter them.
+TUNING_EVALUATION_SEED = 20000
+# Trials that must be completed before any is pruned: the median of fewer says little.
+TRIALS_BEFORE_PRUNING = 4
+SEARCH = "search"  # the key of what a study searches, among its user attributes
+
+
+class OptunaSearch:
+    """One search: `sweep(overrides)` runs it to its end, or goes on with the one whose study is in the storage.
+
+    Trials are drawn `trials_at_once` together, and run seed after seed: after each round of seeds, each of them is pruned
+    whose mean so far is below the median of the completed trials' means over the same seeds. Without pruning all seeds are
+    launched together. What is known of a trial is in the study at all times, its jobs' numbers before they are launched;
+    so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
+    """
+
+    def __init__(self, config: DictConfig, launcher: Launcher, loader: ConfigLoader):
+        self._config = config
+        self._launcher = launcher
+        self._loader = loader
+        self._settings = read_settings(config.hydra.sweeper)
+        self._folder = Path(config.hydra.sweep.dir).absolute()
+        seeds = tuple(self._settings.seeds)
+        self._seeds = seeds
+        self._rounds = [(seed,) for seed in seeds] if self._settings.pruning else [seeds]
+
+    def sweep(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Searches what the command line's overrides say; returns the best trial's settings, by key.
+
+        Raises ConfigError for what cannot be searched, BlockingIOError where another search uses the folder, RunError if
+        every trial failed.
+        """
+        parsed = OverridesParser.create(config_loader=self._loader).parse_overrides(list(arguments))
+        _check_seed(parsed)
+        self._space = search_space(parsed)
+        own_starts = any(override.key_or_group == EVALUATION_SEED for override in parsed)
+        self._shared = [*self._space.fixed, *([] if own_starts else [f"{EVALUATION_SEED}={TUNING_EVALUATION_SEED}"])]
+        for corner in self._space.corners():  # before anything is written
+            self._loader.load_sweep_config(self._config, [*self._shared, *corner])
+        with self._study():
+            while batch := self._next_batch():
+                self._run(batch)
+            return close(self._opened, self._space, self._seeds, self._config, self._url)
+
+    @contextmanager
+    def _study(self) -> Iterator[None]:
+        """The study, open in `_opened`, and nobody else at it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor = lock(self._folder)
+        try:
+            OmegaConf.save(self._config, self._folder / "multirun.yaml")
+            self._open()
+            yield
+        except KeyboardInterrupt:
+            print(f"The search can go on: give the same command once more, with hydra.sweep.dir={self._folder}", file=sys.stderr)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        settings = self._settings
+        self._url = settings.storage or f"sqlite:///{self._folder}/optuna.db"
+        self._opened = optuna.create_study(
+            storage=self._url,
+            study_name=settings.study_name,
+            direction=settings.direction,
+            pruner=_pruner(settings.pruning),
+            load_if_exists=True,
+        )
+        searched = {
+            "space": self._space.described(),
+            "fixed": self._shared,
+            "seeds": list(self._seeds),
+            "direction": settings.direction,
+        }
+        known = self._opened.user_attrs.get(SEARCH)
+        if known is None:
+            self._opened.set_user_attr(SEARCH, searched)
+        elif known != searched:
+            _refuse_other(self._url, settings.study_name, known, searched)
+
+    def _next_batch(self) -> list[Trial]:
+        """The trials that a process before this one left unfinished, and new ones until the batch is full; none at the end.
+
+        A batch ends where the number of trials is a multiple of `trials_at_once`, so that a search that was interrupted while
+        it drew trials sees just what it would have seen.
+        """
+        number, at_once = len(self._opened.get_trials(deepcopy=False)), self._settings.trials_at_once
+        left = self._opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        # There is no public way to a trial that another process began, but its constructor.
+        unfinished = [Trial(self._opened, frozen._trial_id) for frozen in left]
+        full = (number + (0 if left else 1) + at_once - 1) // at_once * at_once
+        return unfinished + [self._ask() for _ in range(number, min(full, self._settings.num_trials))]
+
+    def _ask(self) -> Trial:
+        """A new trial. Each has a sampler of its own, seeded by its number: what is drawn does not depend on interruptions."""
+        number = len(self._opened.get_trials(deepcopy=False))
+        seed = int(np.random.SeedSequence([self._settings.sampler_seed, number]).generate_state(1)[0])
+        with _experimental():  # constant_liar: trials drawn together keep away from each other
+            self._opened.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        return self._opened.ask(self._space.distributions)
+
+    def _run(self, batch: Sequence[Trial]) -> None:
+        """Runs a batch of trials to their ends, and tells the study."""
+        live = list(batch)
+        for step, seeds in enumerate(self._rounds):
+            missing = [(trial, seed) for trial in live for seed in seeds if not _has_run(trial, seed)]
+            self._launch(missing)
+            live = [trial for trial in live if self._goes_on(trial, step)]
+        for trial in live:
+            self._opened.tell(trial, kept.mean_score(trial, self._seeds))
+
+    def _goes_on(self, trial: Trial, step: int) -> bool:
+        """Whether a trial goes on after this round of seeds; if not, the study is told."""
+        if kept.failure(trial) is not None:
+            self._opened.tell(trial, state=TrialState.FAIL)
+            return False
+        seeds = [seed for seeds in self._rounds[: step + 1] for seed in seeds]
+        if step not in self._opened.get_trials(deepcopy=False)[trial.number].intermediate_values:
+            trial.report(kept.mean_score(trial, seeds), step)
+        if seeds == list(self._seeds) or not trial.should_prune():
+            return True
+        self._opened.tell(trial, state=TrialState.PRUNED)
+        return False
+
+    def _launch(self, wanted: Sequence[tuple[Trial, int]]) -> None:
+        """Runs these seeds of these trials, and keeps what came of it in the trials."""
+        numbered = list(zip(self._numbers(wanted), wanted, strict=True))
+        # A launcher counts its jobs on from the first; what another process left may have gaps.
+        for _, block in groupby(enumerate(sorted(numbered, key=lambda job: job[0])), key=lambda item: item[1][0] - item[0]):
+            jobs = [job for _, job in block]
+            overrides = [[*self._overrides(trial), f"seed={seed}"] for _, (trial, seed) in jobs]
+            results = self._launcher.launch(overrides, initial_job_idx=jobs[0][0])
+            for (_, (trial, seed)), result in zip(jobs, results, strict=True):
+                _keep_result(trial, seed, result)
+
+    def _numbers(self, wanted: Sequence[tuple[Trial, int]]) -> list[int]:
+        """The number of each job: the one that it has already, or the next, which is kept before anything runs."""
+        used = [number for trial in self._opened.get_trials(deepcopy=False) for number in kept.jobs(trial).values()]
+        following = max(used, default=-1) + 1
+        for trial, seed in wanted:
+            if seed not in kept.jobs(trial):
+                kept.keep_job(trial, seed, following)
+                following += 1
+        return [kept.jobs(trial)[seed] for trial, seed in wanted]
+
+    def _overrides(self, trial: Trial) -> list[str]:
+        overrides = [*self._shared, *self._space.overrides(trial.params)]
+        if trial.user_attrs.get(kept.OVERRIDES) != overrides:
+            trial.set_user_attr(kept.OVERRIDES, overrides)
+        return overrides
+
+
+def _check_seed(overrides: Sequence[Override]) -> None:
+    for override in overrides:
+        if override.key_or_group == "seed":
+            raise ConfigError(
+                f"{override.input_line} is not for the command line of a search, whose trials run on the seeds of "
+                "hydra.sweeper.seeds; leave it out, or give those, from 100 on: 'hydra.sweeper.seeds=[100,101,102]'."
+            )
+
+
+def _refuse_other(url: str, study_name: str, known: dict[str, Any], searched: dict[str, Any]) -> None:
+    """Raises ConfigError: scores of different searches cannot be compared."""
+    name = next(name for name in searched if known.get(name) != searched[name])
+    raise ConfigError(
+        f"The study {study_name} in {without_password(url)} has {name}={known.get(name)}, and this command {name}={searched[name]}: go on with "
+        "the command that began it (hydra.sweeper.num_trials may grow), or leave out hydra.sweep.dir for a search of its own."
+    )
+
+
+def _pruner(pruning: bool) -> BasePruner:
+    """WilcoxonPruner, made for seeds, cannot be sure of anything with three of them: its least p is 1/8."""
+    return MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING) if pruning else NopPruner()
+
+
+def _has_run(trial: Trial, seed: int) -> bool:
+    return seed in kept.scores(trial) or kept.failure(trial) is not None
+
+
+def _keep_result(trial: Trial, seed: int, result: JobReturn) -> None:
+    try:
+        score = result.return_value  # raises what the job raised
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        return kept.keep_failure(trial, seed, f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
+    if not isinstance(score, int | float) or not math.isfinite(score):
+        return kept.keep_failure(trial, seed, f"its score is {score}, and must be a finite number")
+    kept.keep_score(trial, seed, float(score))
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Optuna before 5.0 warns of each use of what was still an experiment then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

@@ -1,0 +1,56 @@
+"""The settings of the Optuna sweeper: conf/hydra/sweeper/optuna.yaml, checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.schema import broken_rules, shown
+from mbrl.trust import ConfigError
+
+REPORT_SEEDS = range(10)  # the seeds of the figures that are reported, on which nothing may be tuned
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What conf/hydra/sweeper/optuna.yaml says, where each is explained."""
+
+    num_trials: int
+    seeds: Sequence[int]
+    trials_at_once: int
+    direction: Literal["maximize", "minimize"]
+    sampler_seed: int
+    storage: str | None
+    study_name: str
+    pruning: bool
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_trials": 1, "trials_at_once": 1, "sampler_seed": 0}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"hydra.sweeper.{name}={getattr(self, name)} must be at least {least}; raise it.")
+        _check_seeds(self.seeds)
+
+
+def read_settings(node: DictConfig) -> Settings:
+    """The settings in the config's `hydra.sweeper`. Raises ConfigError for what is unknown, missing or no value of that kind."""
+    for sentence in broken_rules(node, Settings, find=str):
+        raise ConfigError(sentence)
+    given: Any = OmegaConf.to_container(node, resolve=True)
+    missing = [name for name in Settings.__dataclass_fields__ if name not in given]
+    if missing:
+        raise ConfigError(f"hydra.sweeper.{missing[0]} has no value: choose hydra/sweeper=optuna, or give it on the command line.")
+    return Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
+
+
+def _check_seeds(seeds: Sequence[Any]) -> None:
+    name = f"hydra.sweeper.seeds={shown(list(seeds))}"
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"{name} must be different whole numbers in [0, 2^32), one at least, such as [100,101,102].")
+    kept = sorted(set(seeds).intersection(REPORT_SEEDS))
+    if kept:
+        raise ConfigError(
+            f"{name} tunes on seed {kept[0]}, and 0 to 9 are kept for the figures that are reported, "
+            "which would look better than they are; take seeds from 100 on."
+        )
