@@ -27,11 +27,17 @@ class Launch:
     trust: tuple[str, ...]  # packages that the command line vouches for
     overrides: tuple[str, ...]  # as given
     alone: bool = True  # whether the terminal is this run's, or others write to it too
-    run_id: str = field(default_factory=lambda: secrets.token_hex(4))  # W&B's
+    run_id: str = field(default_factory=lambda: _wandb_run_id())  # W&B's
 
     def identity(self) -> dict[str, Any]:
         """What provenance.json keeps of it, so that the run can be taken up."""
         return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
+
+
+def _wandb_run_id() -> str:
+    """The one that W&B's sweep agent began for us, so that a run resumed without the agent is still the sweep's; else a new one."""
+    begun = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return begun or secrets.token_hex(4)
 
 
 def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alone: bool = True) -> Launch:

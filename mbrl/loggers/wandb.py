@@ -32,7 +32,7 @@ class WandbLogger(AbstractLogger):
 
     A row's step in W&B is its index in metrics.jsonl. A run that is resumed gives the `run_id` it had before, and
     `rows_before`, the rows it keeps: online, W&B continues the same run; offline, it goes on in a second folder, and
-    `wandb sync` joins the two.
+    `wandb sync` joins the two. Under `wandb agent` (docs/search.md) the run is the agent's, in the sweep's project.
 
     Raises ValueError for mode "online" without a login, for a timeout that is not positive, and for a project or tags that
     W&B refuses.
@@ -72,7 +72,7 @@ class WandbLogger(AbstractLogger):
         # Started by none else and ended by none else: jobs of a sweep share a process.
         arguments: dict[str, Any] = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
         arguments |= {"tags": list(tags), "entity": entity, "reinit": "create_new"}
-        arguments |= {"id": run_id, "resume": "allow" if run_id else None}
+        arguments |= _identity(run_id, rows_before)
         settings = wandb.Settings(
             silent=True,
             console="off",  # W&B would wrap stdout, which the progress display owns
@@ -135,6 +135,13 @@ class WandbLogger(AbstractLogger):
         if not isinstance(reason, wandb.Error):  # W&B's own process died or is stuck: without a new one no later run would start
             with contextlib.suppress(Exception, SystemExit), _at_most(GRACE):
                 wandb.teardown()
+
+
+def _identity(run_id: str | None, rows_before: int) -> dict[str, Any]:
+    """Which run this is at W&B. Under `wandb agent` it is the one that WANDB_RUN_ID names, with nothing yet to be taken up."""
+    if os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID") and rows_before == 0:
+        return {"id": None, "resume": None}  # W&B reads both from the environment, and would ignore an id
+    return {"id": run_id, "resume": "allow" if run_id else None}
 
 
 @contextlib.contextmanager

@@ -198,8 +198,8 @@ def _refuse_other(url: str, study_name: str, known: dict[str, Any], searched: di
     """Raises ConfigError: scores of different searches cannot be compared."""
     name = next(name for name in searched if known.get(name) != searched[name])
     raise ConfigError(
-        f"The study {study_name} in {without_password(url)} has {name}={known.get(name)}, and this command {name}={searched[name]}: go on with "
-        "the command that began it (hydra.sweeper.num_trials may grow), or leave out hydra.sweep.dir for a search of its own."
+        f"The study {study_name} in {without_password(url)} has {name}={known.get(name)}, and this command {name}={searched[name]}: go on "
+        "with the command that began it (hydra.sweeper.num_trials may grow), or leave out hydra.sweep.dir for a search of its own."
     )
 
 

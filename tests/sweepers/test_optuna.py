@@ -1,0 +1,413 @@
+"""The search itself, with a launcher that computes each job's score from its overrides at once; one test runs real ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import optuna
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from optuna.trial import TrialState
+
+from mbrl.command_line import check_command_line
+from mbrl.config import CONFIG_FOLDER, RunError
+from mbrl.sweepers import trials as kept
+from mbrl.sweepers.optuna import OptunaSearch
+from mbrl.trust import ConfigError
+
+ROOT = Path(__file__).parent.parent.parent
+SPACE = ("discount=interval(0,1)", "horizon=range(1,20)", "planner=cem,mcts")
+SEEDS = (100, 101, 102)
+
+
+class Killed(BaseException):
+    """As if the process had been killed: nothing catches it."""
+
+
+class FakeLauncher(Launcher):
+    """Runs `score(settings)` for each job in this process; `settings` has the overrides' values by key.
+
+    Is killed where job number `dies_at` would begin: no result of that launch comes back.
+    """
+
+    def __init__(self, score, dies_at=None):
+        self.score, self.dies_at = score, dies_at
+        self.jobs = {}  # number → overrides
+        self.launches = []  # the numbers launched together
+
+    def setup(self, **unused):
+        """Nothing to set up."""
+
+    def launch(self, job_overrides, initial_job_idx):
+        results = []
+        self.launches.append(list(range(initial_job_idx, initial_job_idx + len(job_overrides))))
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            if number == self.dies_at:
+                raise Killed
+            assert number not in self.jobs
+            self.jobs[number] = list(overrides)
+            results.append(self._result(overrides))
+        return results
+
+    def _result(self, overrides):
+        settings = {override.key_or_group: override.value() for override in OverridesParser.create().parse_overrides(list(overrides))}
+        result = JobReturn(overrides=overrides)
+        try:
+            result.return_value, result.status = self.score(settings), JobStatus.COMPLETED
+        except ValueError as error:
+            result.return_value, result.status = error, JobStatus.FAILED
+        return result
+
+
+def smooth(settings):
+    """Best at discount 0.7 and horizon 10 with mcts; each seed is a little different, and noise depends on everything."""
+    distance = (settings["discount"] - 0.7) ** 2 + (settings["horizon"] - 10) ** 2 / 100
+    noise = hash((settings["discount"], settings["horizon"], settings["seed"])) % 1000 / 10_000
+    return (settings["planner"] == "mcts") - distance + settings["seed"] / 1000 + noise
+
+
+@pytest.fixture(scope="module")
+def loader():
+    setup_globals()
+    return ConfigLoaderImpl(create_config_search_path(str(CONFIG_FOLDER)))
+
+
+@pytest.fixture
+def search(loader, tmp_path):
+    """Sweeps in one folder, with a launcher of its own each time; returns that launcher, with the study's `trials`."""
+
+    def sweep(score=smooth, overrides=SPACE, dies_at=None, folder=tmp_path, **settings):
+        given = [f"hydra.sweeper.{name}={value}" for name, value in settings.items()]
+        given = ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *given]
+        config = loader.load_configuration("config", [*given, *overrides], RunMode.MULTIRUN)
+        launcher = FakeLauncher(score, dies_at)
+        try:
+            launcher.best = OptunaSearch(config, launcher, loader).sweep(list(overrides))
+        except Killed:
+            launcher.best = None
+        launcher.trials = trials(folder)
+        return launcher
+
+    return sweep
+
+
+def trials(folder):
+    return optuna.load_study(study_name="mbrl", storage=f"sqlite:///{folder}/optuna.db").trials
+
+
+def what_counts(found):
+    """Of each trial, all but times."""
+    return [(trial.number, trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs) for trial in found]
+
+
+def refusal(search, kind=ConfigError, **arguments):
+    with pytest.raises(kind) as caught:
+        search(**arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_each_trial_runs_every_seed_and_is_worth_their_mean(search, tmp_path):
+    launcher = search(overrides=[*SPACE, "training=smoke"], num_trials=3, pruning="false")
+    assert len(launcher.trials) == 3
+    for trial in launcher.trials:
+        known = kept.scores(trial)
+        assert tuple(known) == SEEDS
+        assert trial.value == pytest.approx(sum(known.values()) / 3)
+        for seed, number in kept.jobs(trial).items():
+            overrides = [*trial.user_attrs[kept.OVERRIDES], f"seed={seed}"]
+            assert launcher.jobs[number] == overrides
+            assert {"training=smoke", "training.evaluation_seed=20000", f"planner={trial.params['planner']}"} <= set(overrides)
+    assert launcher.launches == [list(range(9))]  # without pruning, all at once
+    assert OmegaConf.load(tmp_path / "multirun.yaml").hydra.sweeper.num_trials == 3
+
+
+def test_trials_are_drawn_together_so_that_a_launcher_has_work(search):
+    assert search(num_trials=5, trials_at_once=3, pruning="true").launches == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [6, 7, 8],
+        [9, 10],
+        [11, 12],
+        [13, 14],
+    ]
+
+
+def test_the_search_comes_nearer_to_the_best(search):
+    found = search(num_trials=30, trials_at_once=1)
+    assert found.best["planner"] == "mcts"
+    chosen = [trial.params["planner"] for trial in found.trials]
+    assert chosen[15:].count("mcts") >= 10
+    assert abs(found.best["discount"] - 0.7) < 0.35
+
+
+def test_minimize_turns_the_search_round(search):
+    found = search(num_trials=8, direction="minimize", pruning="false")
+    assert found.best == min(found.trials, key=lambda trial: trial.value).params
+
+
+def test_start_states_given_on_the_command_line_stay(search):
+    launcher = search(overrides=[*SPACE, "training.evaluation_seed=30000"], num_trials=1)
+    given = [override for override in launcher.jobs[0] if "evaluation_seed" in override]
+    assert given == ["training.evaluation_seed=30000"]
+
+
+def test_the_same_seed_draws_the_same_trials_and_another_seed_others(search, tmp_path):
+    runs = [search(folder=tmp_path / str(name), num_trials=16, sampler_seed=seed) for name, seed in enumerate((0, 0, 1))]
+    first, same, other = (what_counts(run.trials) for run in runs)
+    assert first == same
+    assert first != other
+    assert len({repr(trial.params) for trial in runs[0].trials}) == 16
+
+
+@pytest.mark.parametrize("dies_at", [0, 2, 5, 13, 24, 31])
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(search, tmp_path, dies_at):
+    whole = search(folder=tmp_path / "whole", num_trials=14)
+    killed = search(folder=tmp_path / "killed", num_trials=14, dies_at=dies_at)
+    assert any(trial.state == TrialState.RUNNING for trial in killed.trials)
+    resumed = search(folder=tmp_path / "killed", num_trials=14)
+    assert what_counts(resumed.trials) == what_counts(whole.trials)
+    assert killed.jobs | resumed.jobs == whole.jobs
+    # Only what came back from a launch was known, and nothing of it runs once more.
+    known = [number for launch in killed.launches if dies_at not in launch for number in launch]
+    assert set(resumed.jobs) == set(whole.jobs).difference(known)
+    assert search(folder=tmp_path / "killed", num_trials=14).jobs == {}
+
+
+def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(search, tmp_path, monkeypatch):
+    whole = search(folder=tmp_path / "whole", num_trials=4)
+    keep, calls = kept.keep_score, []
+
+    def keep_some(trial, seed, score):
+        calls.append(seed)
+        if len(calls) == 6:  # the second trial's second seed; the fifth, the first trial's, was kept
+            raise Killed
+        keep(trial, seed, score)
+
+    monkeypatch.setattr(kept, "keep_score", keep_some)
+    search(folder=tmp_path / "killed", num_trials=4)
+    monkeypatch.undo()
+    resumed = search(folder=tmp_path / "killed", num_trials=4)
+    assert resumed.launches == [[5, 6, 7], [8, 9, 10, 11]]
+    assert what_counts(resumed.trials) == what_counts(whole.trials)
+
+
+def test_a_search_killed_while_it_drew_trials_draws_the_same(search, tmp_path, monkeypatch):
+    whole = search(folder=tmp_path / "whole", num_trials=14)
+    ask, calls = optuna.Study.ask, []
+
+    def ask_some(study, *arguments):
+        calls.append(study)
+        if len(calls) == 11:  # two of four of the third batch
+            raise Killed
+        return ask(study, *arguments)
+
+    monkeypatch.setattr(optuna.Study, "ask", ask_some)
+    assert len(search(folder=tmp_path / "killed", num_trials=14).trials) == 10
+    monkeypatch.undo()
+    resumed = search(folder=tmp_path / "killed", num_trials=14)
+    assert what_counts(resumed.trials) == what_counts(whole.trials)
+
+
+def test_a_finished_search_can_grow(search):
+    first = search(num_trials=3)
+    grown = search(num_trials=6)
+    assert len(grown.trials) == 6
+    assert min(grown.jobs) == max(first.jobs) + 1
+    assert what_counts(grown.trials[:3]) == what_counts(first.trials)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "named"),
+    [
+        ([*SPACE[:2]], {}, "space="),
+        (["discount=interval(0.5,1)", *SPACE[1:]], {}, "space="),
+        ([*SPACE, "env=pendulum"], {}, "fixed="),
+        (SPACE, {"seeds": "[100,101]"}, "seeds="),
+        (SPACE, {"direction": "minimize"}, "direction="),
+    ],
+)
+def test_another_search_does_not_go_on_with_this_one(search, overrides, settings, named):
+    search(num_trials=1)
+    assert named in refusal(search, overrides=overrides, **settings)
+
+
+def test_two_searches_do_not_share_a_folder(search, tmp_path):
+    def search_within(settings):
+        with pytest.raises(BlockingIOError):
+            search(folder=tmp_path, num_trials=1)
+        return smooth(settings)
+
+    search(search_within, folder=tmp_path, num_trials=1, seeds="[100]")
+
+
+def test_pruning_saves_seeds_of_bad_trials_and_never_the_best(search, tmp_path):
+    def score(settings):  # the seeds agree about what is good, but for a little
+        return settings["discount"] + (settings["seed"] % 3) / 100
+
+    found = search(score, num_trials=24, trials_at_once=2)
+    everything = search(score, folder=tmp_path / "all", num_trials=24, trials_at_once=2, pruning="false")
+    completed = [trial for trial in found.trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in found.trials if trial.state == TrialState.PRUNED]
+    assert len(everything.jobs) == 72
+    assert len(found.jobs) == 3 * len(completed) + sum(len(kept.scores(trial)) for trial in pruned) <= 60
+    assert len(pruned) >= 5
+    assert all(trial.number >= 4 for trial in pruned)  # the first four are what the others are measured by
+    best = max(found.trials, key=lambda trial: trial.params["discount"])
+    assert best.state == TrialState.COMPLETE
+    assert found.best == best.params
+    for trial in pruned:
+        assert len(kept.scores(trial)) < 3
+        before = sorted(other.params["discount"] for other in completed if other.number < trial.number)
+        assert trial.params["discount"] < before[len(before) // 2]
+
+
+def test_a_failing_job_fails_its_trial_and_no_other(search, capsys):
+    def score(settings):
+        if settings["planner"] == "cem" and settings["seed"] == 101:
+            raise ValueError("the pole broke\nbadly")
+        return smooth(settings)
+
+    found = search(score, num_trials=8)
+    failed = [trial for trial in found.trials if trial.params["planner"] == "cem"]
+    assert 0 < len(failed) < 8
+    for trial in failed:
+        assert trial.state == TrialState.FAIL
+        assert list(kept.scores(trial)) == [100]
+        assert 102 not in kept.jobs(trial)  # it is not launched any more
+        assert kept.failure(trial) == f"seed 101 (job {kept.jobs(trial)[101]}): ValueError: the pole broke"
+    others = [trial for trial in found.trials if trial not in failed]
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in others)
+    printed = capsys.readouterr().out
+    assert printed.count("the pole broke") == len(failed)
+    assert f"{len(failed)} failed" in printed
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
+def test_a_score_that_is_no_number_is_a_failure(search, score):
+    found = search(lambda settings: score if settings["planner"] == "cem" else smooth(settings), num_trials=8)
+    failed = [trial for trial in found.trials if trial.state == TrialState.FAIL]
+    assert {trial.params["planner"] for trial in failed} == {"cem"}
+    assert f"its score is {score}" in kept.failure(failed[0])
+
+
+def test_only_if_every_trial_failed_the_search_fails(search):
+    def score(settings):
+        raise ValueError(f"no {settings['seed']}")
+
+    sentence = refusal(search, RunError, score=score, num_trials=3)
+    assert "All 3 trials" in sentence
+    assert "seed 100 (job 0): ValueError: no 100" in sentence
+
+
+def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
+    given = [*SPACE, "+env.kwargs={m: 1}", "training.evaluation_seed=30000", "training=smoke"]
+    found = search(overrides=given, num_trials=4)
+    best = found.best
+    command = (tmp_path / "best_command.txt").read_text()
+    chosen = f"discount={best['discount']} horizon={best['horizon']} planner={best['planner']}"
+    assert command == f"python run.py -m '+env.kwargs={{m: 1}}' training=smoke {chosen} 'seed=range(10)'\n"
+    printed = capsys.readouterr().out
+    assert command in printed
+    assert f"optuna-dashboard sqlite:///{tmp_path}/optuna.db" in printed
+    assert "4 trials: 4 completed" in printed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "named"),
+    [
+        ([*SPACE, "seed=0,1"], {}, "hydra.sweeper.seeds"),
+        ([*SPACE, "seed=interval(0,9)"], {}, "hydra.sweeper.seeds"),
+        ([*SPACE, "seed=100"], {}, "hydra.sweeper.seeds"),
+        (["planner=mcts"], {}, "nothing to search"),
+        (SPACE, {"num_trials": 0}, "hydra.sweeper.num_trials=0"),
+        (SPACE, {"num_trials": "2.5"}, "hydra.sweeper.num_trials=2.5"),
+        (SPACE, {"num_trials": "null"}, "hydra.sweeper.num_trials=null"),
+        (SPACE, {"trials_at_once": 0}, "hydra.sweeper.trials_at_once=0"),
+        (SPACE, {"sampler_seed": -1}, "hydra.sweeper.sampler_seed=-1"),
+        (SPACE, {"direction": "up"}, "hydra.sweeper.direction=up"),
+        (SPACE, {"pruning": "maybe"}, "hydra.sweeper.pruning=maybe"),
+        (SPACE, {"seeds": "[]"}, "hydra.sweeper.seeds=[]"),
+        (SPACE, {"seeds": "[100,100]"}, "different"),
+        (SPACE, {"seeds": "[100,a]"}, "whole numbers"),
+        (SPACE, {"seeds": "[100,3]"}, "seed 3"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(search, tmp_path, overrides, settings, named):
+    with pytest.raises(ConfigError) as caught:
+        search(overrides=overrides, folder=tmp_path / "sweep", **settings)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_setting_that_is_unknown_is_named(loader, tmp_path):
+    overrides = ["hydra/sweeper=optuna", "+hydra.sweeper.num_trails=3", f"hydra.sweep.dir={tmp_path}"]
+    config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.num_trails .* did you mean 'num_trials'\?"):
+        OptunaSearch(config, FakeLauncher(smooth), loader)
+
+
+@pytest.mark.parametrize("override", ["discuont=interval(0,1)", "planner=cem,mtcs", "planner.no_such=choice(1,2)"])
+def test_what_does_not_compose_is_found_before_the_first_run(search, tmp_path, override):
+    with pytest.raises(Exception, match=r"discuont|mtcs|no_such"):
+        search(overrides=[override], folder=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_hydra_finds_the_sweeper_and_the_command_line_check_lets_it_start():
+    check_command_line(["-m", "hydra/sweeper=optuna", "hydra.sweeper.num_trials=3", *SPACE])
+    assert "hydra_plugins.mbrl_optuna.OptunaSweeper" in Plugins.instance().class_name_to_class
+
+
+def test_looking_for_plugins_imports_nothing_heavy():
+    code = "import sys, hydra_plugins.mbrl_optuna; print([name for name in ('optuna', 'jax', 'mbrl.config') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def start(folder, *arguments, **environment):
+    command = [sys.executable, "run.py", "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.slow
+def test_without_optuna_one_sentence_says_what_to_install(tmp_path):
+    (tmp_path / "optuna").mkdir()
+    (tmp_path / "optuna" / "__init__.py").write_text("raise ModuleNotFoundError('No module named optuna', name='optuna')")
+    result = start(tmp_path / "sweep", "discount=interval(0.9,1)", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert result.returncode == 1
+    assert result.stderr == "Error: hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.\n"
+
+
+@pytest.mark.slow
+def test_real_runs(tmp_path):
+    small = ["training=smoke", "logger=files", "planner=random", "hydra.sweeper.num_trials=2", "hydra.sweeper.seeds=[100,101]"]
+    result = start(tmp_path, "training.epsilon=interval(0,1)", "model=mlp,ensemble", *small)
+    assert result.returncode == 0, result.stderr
+    found = trials(tmp_path)
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 2
+    folders = sorted(path.parent for path in tmp_path.glob("*/summary.json"))
+    assert [int(folder.name.split("_")[0]) for folder in folders] == [0, 1, 2, 3]
+    for trial in found:
+        for seed, number in kept.jobs(trial).items():
+            saved = OmegaConf.load(folders[number] / "config.yaml")
+            assert (saved.seed, saved.training.evaluation_seed) == (seed, 20000)
+            assert saved.training.epsilon == trial.params["training.epsilon"]
+            summary = OmegaConf.load(folders[number] / "summary.json")
+            assert summary["evaluation/return_mean"] == kept.scores(trial)[seed]
+    again = start(tmp_path, "training.epsilon=interval(0,1)", "model=mlp,ensemble", *small)
+    assert again.returncode == 0, again.stderr
+    assert "Launching" not in again.stdout
+    assert "2 trials: 2 completed" in again.stdout
