@@ -89,6 +89,7 @@ def test_a_plain_command_line_is_not_even_composed(monkeypatch):
     [
         ["hydra.run.dir=somewhere", "planner=mcts"],
         ["-m", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
+        ["-m", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///somewhere.db", "planner=mcts,cem"],
         ["-m", "hydra/launcher=basic", "hydra.verbose=true", "discount=interval(0.9,0.99)"],
         ["hydra/job_logging=disabled"],
         ["hydra/job_logging=stdout", "hydra/hydra_logging=hydra_debug"],
@@ -234,6 +235,7 @@ def test_no_trust_lets_a_config_speak_for_the_command_line(folder):
         ("++hydra.callbacks.a={_target_: foreign.Callback}", CALLBACK_NAMED),
         ("hydra.launcher._target_=foreign.Callback", CALLBACK_NAMED),
         ("hydra.sweeper._target_=foreign.Callback", CALLBACK_NAMED),
+        ("+hydra.sweeper.sampler._target_=foreign.Callback", CALLBACK_NAMED),
         ("+hydra.job_logging.handlers.a.class=foreign.Handler", "class=foreign.Handler"),
         ("hydra.job_logging.handlers.console.stream=ext://foreign.a", "stream=ext://foreign.a"),
         ("hydra.searchpath=[pkg://foreign.more]", "hydra.searchpath=pkg://foreign.more (which imports foreign.more)"),

@@ -211,3 +211,12 @@ def test_help_is_readable(tmp_path):
         assert f"{group}: {', '.join(options(group))}" in result.stdout
     for word in ("training.env_steps", "planner.num_simulations"):
         assert word in result.stdout
+
+
+def test_under_wandb_s_agent_a_run_keeps_the_agent_s_id_for_its_resumes(monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "ag3nt")
+    monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
+    config = compose()
+    assert launch(config).run_id != "ag3nt"  # which would be shared by all that this shell starts
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
+    assert launch(config).identity()["run_id"] == "ag3nt"

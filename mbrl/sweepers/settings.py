@@ -14,10 +14,10 @@ REPORT_SEEDS = range(10)  # the seeds of the figures that are reported, on which
 
 @dataclass(frozen=True)
 class Settings:
-    """What conf/hydra/sweeper/optuna.yaml says, where each is explained."""
+    """What conf/hydra/sweeper/optuna.yaml says, where each is explained. What the seeds are is checked here, in words of its own."""
 
     num_trials: int
-    seeds: Sequence[int]
+    seeds: Sequence[Any]
     trials_at_once: int
     direction: Literal["maximize", "minimize"]
     sampler_seed: int

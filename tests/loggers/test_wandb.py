@@ -224,3 +224,54 @@ def test_what_w_and_b_refuses_is_said_at_once(tmp_path, arguments, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
         start(tmp_path, **arguments)
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def agent(monkeypatch):
+    """As `wandb agent` starts a run of its sweep; W&B reads the environment once a process."""
+    wandb.teardown()
+    names = {"SWEEP_ID": "sw33p", "RUN_ID": "ag3nt", "PROJECT": "theirs", "ENTITY": "them"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    yield
+    wandb.teardown()
+
+
+@pytest.mark.usefixtures("agent")
+def test_under_an_agent_the_run_is_the_agent_s(tmp_path):
+    logger = start(tmp_path, run_id="mine", project="ours", name="shown")
+    for row in ROWS:
+        logger.log(row)
+    logger.finish("completed")
+    [folder] = runs_in(tmp_path)
+    found = records(folder)
+    [run] = [record["run"] for record in found if record["type"] == "run"]
+    assert (run["run_id"], run["sweep_id"], run["project"], run["entity"]) == ("ag3nt", "sw33p", "theirs", "them")
+    assert run["display_name"] == "shown"
+    assert len(rows_of(found)) == len(ROWS)
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(
+    ("rows_before", "identity"), [(0, {"id": None, "resume": None}), (2, {"id": "ag3nt", "resume": "allow"})], ids=["begun", "resumed"]
+)
+def test_under_an_agent_only_what_has_rows_is_taken_up(tmp_path, monkeypatch, rows_before, identity):
+    given = {}
+
+    def init(**arguments):
+        given.update(arguments)
+        raise wandb.Error("seen enough")
+
+    monkeypatch.setattr(wandb, "init", init)
+    start(tmp_path, run_id="ag3nt", rows_before=rows_before)
+    assert {name: given[name] for name in identity} == identity
+
+
+def test_a_run_id_without_a_sweep_is_no_agent_s(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "stray")
+    wandb.teardown()
+    logger = start(tmp_path, run_id="mine")
+    logger.finish("completed")
+    [folder] = runs_in(tmp_path)
+    assert folder.name.endswith("-mine")
+    wandb.teardown()

@@ -19,6 +19,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from mbrl.command_line import check_command_line
 from mbrl.config import CONFIG_FOLDER, RunError
@@ -83,23 +85,42 @@ def loader():
     return ConfigLoaderImpl(create_config_search_path(str(CONFIG_FOLDER)))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def hasty_database():
+    """What these tests write need not survive a loss of power."""
+
+    def set_hasty(connection, record):
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA journal_mode=MEMORY")
+
+    event.listen(Engine, "connect", set_hasty)
+    yield
+    event.remove(Engine, "connect", set_hasty)
+
+
+def sweep(loader, folder, score=smooth, overrides=SPACE, dies_at=None, **settings):
+    """A search in this folder, with a launcher of its own; returns that, with the `best` settings and the study's `trials`."""
+    given = [f"hydra.sweeper.{name}={value}" for name, value in settings.items()]
+    given = ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *given]
+    config = loader.load_configuration("config", [*given, *overrides], RunMode.MULTIRUN)
+    launcher = FakeLauncher(score, dies_at)
+    try:
+        launcher.best = OptunaSearch(config, launcher, loader).sweep(list(overrides))
+    except Killed:
+        launcher.best = None
+    launcher.trials = trials(folder)
+    return launcher
+
+
 @pytest.fixture
 def search(loader, tmp_path):
-    """Sweeps in one folder, with a launcher of its own each time; returns that launcher, with the study's `trials`."""
+    return lambda *arguments, folder=tmp_path, **settings: sweep(loader, folder, *arguments, **settings)
 
-    def sweep(score=smooth, overrides=SPACE, dies_at=None, folder=tmp_path, **settings):
-        given = [f"hydra.sweeper.{name}={value}" for name, value in settings.items()]
-        given = ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *given]
-        config = loader.load_configuration("config", [*given, *overrides], RunMode.MULTIRUN)
-        launcher = FakeLauncher(score, dies_at)
-        try:
-            launcher.best = OptunaSearch(config, launcher, loader).sweep(list(overrides))
-        except Killed:
-            launcher.best = None
-        launcher.trials = trials(folder)
-        return launcher
 
-    return sweep
+@pytest.fixture(scope="module")
+def whole(loader, tmp_path_factory):
+    """A search that nothing interrupted, longer than the ten trials that are drawn at random."""
+    return sweep(loader, tmp_path_factory.mktemp("whole"), num_trials=14)
 
 
 def trials(folder):
@@ -163,30 +184,27 @@ def test_start_states_given_on_the_command_line_stay(search):
     assert given == ["training.evaluation_seed=30000"]
 
 
-def test_the_same_seed_draws_the_same_trials_and_another_seed_others(search, tmp_path):
-    runs = [search(folder=tmp_path / str(name), num_trials=16, sampler_seed=seed) for name, seed in enumerate((0, 0, 1))]
-    first, same, other = (what_counts(run.trials) for run in runs)
-    assert first == same
-    assert first != other
-    assert len({repr(trial.params) for trial in runs[0].trials}) == 16
+def test_the_same_seed_draws_the_same_trials_and_another_seed_others(search, tmp_path, whole):
+    same = search(folder=tmp_path / "same", num_trials=14)
+    other = search(folder=tmp_path / "other", num_trials=2, sampler_seed=1)
+    assert what_counts(same.trials) == what_counts(whole.trials)
+    assert len({repr(trial.params) for trial in [*whole.trials, *other.trials]}) == 16
 
 
-@pytest.mark.parametrize("dies_at", [0, 2, 5, 13, 24, 31])
-def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(search, tmp_path, dies_at):
-    whole = search(folder=tmp_path / "whole", num_trials=14)
-    killed = search(folder=tmp_path / "killed", num_trials=14, dies_at=dies_at)
+@pytest.mark.parametrize("dies_at", [0, 5, 13, 31])
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(search, whole, dies_at):
+    killed = search(num_trials=14, dies_at=dies_at)
     assert any(trial.state == TrialState.RUNNING for trial in killed.trials)
-    resumed = search(folder=tmp_path / "killed", num_trials=14)
+    resumed = search(num_trials=14)
     assert what_counts(resumed.trials) == what_counts(whole.trials)
     assert killed.jobs | resumed.jobs == whole.jobs
     # Only what came back from a launch was known, and nothing of it runs once more.
     known = [number for launch in killed.launches if dies_at not in launch for number in launch]
     assert set(resumed.jobs) == set(whole.jobs).difference(known)
-    assert search(folder=tmp_path / "killed", num_trials=14).jobs == {}
+    assert search(num_trials=14).jobs == {}
 
 
-def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(search, tmp_path, monkeypatch):
-    whole = search(folder=tmp_path / "whole", num_trials=4)
+def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(search, whole, monkeypatch):
     keep, calls = kept.keep_score, []
 
     def keep_some(trial, seed, score):
@@ -196,15 +214,14 @@ def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(sea
         keep(trial, seed, score)
 
     monkeypatch.setattr(kept, "keep_score", keep_some)
-    search(folder=tmp_path / "killed", num_trials=4)
+    search(num_trials=4)
     monkeypatch.undo()
-    resumed = search(folder=tmp_path / "killed", num_trials=4)
+    resumed = search(num_trials=4)
     assert resumed.launches == [[5, 6, 7], [8, 9, 10, 11]]
-    assert what_counts(resumed.trials) == what_counts(whole.trials)
+    assert what_counts(resumed.trials) == what_counts(whole.trials[:4])
 
 
-def test_a_search_killed_while_it_drew_trials_draws_the_same(search, tmp_path, monkeypatch):
-    whole = search(folder=tmp_path / "whole", num_trials=14)
+def test_a_search_killed_while_it_drew_trials_draws_the_same(search, whole, monkeypatch):
     ask, calls = optuna.Study.ask, []
 
     def ask_some(study, *arguments):
@@ -214,9 +231,9 @@ def test_a_search_killed_while_it_drew_trials_draws_the_same(search, tmp_path, m
         return ask(study, *arguments)
 
     monkeypatch.setattr(optuna.Study, "ask", ask_some)
-    assert len(search(folder=tmp_path / "killed", num_trials=14).trials) == 10
+    assert len(search(num_trials=14).trials) == 10
     monkeypatch.undo()
-    resumed = search(folder=tmp_path / "killed", num_trials=14)
+    resumed = search(num_trials=14)
     assert what_counts(resumed.trials) == what_counts(whole.trials)
 
 
