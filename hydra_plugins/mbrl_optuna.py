@@ -15,6 +15,8 @@ class OptunaSweeper(Sweeper):
         """The settings are read from the config in `setup`, where what is wrong with them can be said in one sentence."""
 
     def setup(self, *, hydra_context, task_function, config) -> None:
+        from functools import partial
+
         from hydra.core.plugins import Plugins
 
         from mbrl.trust import ConfigError
@@ -25,8 +27,9 @@ class OptunaSweeper(Sweeper):
             if missing.name != "optuna":
                 raise
             raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.") from missing
-        launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
-        self._search = OptunaSearch(config, launcher, hydra_context.config_loader)
+        launch_by = Plugins.instance().instantiate_launcher
+        make_launcher = partial(launch_by, hydra_context=hydra_context, task_function=task_function, config=config)
+        self._search = OptunaSearch(config, make_launcher, hydra_context.config_loader)
 
     def sweep(self, arguments: list[str]) -> Any:
         return self._search.sweep(arguments)

@@ -150,12 +150,12 @@ class RunFolder:
             )
 
 
-def lock(path: Path) -> int:
+def lock(path: Path, file: str = ".lock") -> int:
     """Takes the lock of a run's folder, without waiting; closing the file descriptor that it returns lets go of it.
 
     Raises BlockingIOError where another process (or another `RunFolder` in this one) holds it.
     """
-    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(path / file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
+from mbrl.config import RunError
 from mbrl.runs.folder import lock
 from mbrl.sweepers import trials as kept
 from mbrl.sweepers.closing import close, without_password
@@ -47,9 +48,10 @@ class OptunaSearch:
     so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
     """
 
-    def __init__(self, config: DictConfig, launcher: Launcher, loader: ConfigLoader):
+    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader):
+        """`make_launcher` is called once all is checked, since a launcher may claim the sweep's folder."""
         self._config = config
-        self._launcher = launcher
+        self._make_launcher = make_launcher
         self._loader = loader
         self._settings = read_settings(config.hydra.sweeper)
         self._folder = Path(config.hydra.sweep.dir).absolute()
@@ -60,8 +62,7 @@ class OptunaSearch:
     def sweep(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Searches what the command line's overrides say; returns the best trial's settings, by key.
 
-        Raises ConfigError for what cannot be searched, BlockingIOError where another search uses the folder, RunError if
-        every trial failed.
+        Raises ConfigError for what cannot be searched and where another search uses the folder, RunError if every trial failed.
         """
         parsed = OverridesParser.create(config_loader=self._loader).parse_overrides(list(arguments))
         _check_seed(parsed)
@@ -79,8 +80,9 @@ class OptunaSearch:
     def _study(self) -> Iterator[None]:
         """The study, open in `_opened`, and nobody else at it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(self._folder)
+        descriptor = _claim(self._folder)
         try:
+            self._launcher = self._make_launcher()  # before multirun.yaml, by which it may tell that the folder is another sweep's
             OmegaConf.save(self._config, self._folder / "multirun.yaml")
             self._open()
             yield
@@ -185,6 +187,14 @@ class OptunaSearch:
         return overrides
 
 
+def _claim(folder: Path) -> int:
+    """Takes a lock of the search's own, since the folder's the launcher may have taken; raises ConfigError where a search lives in it."""
+    try:
+        return lock(folder, file=".search.lock")
+    except BlockingIOError:
+        raise ConfigError(f"Another search is running in {folder}: wait until it ends, or choose another hydra.sweep.dir.") from None
+
+
 def _check_seed(overrides: Sequence[Override]) -> None:
     for override in overrides:
         if override.key_or_group == "seed":
@@ -216,11 +226,15 @@ def _keep_result(trial: Trial, seed: int, result: JobReturn) -> None:
     try:
         score = result.return_value  # raises what the job raised
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        return kept.keep_failure(trial, seed, f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
+        return kept.keep_failure(trial, seed, _sentence(error))
     if not isinstance(score, int | float) or not math.isfinite(score):
         return kept.keep_failure(trial, seed, f"its score is {score}, and must be a finite number")
     kept.keep_score(trial, seed, float(score))
+
+
+def _sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0] if isinstance(error, ConfigError | RunError) else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
 
 
 @contextmanager
