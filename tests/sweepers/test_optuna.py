@@ -1,8 +1,10 @@
 """The search itself, with a launcher that computes each job's score from its overrides at once; one test runs real ones."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -407,13 +409,30 @@ def test_without_optuna_one_sentence_says_what_to_install(tmp_path):
     assert result.stderr == "Error: hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.\n"
 
 
+def start_and_kill(folder, *arguments):
+    """As `start`, but killed with job 2 underway."""
+    command = [sys.executable, "run.py", "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not list(folder.glob("2_*/metrics.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    return process.wait()
+
+
 @pytest.mark.slow
-def test_real_runs(tmp_path):
+def test_real_runs_that_are_killed_go_on(tmp_path):
     small = ["training=smoke", "logger=files", "planner=random", "hydra.sweeper.num_trials=2", "hydra.sweeper.seeds=[100,101]"]
-    result = start(tmp_path, "training.epsilon=interval(0,1)", "model=mlp,ensemble", *small)
+    searched = ["training.epsilon=interval(0,1)", "model=mlp,ensemble"]
+    assert start_and_kill(tmp_path, *searched, *small) == -signal.SIGKILL
+    begun = trials(tmp_path)
+    assert [(trial.state, list(kept.scores(trial))) for trial in begun] == [(TrialState.RUNNING, [100])] * 2
+    result = start(tmp_path, *searched, *small)
     assert result.returncode == 0, result.stderr
+    assert "Job 2 of 2" in result.stdout
     found = trials(tmp_path)
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 2
+    assert [trial.params for trial in found] == [trial.params for trial in begun]
     folders = sorted(path.parent for path in tmp_path.glob("*/summary.json"))
     assert [int(folder.name.split("_")[0]) for folder in folders] == [0, 1, 2, 3]
     for trial in found:
@@ -423,8 +442,7 @@ def test_real_runs(tmp_path):
             assert saved.training.epsilon == trial.params["training.epsilon"]
             summary = OmegaConf.load(folders[number] / "summary.json")
             assert summary["evaluation/return_mean"] == kept.scores(trial)[seed]
-    again = start(tmp_path, "training.epsilon=interval(0,1)", "model=mlp,ensemble", *small)
+    again = start(tmp_path, *searched, *small)
     assert again.returncode == 0, again.stderr
-    assert "Job 1 of" in result.stdout
     assert "Job 1 of" not in again.stdout
     assert "2 trials: 2 completed" in again.stdout
