@@ -20,7 +20,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.config import RunError
 from mbrl.runs.folder import lock
@@ -123,18 +123,28 @@ class OptunaSearch:
         """
         number, at_once = len(self._opened.get_trials(deepcopy=False)), self._settings.trials_at_once
         left = self._opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        # There is no public way to a trial that another process began, but its constructor.
-        unfinished = [Trial(self._opened, frozen._trial_id) for frozen in left]
+        unfinished = [self._take_up(frozen) for frozen in left]
         full = (number + (0 if left else 1) + at_once - 1) // at_once * at_once
         return unfinished + [self._ask() for _ in range(number, min(full, self._settings.num_trials))]
 
     def _ask(self) -> Trial:
-        """A new trial. Each has a sampler of its own, seeded by its number: what is drawn does not depend on interruptions."""
-        number = len(self._opened.get_trials(deepcopy=False))
+        """A new trial."""
+        self._seed_sampler(len(self._opened.get_trials(deepcopy=False)))
+        return self._opened.ask(self._space.distributions)
+
+    def _take_up(self, left: FrozenTrial) -> Trial:
+        """A trial that another process began, to which there is no public way. What it has drawn stays; what is missing is drawn."""
+        self._seed_sampler(left.number)
+        trial = Trial(self._opened, left._trial_id)
+        for key, distribution in self._space.distributions.items():
+            trial._suggest(key, distribution)
+        return trial
+
+    def _seed_sampler(self, number: int) -> None:
+        """Each trial has a sampler of its own, seeded by its number, so that what is drawn does not depend on interruptions."""
         seed = int(np.random.SeedSequence([self._settings.sampler_seed, number]).generate_state(1)[0])
         with _experimental():  # constant_liar: trials drawn together keep away from each other
             self._opened.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        return self._opened.ask(self._space.distributions)
 
     def _run(self, batch: Sequence[Trial]) -> None:
         """Runs a batch of trials to their ends, and tells the study."""

@@ -239,6 +239,22 @@ def test_a_search_killed_while_it_drew_trials_draws_the_same(search, whole, monk
     assert what_counts(resumed.trials) == what_counts(whole.trials)
 
 
+def test_a_search_killed_while_it_drew_a_trial_s_settings_draws_the_rest(search, whole, monkeypatch):
+    suggest, calls = optuna.Trial._suggest, []
+
+    def suggest_some(trial, key, distribution):
+        calls.append(key)
+        if len(calls) == 12 * 3 + 3:  # the last of three settings of trial 12
+            raise Killed
+        return suggest(trial, key, distribution)
+
+    monkeypatch.setattr(optuna.Trial, "_suggest", suggest_some)
+    killed = search(num_trials=14)
+    monkeypatch.undo()
+    assert [len(trial.params) for trial in killed.trials[11:]] == [3, 2]
+    assert what_counts(search(num_trials=14).trials) == what_counts(whole.trials)
+
+
 def test_a_finished_search_can_grow(search):
     first = search(num_trials=3)
     grown = search(num_trials=6)
