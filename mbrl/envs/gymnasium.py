@@ -19,8 +19,8 @@ class GymnasiumEnvironment:
     `episode_limit` (steps), where given, replaces the registered limit; `step_timeout` (seconds; None: wait for ever) is how
     long one step or reset may take. The other facts are for the config, which derives
     other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
-    suggested_steps (a budget of real ones), solved_score (a return), known_reward, reward_range (what it
-    can be), known_termination and true_dynamics (of `envs/`).
+    suggested_steps (a budget of real ones), solved_score (a return), random_score (the mean return of uniformly random actions),
+    known_reward, reward_range (what it can be), known_termination and true_dynamics (of `envs/`).
 
     Raises ValueError for an id that is not registered or lacks its extra, for spaces that cannot be planned in, and for
     episodes without a limit.
@@ -38,6 +38,7 @@ class GymnasiumEnvironment:
         ending: str = "unknown",
         suggested_steps: int | None = None,
         solved_score: float | None = None,
+        random_score: float | None = None,
         known_reward: Callable | None = None,
         reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,

@@ -24,6 +24,7 @@ NUM_KEYS = 64  # draws of what is random in a step
 TOLERANCE = 5e-6  # in each entry of an observation: a few roundings of float32
 MAX_EPISODE_STEPS = 200  # many short episodes see more than a few long ones
 HOLDS = (1, 5, 20)  # steps that an action is held for
+NUM_EPISODES = 50  # of random actions
 
 KNOWN = [name for name in options("env") if compose([f"env={name}"]).env.true_dynamics is not None]
 CASES = [(name,) for name in KNOWN]
@@ -155,6 +156,26 @@ def test_the_config_states_the_registered_facts(name):
     assert registered.reward_threshold in (None, config.solved_score)
     module = hydra.utils.get_object(config.true_dynamics._target_.rpartition(".")[0])
     assert config.time_step == getattr(module, "TIME_STEP", None)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_score_of_random_actions_is_what_they_earn(name):
+    config = compose([f"env={name}"]).env
+    env = build(config).make()
+    env.action_space.seed(1)
+    returns = np.array([_random_return(env, seed) for seed in range(NUM_EPISODES)])
+    # Five standard errors, and what one decimal leaves out: a right figure fails once in a million.
+    assert abs(returns.mean() - config.random_score) < 5 * returns.std() / NUM_EPISODES**0.5 + 0.05
+    assert config.random_score < config.solved_score
+
+
+def _random_return(env: gymnasium.Env, seed: int) -> float:
+    env.reset(seed=seed)
+    total, ended = 0.0, False
+    while not ended:
+        _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        total, ended = total + float(reward), terminated or truncated
+    return total
 
 
 @pytest.mark.parametrize("name", KNOWN)
