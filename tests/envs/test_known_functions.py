@@ -164,9 +164,10 @@ def test_the_score_of_random_actions_is_what_they_earn(name):
     env = build(config).make()
     env.action_space.seed(1)
     returns = np.array([_random_return(env, seed) for seed in range(NUM_EPISODES)])
-    # Five standard errors, and what one decimal leaves out: a right figure fails once in a million.
-    assert abs(returns.mean() - config.random_score) < 5 * returns.std() / NUM_EPISODES**0.5 + 0.05
-    assert config.random_score < config.solved_score
+    # Five standard errors, and a hundredth of the scale, since in Acrobot one episode in some hundred ends by luck.
+    scale = config.solved_score - config.random_score
+    assert abs(returns.mean() - config.random_score) < 5 * returns.std() / NUM_EPISODES**0.5 + scale / 100
+    assert scale > 0
 
 
 def _random_return(env: gymnasium.Env, seed: int) -> float:
