@@ -1,6 +1,7 @@
 """Finding runs: what a path names, and whether its files are where they seem to be."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from mbrl.runs.reader import DamagedRun
@@ -40,3 +41,25 @@ def refuse_links_out(folder: Path) -> None:
         target = Path(os.path.realpath(path))
         if path.is_symlink() and not target.is_relative_to(inside):
             raise DamagedRun(f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names.")
+
+
+NOT_LOOKED_INTO = ("wandb", "checkpoint", "__pycache__")  # nor what begins with a dot, as Hydra's .hydra, which has a config.yaml too
+TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
+
+
+def run_folders(path: Path) -> Iterator[Path]:
+    """Every folder of a run at or below `path`, however deep; of a sweep, in the order of its jobs. Links to folders are not followed.
+
+    Also those that have another trace of a run but no config.yaml: one that was refused before it began, or was damaged.
+    """
+    try:
+        if is_run(path) or any((path / name).exists() for name in TRACES):
+            yield path
+            return
+        below = [Path(entry) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # not to be read, which whoever reads it will say
+        yield path
+        return
+    for folder in sorted(below, key=job_order):
+        if not folder.name.startswith(".") and folder.name not in NOT_LOOKED_INTO:
+            yield from run_folders(folder)
