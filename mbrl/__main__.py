@@ -8,7 +8,9 @@ from mbrl.config import plain_errors
 
 # In the order of `--help`. Imported when asked for, since some set up JAX.
 COMMANDS = {
+    "list": "the runs and sweeps that are there, and what became of them",
     "show": "what a run was: its settings that are not the defaults, its result, versions and place",
+    "compare": "runs beside each other: a table, a figure for a paper, a page",
     "resume": "go on with a run, or a sweep, that was killed, interrupted or failed; or beyond its budget",
     "reproduce": "run a saved run, or sweep, again, and compare every metric",
 }

@@ -65,6 +65,9 @@ def _each_group(section: Section) -> Iterator[str]:
         without = sum(1 for run in completed(figures)) - figures.scores[0].size
         if without:
             yield f"{figures.label}: {without} completed runs have no finite return at their end, and count in no return."
+        threads = sorted({run.record.settings.get("num_threads", "") for run in figures.runs})
+        if len(threads) > 1:
+            yield f"{figures.label}: its runs have num_threads={' and '.join(threads)}, so that their times are not of one kind."
         commits = {run.record.commit for run in figures.runs if run.record.commit}
         if len(commits) > 1:
             yield f"{figures.label}: its runs were computed by {len(commits)} commits of the code."

@@ -7,6 +7,7 @@ from mbrl.analysis.records import Record
 
 # What cannot change a run's results, and facts about an environment that only the analysis reads. Names, or groups of them by their dot.
 IGNORED = ("seed", "logger.", "training.checkpoint_every", "training.checkpoints_kept", "env.step_timeout", "compilation_cache", "trust")
+IGNORED += ("num_threads",)  # changes last digits, as another machine does, which no config knows
 IGNORED += ("env.id", "env.solved_score", "env.random_score", "env.suggested_steps")
 IGNORED_CHOICES = ("logger", "env")  # what an environment's file says shows as settings: env.id is a section of its own
 ABSENT = "–"  # of a setting that a run does not have
@@ -42,16 +43,26 @@ def label(names: Sequence[str], values: Sequence[str]) -> str:
 
 
 def completed_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
-    """The choices of each run. One that was killed before it wrote them has those of a run with the same settings, or else the
-    classes that its config names."""
+    """The choices of each run. One that was killed before it wrote them has those of a run with the same settings, or else those
+    that the classes in its config stand for."""
     known = {_decisive(record): record.choices for record in records if record.choices}
     groups = sorted({name for record in records for name in record.choices})
-    return [record.choices or known.get(_decisive(record)) or _classes(record, groups) for record in records]
+    options = _by_class(records)
+    return [record.choices or known.get(_decisive(record)) or _classes(record, groups, options) for record in records]
 
 
-def _classes(record: Record, groups: Iterable[str]) -> dict[str, str]:
+def _by_class(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """The option that a group's class stands for, where the runs that know theirs know but one."""
+    options: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        for name, option in record.choices.items():
+            options.setdefault((name, record.settings.get(f"{name}._target_", "")), set()).add(option)
+    return {key: next(iter(each)) for key, each in options.items() if len(each) == 1}
+
+
+def _classes(record: Record, groups: Iterable[str], options: Mapping[tuple[str, str], str]) -> dict[str, str]:
     targets = {name: record.settings.get(f"{name}._target_") for name in groups}
-    return {name: target.rpartition(".")[2] for name, target in targets.items() if target}
+    return {name: options.get((name, target), target.rpartition(".")[2]) for name, target in targets.items() if target}
 
 
 def _decisive(record: Record) -> tuple[tuple[str, str], ...]:

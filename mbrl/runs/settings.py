@@ -24,6 +24,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     file = Path(path) / "config.yaml"
     try:
         settings = yaml.load(_text(file), LOADER)
+    except DamagedRun:
+        raise
     except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as reason:
         raise DamagedRun(f"{file} cannot be read ({_first_words(reason)}); put back the one that the run wrote.") from reason
     if not isinstance(settings, dict):

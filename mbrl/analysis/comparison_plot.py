@@ -1,0 +1,183 @@
+"""The figure of a comparison, as it goes into a paper: an environment a row; learning curves, final returns, performance profiles."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mbrl.analysis.compare import Comparison, Figures, Run, Section
+from mbrl.analysis.comparison_notes import completed
+from mbrl.analysis.statistics import bootstrap_interval, interquartile_mean, performance_profile
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, dark beside light, so that a grey print can too; a grey for their yellow.
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#8C8C8C")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (8, 2)), (0, (1, 2)))
+MOST = len(COLOURS)  # groups that a reader can tell apart
+INK, GRID = "#323f4b", "#e4e7eb"
+LONGEST = 34  # characters of a label
+NUM_POINTS = 100  # of a curve, at most
+
+
+def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
+    """Draws the comparison into each of `paths`, whose endings say how: .png, .pdf. The same runs give the same bytes.
+
+    Of more than 8 groups, the first 8. Groups keep their colour, marker and dashes in every panel.
+    """
+    labels = comparison.labels[:MOST]
+    sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
+    columns = min(len(labels), 4 if max(map(len, shortened(labels)), default=0) < 24 else 3)
+    legend_height = 0.28 * math.ceil(len(labels) / columns) + 0.1
+    figure = Figure(figsize=(11, 3.1 * len(sections) + legend_height), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(sections), 3, squeeze=False, width_ratios=(1.25, 0.9, 1))
+    for section, axes in zip(sections, grid, strict=True):
+        _draw_row(section, axes, labels, comparison.confidence)
+    handles = [Line2D([], [], color=COLOURS[k], marker=MARKERS[k], linestyle=DASHES[k], markersize=6) for k in range(len(labels))]
+    legend = figure.legend(handles, shortened(labels), loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
+    legend.set_in_layout(True)
+    for path in paths:
+        # Without a date, the same runs give the same file.
+        figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+
+
+def shortened(labels: Sequence[str]) -> list[str]:
+    """Labels that fit a legend: settings without the groups that they are in, too long ones without their middle; no two alike."""
+    short = [", ".join(_last_name(part) for part in label.split(", ")) for label in labels]
+    short = [text if len(text) <= LONGEST else f"{text[: LONGEST - 15]}…{text[-14:]}" for text in short]
+    distinct = [text if short.count(text) == 1 else f"{text} ({short[:index].count(text) + 1})" for index, text in enumerate(short)]
+    return [text.replace("$", r"\$") for text in distinct]  # which would begin a formula
+
+
+def _last_name(part: str) -> str:
+    return re.sub(r"^[^=]*\.(?=[^=.]*=)", "", part)
+
+
+def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], confidence: float) -> None:
+    curves, finals, profile = axes
+    shown = [(labels.index(figures.label), figures) for figures in section.groups if figures.label in labels]
+    name = section.environment.rpartition(":")[2].replace("$", r"\$") or "all environments"
+    if section.environment:
+        _draw_curves(curves, shown, section, confidence)
+    else:
+        _draw_improvements(curves, shown)
+    _draw_finals(finals, shown, section, confidence)
+    _draw_profile(profile, shown, section, confidence)
+    curves.set_title(name, loc="left", color=INK, fontweight="bold", fontsize="medium")
+    for each in axes:
+        _style(each)
+
+
+def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+    axes.set_xlabel("env steps")
+    axes.set_ylabel(f"evaluation return\nIQM and {100 * confidence:g} % interval")
+    for index, figures in shown:
+        steps, returns = curve(completed(figures))
+        if not steps.size:
+            continue
+        style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+        every = max(1, steps.size // 8)
+        axes.plot(steps, interquartile_mean(returns), linewidth=1.8, markersize=4.5, markevery=(index % every, every), **style)
+        if returns.shape[1] > 1:
+            low, high = bootstrap_interval([returns], confidence=confidence)
+            axes.fill_between(steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
+    _mark_threshold(axes, section, horizontal=True)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [points] and returns [points, runs] where all of the runs were evaluated, or between two of its evaluations.
+
+    Beyond where the shortest run ended there is no curve, since it would be one of other runs.
+    """
+    evaluated = [(run.steps[finite], run.returns[finite]) for run in runs for finite in [np.isfinite(run.returns)] if finite.any()]
+    if not evaluated:
+        return np.zeros(0), np.zeros((0, 0))
+    steps = np.unique(np.concatenate([each for each, _ in evaluated]))
+    first, last = max(each[0] for each, _ in evaluated), min(each[-1] for each, _ in evaluated)
+    steps = steps[(steps >= first) & (steps <= last)]
+    if steps.size > NUM_POINTS:
+        steps = steps[np.linspace(0, steps.size - 1, NUM_POINTS).round().astype(int)]
+    return steps, np.stack([np.interp(steps, *each) for each in evaluated], axis=-1)
+
+
+def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]]) -> None:
+    first = shortened([shown[0][1].label])[0]
+    axes.set_xlabel(f"probability of improvement\nover {first}")
+    axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
+    for index, figures in shown:
+        if figures.improvement is not None:
+            _draw_point(axes, index, len(shown) - shown.index((index, figures)), figures.improvement, figures.improvement_interval)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(0.4, len(shown) + 0.6)
+    axes.set_yticks([])
+
+
+def _draw_finals(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+    score = "final return" if section.environment else "normalised score"
+    axes.set_xlabel(f"{score}\nIQM and {100 * confidence:g} % interval; dots: runs")
+    for row, (index, figures) in enumerate(reversed(shown), start=1):
+        scores = np.concatenate(figures.scores)
+        if scores.size:
+            axes.plot(scores, np.full(scores.size, row - 0.24), ".", color=COLOURS[index], alpha=0.55, markersize=5, markeredgewidth=0)
+            _draw_point(axes, index, row, figures.interquartile_mean, figures.interval)
+    _mark_threshold(axes, section, horizontal=False)
+    axes.set_ylim(0.4, len(shown) + 0.6)
+    axes.set_yticks([])
+
+
+def _draw_point(axes: Axes, index: int, row: float, value: float, interval) -> None:
+    if interval is not None:
+        axes.plot([float(interval.low), float(interval.high)], [row, row], color=COLOURS[index], linewidth=4, alpha=0.4)
+    axes.plot([value], [row], marker=MARKERS[index], color=COLOURS[index], markersize=7.5)
+
+
+def _draw_profile(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+    axes.set_xlabel("final return τ" if section.environment else "normalised score τ")
+    axes.set_ylabel("share of runs above τ")
+    everything = np.concatenate([scores for _, figures in shown for scores in figures.scores])
+    if everything.size:
+        margin = 0.05 * np.ptp(everything) or 1.0
+        thresholds = np.linspace(everything.min() - margin, everything.max() + margin, 201)
+        for index, figures in shown:
+            _draw_one_profile(axes, index, figures, thresholds, confidence)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+
+
+def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.ndarray, confidence: float) -> None:
+    scores = np.concatenate(figures.scores)
+    if not scores.size:
+        return
+    shares = performance_profile(scores, thresholds)
+    every = (7 * index, 56)  # markers of different groups beside each other
+    style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+    axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, **style)
+    if figures.interval is not None:
+        low, high = bootstrap_interval(figures.scores, lambda drawn: performance_profile(drawn, thresholds), confidence, 500)
+        axes.fill_between(thresholds, low, high, color=COLOURS[index], alpha=0.13, linewidth=0)
+
+
+def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
+    """A dotted line where the runs were to come, if that is near what they reached: it must not press the rest together."""
+    if section.threshold is None:
+        return
+    low, high = axes.get_ylim() if horizontal else axes.get_xlim()
+    if low - 0.25 * (high - low) <= section.threshold <= high + 0.25 * (high - low):
+        (axes.axhline if horizontal else axes.axvline)(section.threshold, color=INK, linewidth=1, linestyle=":", zorder=1)
+
+
+def _style(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#9aa5b1")
+    axes.tick_params(colors=INK, which="both", labelsize="small")
+    for text in (axes.xaxis.label, axes.yaxis.label):
+        text.set(color=INK, fontsize="small")
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
