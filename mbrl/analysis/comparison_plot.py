@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from mbrl.analysis.compare import Comparison, Figures, Run, Section
 from mbrl.analysis.comparison_notes import completed
-from mbrl.analysis.statistics import bootstrap_interval, interquartile_mean, performance_profile
+from mbrl.analysis.statistics import NUM_RESAMPLES_OF_CURVES, bootstrap_interval, interquartile_mean, performance_profile
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark beside light, so that a grey print can too; a grey for their yellow.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#8C8C8C")
@@ -45,6 +46,7 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     for path in paths:
         # Without a date, the same runs give the same file.
         figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+        figure.set_layout_engine("none")  # it is laid out by now, and the same in each
 
 
 def shortened(labels: Sequence[str]) -> list[str]:
@@ -72,6 +74,9 @@ def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], con
     curves.set_title(name, loc="left", color=INK, fontweight="bold", fontsize="medium")
     for each in axes:
         _style(each)
+        if not each.lines:
+            each.set(xticks=[], yticks=[])
+            each.text(0.5, 0.5, "no completed run", transform=each.transAxes, ha="center", va="center", color="#6b7785", fontsize="small")
 
 
 def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
@@ -85,7 +90,7 @@ def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
         every = max(1, steps.size // 8)
         axes.plot(steps, interquartile_mean(returns), linewidth=1.8, markersize=4.5, markevery=(index % every, every), **style)
         if returns.shape[1] > 1:
-            low, high = bootstrap_interval([returns], confidence=confidence)
+            low, high = bootstrap_interval([returns], interquartile_mean, confidence, NUM_RESAMPLES_OF_CURVES)
             axes.fill_between(steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
     _mark_threshold(axes, section, horizontal=True)
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -157,16 +162,17 @@ def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.n
         return
     shares = performance_profile(scores, thresholds)
     every = (7 * index, 56)  # markers of different groups beside each other
-    style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+    style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "drawstyle": "steps-post"}
     axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, **style)
     if figures.interval is not None:
-        low, high = bootstrap_interval(figures.scores, lambda drawn: performance_profile(drawn, thresholds), confidence, 500)
-        axes.fill_between(thresholds, low, high, color=COLOURS[index], alpha=0.13, linewidth=0)
+        profile = partial(performance_profile, thresholds=thresholds)
+        low, high = bootstrap_interval(figures.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
+        axes.fill_between(thresholds, low, high, step="post", color=COLOURS[index], alpha=0.13, linewidth=0)
 
 
 def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
     """A dotted line where the runs were to come, if that is near what they reached: it must not press the rest together."""
-    if section.threshold is None:
+    if section.threshold is None or not axes.lines:
         return
     low, high = axes.get_ylim() if horizontal else axes.get_xlim()
     if low - 0.25 * (high - low) <= section.threshold <= high + 0.25 * (high - low):

@@ -5,6 +5,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from scipy.stats import trim_mean
 
 from mbrl.analysis.statistics import (
     bootstrap_interval,
@@ -40,6 +41,7 @@ def test_the_interquartile_mean_of_known_cases(scores, expected):
 @pytest.mark.parametrize("number", range(1, 12))
 def test_the_interquartile_mean_is_its_slow_twin(number):
     assert interquartile_mean(SCORES[:number]) == pytest.approx(slow_interquartile_mean(SCORES[:number].tolist()))
+    assert interquartile_mean(SCORES[:number]) == pytest.approx(trim_mean(SCORES[:number], 0.25))
     both = np.stack([SCORES[:number], -SCORES[:number]])
     assert interquartile_mean(both) == pytest.approx([slow_interquartile_mean(row) for row in both.tolist()])
 
