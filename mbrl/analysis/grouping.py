@@ -46,7 +46,7 @@ def completed_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
     """The choices of each run. One that was killed before it wrote them has those of a run with the same settings, or else those
     that the classes in its config stand for."""
     known = {_decisive(record): record.choices for record in records if record.choices}
-    groups = sorted({name for record in records for name in record.choices})
+    groups = sorted({name for record in records for name in record.choices} | {"model", "planner"})
     options = _by_class(records)
     return [record.choices or known.get(_decisive(record)) or _classes(record, groups, options) for record in records]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mbrl.runs.finder import refuse_links_out, run_folders
 from mbrl.runs.folder import STATUSES
-from mbrl.runs.reader import DamagedRun, read_provenance, read_summary, status
+from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.settings import leaves, read_settings
 
 UNFINISHED = ("running", "killed", "never started")  # beside STATUSES
@@ -63,14 +63,16 @@ def read_record(folder: Path) -> Record:
     _refuse_what_is_no_file(folder)
     settings = read_settings(folder)
     kept = read_provenance(folder)
-    summary = read_summary(folder) if (folder / "summary.json").exists() else {}
+    said, summary = _known_status(folder), read_summary(folder) if (folder / "summary.json").exists() else {}
+    if said in ("running", "killed"):  # whose summary is that of its beginning
+        summary |= final_values(read_metrics(folder))
     env = settings.get("env")
     if not isinstance(env, dict) or not isinstance(env.get("id"), str) or not isinstance(settings.get("training"), dict):
         raise DamagedRun(f"{folder / 'config.yaml'} is not the saved config of a run: it has no env.id or no training.")
     budget = number(settings["training"].get("env_steps"), "training.env_steps")
     return Record(
         folder=folder,
-        status=_known_status(folder),
+        status=said,
         error=printable(str(summary.get("error") or "")),
         started=_started(folder, kept),
         environment=printable(env["id"]),
