@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mbrl.analysis.grouping import Grouping, group
-from mbrl.analysis.records import Damaged, Record, number, printable, read_records
+from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, number, read_records
 from mbrl.analysis.statistics import (
     Interval,
     bootstrap_interval,
@@ -98,8 +98,8 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
     for record, label, values in zip(records, grouping.labels, grouping.values, strict=True):
         try:
             runs.append(Run(record, label, values, *_evaluations(record)))
-        except (DamagedRun, OSError, ValueError, RecursionError) as reason:
-            damaged.append(Damaged(record.folder, printable(str(reason))))
+        except DAMAGE as reason:
+            damaged.append(damaged_by(reason, record.folder))
     labels = tuple(dict.fromkeys(run.label for run in runs))
     environments = dict.fromkeys(run.record.environment for run in runs)
     sections = tuple(_section(each, runs, labels, threshold, confidence) for each in environments)

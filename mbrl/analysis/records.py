@@ -12,6 +12,7 @@ from mbrl.runs.folder import STATUSES
 from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.settings import leaves, read_settings
 
+DAMAGE = (DamagedRun, OSError, ValueError, RecursionError)  # what reading somebody's files can raise
 UNFINISHED = ("running", "killed", "never started")  # beside STATUSES
 
 
@@ -52,9 +53,15 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
     for folder in folders.values():
         try:
             records.append(read_record(folder))
-        except (DamagedRun, OSError, ValueError, RecursionError) as reason:
-            damaged.append(Damaged(folder, printable(str(reason))))
+        except DAMAGE as reason:
+            damaged.append(damaged_by(reason, folder))
     return records, damaged
+
+
+def damaged_by(reason: Exception, folder: Path) -> Damaged:
+    """What there is to say of a folder that cannot be read."""
+    said = printable(str(reason))
+    return Damaged(folder, said if isinstance(reason, DamagedRun) else f"{printable(str(folder))} cannot be read: {said}.")
 
 
 def read_record(folder: Path) -> Record:

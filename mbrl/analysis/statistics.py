@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 
 def mean(scores: np.ndarray) -> np.ndarray:
     """The mean over runs: scores [..., runs] to [...]."""
-    return np.mean(scores, axis=-1)
+    return np.asarray(np.mean(scores, axis=-1))
 
 
 def interquartile_mean(scores: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     number = scores.shape[-1]
     cut = number // 4
     middle = np.partition(scores, (cut, number - cut - 1), axis=-1)[..., cut : number - cut]
-    return np.mean(middle, axis=-1)
+    return np.asarray(np.mean(middle, axis=-1))
 
 
 def bootstrap_interval(

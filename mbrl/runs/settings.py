@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from mbrl.runs.reader import DamagedRun
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST_FILE = 1_000_000  # bytes; a saved config has some 5000
 DEEPEST = 50  # levels of a saved config
+MOST_BRACKETS = 200  # of lists and mappings in one line, each of which may be a level
+# Anchors, aliases, tags and explicit keys; indents, and lists begun in one line, that may be many levels.
+UNUSUAL = re.compile(r"[&*!?]|^ {60}|-\s+-", re.MULTILINE)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -61,14 +65,18 @@ def _text(file: Path) -> str:
     if len(content) > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE} bytes, which no saved config is")
     text = content.decode("utf-8")
-    if any(mark in text for mark in "&*!"):  # rare, so that most files are read once
-        _refuse_anchors_and_tags(text)
+    if UNUSUAL.search(text) or text.count("[") + text.count("{") > MOST_BRACKETS:  # rare, so that most files are parsed once
+        _refuse_what_harms(text)
     return text
 
 
-def _refuse_anchors_and_tags(text: str) -> None:
-    """An alias can make a small file grow without bound, or contain itself."""
-    for event in yaml.parse(text, LOADER):
+def _refuse_what_harms(text: str) -> None:
+    """An alias can make a small file grow without bound, or contain itself; libyaml does not survive a file that is too deep."""
+    depth = 0
+    for event in yaml.parse(text, LOADER):  # which does not recurse
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} levels deep, and no saved config is")
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
             raise ValueError("it has a YAML anchor, alias or tag, and no saved config has any")
 

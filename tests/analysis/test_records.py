@@ -1,0 +1,137 @@
+"""Reading runs: whatever is in a folder, it is named, and the rest goes on."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from mbrl.analysis.records import printable, read_records
+from mbrl.config import compose, resolved, to_yaml
+from mbrl.runs.folder import lock
+from tests.analysis.made_runs import make_run, settings
+
+
+def test_runs_are_found_wherever_they_lie(tmp_path):
+    for name in ("runs/2026-01-01/12-00_a", "sweeps/2026-01-01/13-00/10_seed=1", "sweeps/2026-01-01/13-00/9_seed=0", "alone"):
+        make_run(tmp_path / name)
+    for hidden in ("runs/2026-01-01/12-00_a/.hydra", "runs/.trash/b", "wandb/c", "checkpoint/d"):
+        make_run(tmp_path / hidden)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "runs" / "loop").symlink_to(tmp_path)
+    records, damaged = read_records([tmp_path, tmp_path / "alone"])
+    assert [record.folder.name for record in records] == ["alone", "12-00_a", "9_seed=0", "10_seed=1"]
+    assert not damaged
+
+
+def test_a_run_is_read(tmp_path):
+    make_run(tmp_path / "run", (1.0, 2.0), status="failed", error="ValueError: no", seed=3, planner="mcts")
+    ((record,), _) = read_records([tmp_path])
+    assert (record.status, record.error, record.environment, record.seed) == ("failed", "ValueError: no", "CartPole-v1", 3)
+    assert (record.budget, record.env_steps, record.wall_seconds, record.score) == (100, 100, 10.0, 2.0)
+    assert (record.solved_score, record.random_score, record.choices["planner"]) == (475, 22.1, "mcts")
+    assert record.settings["planner.num_simulations"] == "48"
+
+
+def test_what_became_of_runs(tmp_path):
+    for status in ("completed", "failed", "interrupted", "killed", "running", None):
+        make_run(tmp_path / str(status), status=status)
+    held = lock(tmp_path / "running")
+    try:
+        records, _ = read_records([tmp_path])
+    finally:
+        os.close(held)
+    states = {record.folder.name: record.status for record in records}
+    assert states.pop("None") == "never started"
+    assert all(folder == status for folder, status in states.items())
+    # A run that did not end is as far as its rows are.
+    assert {record.env_steps for record in records if record.status in ("killed", "running")} == {100}
+
+
+def test_a_config_of_this_project_is_read_whole(tmp_path):
+    make_run(tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text(to_yaml(resolved(compose(["env=pendulum", "planner=mcts"]))))
+    ((record,), _) = read_records([tmp_path])
+    assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"
+    assert record.settings["training.model_learner.optimizer.learning_rate"] == "0.001"
+    assert (record.budget, record.random_score) == (1000, -1235.9)
+
+
+def bomb() -> str:
+    return "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30))
+
+
+CONFIGS = {
+    "not YAML": "a: [1, 2",
+    "no mapping": "[1, 2]",
+    "empty": "",
+    "python object": "!!python/object/apply:os.system ['touch {canary}']",
+    "growing": bomb(),
+    "containing itself": "env: &a\n  id: *a\n",
+    "deep": "env:\n" + "".join(f"{'  ' * depth}a:\n" for depth in range(1, 900)),
+    "deep lists": "a: " + "[" * 100_000,
+    "large": "a: " + "x" * 1_100_000,
+    "an endless number": "seed: " + "9" * 10_000,
+    "no text": b"\xff\xfe\x00",
+    "no environment": "seed: 0\ntraining: {env_steps: 1}\n",
+    "an environment that is none": "seed: 0\nenv: 3\ntraining: {env_steps: 1}\n",
+    "no seed": yaml.safe_dump(settings() | {"seed": "x"}),
+    "a score that is none": yaml.safe_dump(settings(env__solved_score="high")),
+    "a budget that is none": yaml.safe_dump(settings(training__env_steps=[3])),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_that_no_run_saves_is_named_and_the_rest_goes_on(tmp_path, name):
+    bad, canary = make_run(tmp_path / "bad"), tmp_path / "canary"
+    make_run(tmp_path / "good")
+    content = CONFIGS[name]
+    (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.replace("{canary}", str(canary)).encode())
+    records, (damaged,) = read_records([tmp_path])
+    assert [record.folder.name for record in records] == ["good"]
+    assert damaged.folder == bad
+    assert len(damaged.reason) < 600
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", "[" * 100_000),
+        ("summary.json", '{"status": "excellent"}'),
+        ("summary.json", '{"status": "completed", "env_steps": "many"}'),
+        ("summary.json", '{"status": "completed", "evaluation/return_mean": [1]}'),
+        ("provenance.json", '{"choices": 3}'),
+        ("config.yaml", None),
+    ],
+)
+def test_other_files_that_no_run_writes_are_named_too(tmp_path, file, content):
+    bad = make_run(tmp_path / "bad")
+    make_run(tmp_path / "good")
+    (bad / file).write_text(content) if content else (bad / file).unlink()
+    records, (damaged,) = read_records([tmp_path])
+    assert [record.folder.name for record in records] == ["good"]
+    assert damaged.folder == bad
+    assert any(name in damaged.reason for name in (str(bad), "env_steps", "return_mean"))
+
+
+def test_links_and_pipes_are_not_read(tmp_path):
+    for name in ("link", "pipe"):
+        (make_run(tmp_path / name) / "metrics.jsonl").unlink()
+    (tmp_path / "link" / "metrics.jsonl").symlink_to(__file__)
+    os.mkfifo(tmp_path / "pipe" / "metrics.jsonl")
+    records, damaged = read_records([tmp_path])
+    assert not records
+    assert "leads out of the run's folder" in damaged[0].reason
+    assert "is no file" in damaged[1].reason
+
+
+def test_what_steers_a_terminal_is_not_shown(tmp_path):
+    run = make_run(tmp_path / "run", status="failed", error="\x1b]0;owned\x07 \u202eevil\n twice")
+    provenance = json.loads((run / "provenance.json").read_text())
+    (run / "provenance.json").write_text(json.dumps(provenance | {"choices": {"planner": "\x1b[2Jcem"}}))
+    ((record,), _) = read_records([tmp_path])
+    assert record.error == "�]0;owned� �evil twice"
+    assert record.choices == {"planner": "�[2Jcem"}
+    assert printable("größer – 机器") == "größer – 机器"
