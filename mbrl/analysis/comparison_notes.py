@@ -12,6 +12,7 @@ HINTS = {
     "never started": "only its config is there; `python -m mbrl resume` starts it",
 }
 FEW = 3  # runs
+MOST_DRAWN = 8  # groups that a reader of the figure can tell apart
 
 
 def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
@@ -30,6 +31,8 @@ def notes(comparison: Comparison) -> list[str]:
     if left_out:
         found.append(f"{left_out} of {len(comparison.runs) + len(comparison.damaged)} runs are not completed: they are listed below, and "
                      "count in no return; those that ended early may be the worst.")  # fmt: skip
+    if len(comparison.labels) > MOST_DRAWN:
+        found.append(f"The figure shows the first {MOST_DRAWN} of {len(comparison.labels)} groups: name fewer folders, or group --by less.")
     return [*found, *([comparison.why_no_aggregate] if comparison.why_no_aggregate else [])]
 
 

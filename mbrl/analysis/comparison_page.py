@@ -17,18 +17,19 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid #e4e7eb; white-space: nowrap; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } th { border-bottom: 2px solid #9aa5b1; }
-.text th, .text td { text-align: left; } .text td { white-space: normal; overflow-wrap: anywhere; } .text td:first-child { white-space: nowrap; }
+.text th, .text td { text-align: left; } .text td { white-space: normal; overflow-wrap: anywhere; }
+.text td:first-child { white-space: nowrap; }
 img { width: 100%; height: auto; }
 code { background: #f2f4f7; padding: .1rem .3rem; overflow-wrap: anywhere; }
 """
 # Beyond what is escaped: a browser that obeys this loads nothing and runs nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STATISTICS = (
-    "IQM is the interquartile mean, the mean of the middle half of the runs; intervals are the middle of what a stratified bootstrap gives, "
-    "which draws as many runs as there are, with replacement, within each environment. P(better than first) is the probability that a run of "
-    "the group has a higher return than one of the first group, ties counted half. (Agarwal et al. 2021, “Deep Reinforcement Learning at the "
-    "Edge of the Statistical Precipice”.) Returns are those of the last evaluation of completed runs; how many reached a return counts all runs, "
-    "and one that never did counts as later than any in the medians."
+    "IQM is the interquartile mean, the mean of the middle half of the runs; intervals are the middle of what a stratified bootstrap "
+    "gives, which draws as many runs as there are, with replacement, within each environment; P(better than first) is the probability "
+    "that a run of the group has a higher return than one of the first group, ties counted half (Agarwal et al. 2021, “Deep "
+    "Reinforcement Learning at the Edge of the Statistical Precipice”). Returns are those of the last evaluation of completed runs; how "
+    "many reached a return counts all runs, and one that never did counts as later than any in the medians."
 )
 
 
@@ -57,7 +58,8 @@ def write_page(comparison: Comparison, figure: Path, command: str, path: Path) -
 def _document(body: str) -> str:
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}<title>Runs compared</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n'
+    head += f"<title>Runs compared</title><style>{STYLE}</style>"
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def _notes(comparison: Comparison) -> list[str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,16 +14,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mbrl.analysis.compare import Comparison, Figures, Run, Section
-from mbrl.analysis.comparison_notes import completed
+from mbrl.analysis.comparison_notes import MOST_DRAWN, completed
 from mbrl.analysis.statistics import NUM_RESAMPLES_OF_CURVES, bootstrap_interval, interquartile_mean, performance_profile
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark beside light, so that a grey print can too; a grey for their yellow.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#8C8C8C")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (8, 2)), (0, (1, 2)))
-MOST = len(COLOURS)  # groups that a reader can tell apart
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1)),
+    (0, (4, 1, 1, 1)),
+    (0, (7, 1, 1, 1, 1, 1)),
+    (0, (2, 1)),
+    (0, (8, 2)),
+    (0, (1, 2)),
+)
 INK, GRID = "#323f4b", "#e4e7eb"
 LONGEST = 34  # characters of a label
+LAST_NAME = re.compile(r"^[^=]*\.(?=[^=.]*=)")  # what stands before it in `model.num_members=3`
 NUM_POINTS = 100  # of a curve, at most
 
 
@@ -31,18 +41,19 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
 
     Of more than 8 groups, the first 8. Groups keep their colour, marker and dashes in every panel.
     """
-    labels = comparison.labels[:MOST]
+    labels = comparison.labels[:MOST_DRAWN]
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
-    columns = min(len(labels), 4 if max(map(len, shortened(labels)), default=0) < 24 else 3)
-    legend_height = 0.28 * math.ceil(len(labels) / columns) + 0.1
+    names = [*shortened(labels), "return to be reached"]
+    columns = min(len(names), 4 if max(map(len, names)) < 24 else 3)
+    legend_height = 0.28 * math.ceil(len(names) / columns) + 0.1
     figure = Figure(figsize=(11, 3.1 * len(sections) + legend_height), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(sections), 3, squeeze=False, width_ratios=(1.25, 0.9, 1))
     for section, axes in zip(sections, grid, strict=True):
-        _draw_row(section, axes, labels, comparison.confidence)
+        _draw_row(section, list(axes), labels, comparison.confidence)
     handles = [Line2D([], [], color=COLOURS[k], marker=MARKERS[k], linestyle=DASHES[k], markersize=6) for k in range(len(labels))]
-    legend = figure.legend(handles, shortened(labels), loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
-    legend.set_in_layout(True)
+    handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
+    figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
     for path in paths:
         # Without a date, the same runs give the same file.
         figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
@@ -50,15 +61,20 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
 
 
 def shortened(labels: Sequence[str]) -> list[str]:
-    """Labels that fit a legend: settings without the groups that they are in, too long ones without their middle; no two alike."""
-    short = [", ".join(_last_name(part) for part in label.split(", ")) for label in labels]
-    short = [text if len(text) <= LONGEST else f"{text[: LONGEST - 15]}…{text[-14:]}" for text in short]
+    """Labels that fit a legend: settings without the groups that they are in; of those too long, choices by their options alone, and no
+    middle; no two alike.
+    """
+    short = [_short(label) for label in labels]
     distinct = [text if short.count(text) == 1 else f"{text} ({short[:index].count(text) + 1})" for index, text in enumerate(short)]
     return [text.replace("$", r"\$") for text in distinct]  # which would begin a formula
 
 
-def _last_name(part: str) -> str:
-    return re.sub(r"^[^=]*\.(?=[^=.]*=)", "", part)
+def _short(label: str) -> str:
+    parts = label.split(", ")
+    text = ", ".join(LAST_NAME.sub("", part) for part in parts)
+    if len(text) > LONGEST:
+        text = ", ".join(LAST_NAME.sub("", part) if "." in part.partition("=")[0] else part.partition("=")[2] or part for part in parts)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 15]}…{text[-14:]}"
 
 
 def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], confidence: float) -> None:
@@ -86,7 +102,7 @@ def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
         steps, returns = curve(completed(figures))
         if not steps.size:
             continue
-        style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+        style: dict[str, Any] = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
         every = max(1, steps.size // 8)
         axes.plot(steps, interquartile_mean(returns), linewidth=1.8, markersize=4.5, markevery=(index % every, every), **style)
         if returns.shape[1] > 1:
@@ -151,23 +167,23 @@ def _draw_profile(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sec
         margin = 0.05 * np.ptp(everything) or 1.0
         thresholds = np.linspace(everything.min() - margin, everything.max() + margin, 201)
         for index, figures in shown:
-            _draw_one_profile(axes, index, figures, thresholds, confidence)
+            _draw_one_profile(axes, index, figures, thresholds, confidence, alpha=0.13 if len(shown) <= 4 else 0.05)
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
 
-def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.ndarray, confidence: float) -> None:
+def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.ndarray, confidence: float, alpha: float) -> None:
     scores = np.concatenate(figures.scores)
     if not scores.size:
         return
     shares = performance_profile(scores, thresholds)
     every = (7 * index, 56)  # markers of different groups beside each other
-    style = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "drawstyle": "steps-post"}
+    style: dict[str, Any] = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "drawstyle": "steps-post"}
     axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, **style)
     if figures.interval is not None:
         profile = partial(performance_profile, thresholds=thresholds)
         low, high = bootstrap_interval(figures.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
-        axes.fill_between(thresholds, low, high, step="post", color=COLOURS[index], alpha=0.13, linewidth=0)
+        axes.fill_between(thresholds, low, high, step="post", color=COLOURS[index], alpha=alpha, linewidth=0)
 
 
 def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:

@@ -72,7 +72,18 @@ def _reached(figures: Figures, threshold: float) -> list[str]:
     return [f"{came}/{len(figures.runs)}", *said]
 
 
-COLUMNS = ("folder", "group", "environment", "seed", "status", "budget", "env_steps", "wall_seconds", "final_return", "counts")
+COLUMNS: tuple[str, ...] = (
+    "folder",
+    "group",
+    "environment",
+    "seed",
+    "status",
+    "budget",
+    "env_steps",
+    "wall_seconds",
+    "final_return",
+    "counts",
+)
 COLUMNS += ("normalised_score", "threshold", "steps_to_threshold", "seconds_to_threshold", "error")
 
 

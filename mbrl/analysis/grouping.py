@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from mbrl.analysis.records import Record
 
-# What cannot change a run's results, and facts about an environment that only the analysis reads. Names, or groups of them by their dot.
-IGNORED = ("seed", "logger.", "training.checkpoint_every", "training.checkpoints_kept", "env.step_timeout", "compilation_cache", "trust")
-IGNORED += ("num_threads",)  # changes last digits, as another machine does, which no config knows
-IGNORED += ("env.id", "env.solved_score", "env.random_score", "env.suggested_steps")
+# What cannot change a run's results, and facts about an environment that only the analysis reads; all of a group by its dot.
+IGNORED = frozenset(
+    {
+        *("seed", "trust", "logger.", "compilation_cache", "training.checkpoint_every", "training.checkpoints_kept", "env.step_timeout"),
+        "num_threads",  # changes last digits, as another machine does, which no config knows
+        *("env.id", "env.solved_score", "env.random_score", "env.suggested_steps"),
+    }
+)
 IGNORED_CHOICES = ("logger", "env")  # what an environment's file says shows as settings: env.id is a section of its own
 ABSENT = "–"  # of a setting that a run does not have
 
@@ -143,7 +147,7 @@ def _explains(
 
 
 def _is_ignored(name: str) -> bool:
-    return any(name == each or (each.endswith(".") and name.startswith(each)) for each in IGNORED)
+    return name in IGNORED or f"{name.partition('.')[0]}." in IGNORED
 
 
 def _part(name: str, value: str) -> str:

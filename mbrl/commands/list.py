@@ -81,7 +81,8 @@ def _lines(records: Sequence[Record], damaged: Sequence[Damaged], states: Sequen
 def _line(record: Record, choices: Mapping[str, str]) -> Line:
     budget = "?" if record.budget is None else record.budget
     facts = (record.environment, choices.get("model", "?"), choices.get("planner", "?"), str(record.seed))
-    return (_clock(record.started), record.status, *facts, f"{record.env_steps}/{budget}", number(record.score), printable(str(record.folder)))
+    result = (f"{record.env_steps}/{budget}", number(record.score))
+    return (_clock(record.started), record.status, *facts, *result, printable(str(record.folder)))
 
 
 def _damaged_line(each: Damaged) -> Line:
@@ -89,8 +90,8 @@ def _damaged_line(each: Damaged) -> Line:
 
 
 def _sweep_line(folder: Path, started: datetime, counts: Counter) -> Line:
-    said = f"{counts.total()} job{'s' if counts.total() > 1 else ''}: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return (_clock(started), said, *[""] * 6, printable(str(folder)))
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    return (_clock(started), f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {states}", *[""] * 6, printable(str(folder)))
 
 
 def _age(folder: Path) -> datetime:
