@@ -108,7 +108,7 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = [row for row in read_metrics(record.folder) if "evaluation/return_mean" in row] if record.status != "never started" else []
+    rows = read_metrics(record.folder, having="evaluation/return_mean") if record.status != "never started" else []
     steps, seconds = (np.array([_present(row, name) for row in rows], float) for name in ("env_steps", "wall_seconds"))
     returns = [number(row["evaluation/return_mean"], "evaluation/return_mean") for row in rows]
     if np.any(np.diff(steps) < 0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbrl.runs.finder import is_run, is_sweep, refuse_links_out, runs_in
+from mbrl.runs.finder import is_run, is_sweep, refuse_links_out, run_folders, runs_in
 from mbrl.runs.reader import DamagedRun
 
 
@@ -37,3 +37,14 @@ def test_links_within_the_folder_and_to_it_are_fine(tmp_path):
     (tmp_path / "link").symlink_to(run)
     refuse_links_out(run)
     refuse_links_out(tmp_path / "link")
+
+
+def test_every_run_below_is_found_and_what_was_one(tmp_path):
+    for name in ("b/10_seed=10", "b/9_seed=9", "b/9_seed=9/.hydra", "a", "a/wandb/x", "c/checkpoint/y"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "refused" / ".hydra").mkdir(parents=True)
+    (tmp_path / "again").symlink_to(tmp_path / "a")
+    assert [folder.name for folder in run_folders(tmp_path)] == ["a", "9_seed=9", "10_seed=10", "refused"]
+    assert list(run_folders(tmp_path / "a")) == [tmp_path / "a"]
+    assert list(run_folders(tmp_path / "nowhere")) == [tmp_path / "nowhere"]

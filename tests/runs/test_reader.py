@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from mbrl.runs.reader import final_values, read_metrics, read_summary
+from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_summary
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):
@@ -11,6 +11,16 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(tmp_path) == rows
     assert read_metrics(str(tmp_path)) == rows
+
+
+def test_rows_without_a_metric_can_be_left_out(tmp_path):
+    rows = [{"env_steps": 1, "x": 0.1}, {"env_steps": 2, "note": "x"}, {"env_steps": 3, "x": None}, {"env_steps": 4}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_metrics(tmp_path, having="x") == [rows[0], rows[2]]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"env_steps"\n{"env_steps": 5}\n')
+    with pytest.raises(DamagedRun, match="line 5 is no JSON object"):
+        read_metrics(tmp_path, having="x")
 
 
 def test_nothing_logged_is_no_rows(tmp_path):
