@@ -43,7 +43,8 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     """
     labels = comparison.labels[:MOST_DRAWN]
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
-    names = [*shortened(labels), "return to be reached"]
+    marked = any(section.threshold is not None for section in sections)
+    names = [*shortened(labels), *(["return to be reached"] if marked else [])]
     columns = min(len(names), 4 if max(map(len, names)) < 24 else 3)
     legend_height = 0.28 * math.ceil(len(names) / columns) + 0.1
     figure = Figure(figsize=(11, 3.1 * len(sections) + legend_height), dpi=200, layout="constrained")
@@ -52,7 +53,7 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     for section, axes in zip(sections, grid, strict=True):
         _draw_row(section, list(axes), labels, comparison.confidence)
     handles = [Line2D([], [], color=COLOURS[k], marker=MARKERS[k], linestyle=DASHES[k], markersize=6) for k in range(len(labels))]
-    handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
+    handles += [Line2D([], [], color=INK, linewidth=1, linestyle=":")] if marked else []
     figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
     for path in paths:
         # Without a date, the same runs give the same file.

@@ -18,8 +18,8 @@ def read_metrics(path: str | Path, name: str = "metrics.jsonl", having: str = ""
     """The rows of a run's metrics.jsonl, oldest first; none where nothing was logged yet. What was not finite is None.
 
     `path` is the run folder; `name` may be that of another file of rows, metrics.superseded.jsonl; `having` is a metric without
-    which rows are left out, at a tenth of the cost, and looked at no closer than that they begin and end as rows do. A last line that is cut
-    off, as a killed run leaves it, is dropped with a warning. Raises DamagedRun for any other line that is no JSON object.
+    which rows are left out, at a tenth of the cost, and looked at no closer than that they begin and end as rows do. A last line that
+    is cut off, as a killed run leaves it, is dropped with a warning. Raises DamagedRun for any other line that is no JSON object.
     """
     file = Path(path) / name
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []

@@ -83,9 +83,16 @@ def test_a_run_that_never_came_to_the_threshold_before_it_failed_counts_as_later
 
 
 @pytest.mark.parametrize(
-    "line", ['{"evaluation/return_mean": 1}}', '{"env_steps": "x", "evaluation/return_mean": 1}', '{"evaluation/return_mean": 1}',
-             '{"env_steps": 9, "wall_seconds": 1, "evaluation/return_mean": "high"}', "[" * 100_000, '{"evaluation/return_mean": ' + "9" * 5000 + "}"]
-)  # fmt: skip
+    "line",
+    [
+        '{"evaluation/return_mean": 1}}',
+        '{"env_steps": "x", "evaluation/return_mean": 1}',
+        '{"evaluation/return_mean": 1}',
+        '{"env_steps": 9, "wall_seconds": 1, "evaluation/return_mean": "high"}',
+        '{"evaluation/return_mean": ' + "9" * 5000 + "}",
+        "[" * 100_000,
+    ],
+)
 def test_damaged_metrics_are_named_and_the_rest_goes_on(two_planners, line):
     file = two_planners / "cem_0" / "metrics.jsonl"
     file.write_text(f"{line}\n" + file.read_text())
