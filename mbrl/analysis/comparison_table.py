@@ -97,7 +97,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     sections = {section.environment: section for section in comparison.sections}
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS[:2], *map(_text, names), *COLUMNS[2:]])
+        writer.writerow([*COLUMNS[:2], *(_text(name) if name not in COLUMNS else f"group {name}" for name in names), *COLUMNS[2:]])
         for run in comparison.runs:
             folder, label, *facts = _facts(run, sections[run.record.environment])
             writer.writerow([folder, label, *map(_text, run.values), *facts])

@@ -1,6 +1,5 @@
 """What a run was and what became of it, read from its folder without trusting it: plain values, all text fit to be shown."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_proven
 from mbrl.runs.settings import leaves, read_settings
 
 DAMAGE = (DamagedRun, OSError, ValueError, RecursionError)  # what reading somebody's files can raise
+LARGEST = 1e15  # of any number here, far beyond returns and steps, that sums and axes can still bear
 UNFINISHED = ("running", "killed", "never started")  # beside STATUSES
 
 
@@ -106,13 +106,13 @@ def number(value: Any, name: str) -> float | None:
     """A finite number or None, as of what was not finite when it was written. Raises DamagedRun for anything else."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DamagedRun(f"{name}={printable(str(value))[:80]} must be a finite number or null, as a run writes it.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise DamagedRun(f"{name}={printable(str(value))[:80]} must be a number of at most 15 digits or null, as a run writes it.")
     return float(value)
 
 
 def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
         raise DamagedRun(f"{name}={printable(str(value))[:80]} must be a whole number, at least 0, as a run writes it.")
     return value
 
@@ -125,7 +125,7 @@ def _known_status(folder: Path) -> str:
 
 
 def _refuse_what_is_no_file(folder: Path) -> None:
-    for name in ("metrics.jsonl", "summary.json", "provenance.json"):
+    for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
         path = folder / name
         if path.exists() and not path.is_file():  # a pipe, from which reading would never end
             raise DamagedRun(f"{path} is no file; remove it.")

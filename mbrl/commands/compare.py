@@ -19,6 +19,8 @@ returns with intervals, the steps and seconds to a threshold, and how likely it 
 were killed or still run are named. Writes compare.png and .pdf (for a paper), compare.csv (a line a run) and compare.html
 (one page with all of it). docs/comparing.md says what it all means."""
 
+CONFIDENCE = 0.95
+
 
 def main(arguments: list[str]) -> int:
     """Compares; the exit status is 0, or 1 where no run could be read."""
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     _print(comparison)
     if not comparison.runs:
         return 1
-    _write(comparison, _new_folder(given.folder), shlex.join(["python", "-m", "mbrl", "compare", *arguments]))
+    _write(comparison, _new_folder(given.folder), _again(given))
     return 0
 
 
@@ -49,9 +51,17 @@ def _parser() -> argparse.ArgumentParser:
         "--by", type=_names, default=(), metavar="NAME[,NAME]", help="group by these choices or settings (planner, model.num_members) alone"
     )
     parser.add_argument("--threshold", type=_finite, help="return to be reached; default: the environment's env.solved_score")
-    parser.add_argument("--confidence", type=_share, default=0.95, help="of the intervals; default 0.95")
+    parser.add_argument("--confidence", type=_share, default=CONFIDENCE, help=f"of the intervals; default {CONFIDENCE}")
     parser.add_argument("--folder", type=Path, help="where to write; default: a new folder in outputs/comparisons")
     return parser
+
+
+def _again(given: argparse.Namespace) -> str:
+    """The command without the folder, which now has a comparison."""
+    options = [f"--by={','.join(given.by)}"] if given.by else []
+    options += [] if given.threshold is None else [f"--threshold={given.threshold}"]
+    options += [] if given.confidence == CONFIDENCE else [f"--confidence={given.confidence}"]
+    return shlex.join(["python", "-m", "mbrl", "compare", *map(str, given.paths), *options])
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -90,6 +90,8 @@ def test_a_run_that_never_came_to_the_threshold_before_it_failed_counts_as_later
         '{"evaluation/return_mean": 1}',
         '{"env_steps": 9, "wall_seconds": 1, "evaluation/return_mean": "high"}',
         '{"evaluation/return_mean": ' + "9" * 5000 + "}",
+        '{"env_steps": 1, "wall_seconds": 1, "evaluation/return_mean": 1e308}',
+        '{"env_steps": 1' + "0" * 400 + ', "wall_seconds": 1, "evaluation/return_mean": 1}',
         "[" * 100_000,
     ],
 )

@@ -117,14 +117,16 @@ def test_other_files_that_no_run_writes_are_named_too(tmp_path, file, content):
 
 
 def test_links_and_pipes_are_not_read(tmp_path):
-    for name in ("link", "pipe"):
-        (make_run(tmp_path / name) / "metrics.jsonl").unlink()
+    for name in ("link", "pipe", "pipe_as_lock"):
+        (make_run(tmp_path / name, status="killed") / "metrics.jsonl").unlink()
+    os.mkfifo(tmp_path / "pipe_as_lock" / ".lock")
     (tmp_path / "link" / "metrics.jsonl").symlink_to(__file__)
     os.mkfifo(tmp_path / "pipe" / "metrics.jsonl")
     records, damaged = read_records([tmp_path])
     assert not records
     assert "leads out of the run's folder" in damaged[0].reason
-    assert "is no file" in damaged[1].reason
+    assert "metrics.jsonl is no file" in damaged[1].reason
+    assert ".lock is no file" in damaged[2].reason
 
 
 def test_what_steers_a_terminal_is_not_shown(tmp_path):

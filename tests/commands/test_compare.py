@@ -35,7 +35,7 @@ def test_a_folder_of_all_is_compared(outputs, tmp_path, capsys):
         assert expected in said
     assert {path.name for path in (tmp_path / "written").iterdir()} == {f"compare.{ending}" for ending in ("png", "pdf", "csv", "html")}
     assert (tmp_path / "written" / "compare.png").read_bytes().startswith(b"\x89PNG")
-    assert f"python -m mbrl compare {outputs}" in (tmp_path / "written" / "compare.html").read_text()
+    assert f"<code>python -m mbrl compare {outputs}</code>" in (tmp_path / "written" / "compare.html").read_text()
 
 
 def test_nothing_is_written_over(outputs, tmp_path, monkeypatch):
