@@ -99,7 +99,8 @@ def read_record(folder: Path) -> Record:
 
 def printable(text: str) -> str:
     """Text as a screen and a page can show it: what steers a terminal, or turns the direction of writing, becomes a mark."""
-    return "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(character if character.isprintable() else "�" for character in line)
 
 
 def number(value: Any, name: str) -> float | None:
