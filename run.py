@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from mbrl.command_line import check_command_line
+from mbrl.command_line import check_command_line, take_own_launcher
 from mbrl.config import plain_errors
 
 
@@ -19,4 +19,5 @@ def main(config: DictConfig) -> float:
 if __name__ == "__main__":
     with plain_errors(within_hydra=True):
         check_command_line(sys.argv[1:])  # Hydra would start what a config names before any line of this project's own
+        take_own_launcher()
         main()

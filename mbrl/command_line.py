@@ -9,8 +9,10 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -44,6 +46,16 @@ def check_command_line(arguments: Sequence[str]) -> None:
     foreign = any(option is not None for option in (given.config_dir, given.config_path, given.config_name))
     if foreign or any("hydra" in override for override in given.overrides):
         _check_configs(given, foreign, trusted_packages(given.overrides))
+
+
+def take_own_launcher() -> None:
+    """Has Hydra take the launcher `local` where it would take `basic`, its own, which claims no folder and loses what is killed.
+
+    A default in conf/config.yaml would keep experiments from choosing a launcher; and a plugin must not choose for other programs.
+    """
+    Plugins.instance()  # which stores Hydra's own
+    node = {"_target_": "hydra_plugins.mbrl.LocalLauncher"}
+    ConfigStore.instance().store(group="hydra/launcher", name="basic", node=node, provider="mbrl")
 
 
 def _check_configs(given: Namespace, foreign: bool, trust: Sequence[str]) -> None:

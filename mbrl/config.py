@@ -269,6 +269,8 @@ def _choose(fact: Any, defaults: Mapping[str, Any]) -> Any:
 
 def _explanation(error: BaseException) -> str:
     """Hydra's and OmegaConf's errors as a sentence that says how to mend them."""
+    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):  # raised by what Hydra has built
+        error = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={option} is not there to choose: {group} is one of {', '.join(error.options)}."

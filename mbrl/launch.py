@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.runs.reader import read_provenance
-from mbrl.trust import saved_config, trusted_packages
+from mbrl.trust import ConfigError, saved_config, trusted_packages
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Launch:
     choices: dict[str, str]  # config group → the option chosen
     trust: tuple[str, ...]  # packages that the command line vouches for
     overrides: tuple[str, ...]  # as given
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables that hydra.job.env_set sets
     alone: bool = True  # whether the terminal is this run's, or others write to it too
     run_id: str = field(default_factory=lambda: _wandb_run_id())  # W&B's
 
     def identity(self) -> dict[str, Any]:
         """What provenance.json keeps of it, so that the run can be taken up."""
-        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "run_id")}
+        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "environment", "run_id")}
 
 
 def _wandb_run_id() -> str:
@@ -43,6 +44,8 @@ def _wandb_run_id() -> str:
 def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alone: bool = True) -> Launch:
     """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
     choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
+    environment = {str(name): str(value) for name, value in dict(kept.get("environment") or {}).items()}
+    _check_environment(environment)
     started = Launch(
         folder=folder.absolute(),
         name=str(kept.get("name") or folder.name),
@@ -50,11 +53,22 @@ def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alon
         choices={"model": "", "planner": ""} | choices,
         trust=trust,
         overrides=tuple(str(override) for override in kept.get("overrides") or ()),
+        environment=environment,
         alone=alone,
     )
     run_id = str(kept.get("run_id"))
     # It becomes part of a path.
     return replace(started, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else started
+
+
+def _check_environment(variables: Mapping[str, str]) -> None:
+    """Raises ConfigError where a variable that the run was started with is not set: it may change bits. A saved file sets none itself."""
+    for name, value in variables.items():
+        if os.environ.get(name) != value:
+            raise ConfigError(
+                f"The run was started with {name}={value!r} (hydra.job.env_set), and goes on only with it: set that variable, "
+                "if you trust who set it, and give the same command again."
+            )
 
 
 def launch(config: DictConfig) -> Launch:
@@ -71,6 +85,7 @@ def launch(config: DictConfig) -> Launch:
         choices=choices,
         trust=trusted_packages(settings.overrides.task),
         overrides=tuple(settings.overrides.task),
+        environment={str(name): str(value) for name, value in settings.job.env_set.items()},
     )
 
 

@@ -7,15 +7,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mbrl.analysis.records import printable
 from mbrl.commands.saved import Parser, checked_folder, override, tolerance
 from mbrl.config import MAY_CHANGE, ConfigError
 from mbrl.launch import read_run, relaunch
-from mbrl.launchers.outcome import print_jobs
+from mbrl.launchers.outcome import is_done, print_jobs
 from mbrl.launchers.processes import Processes
+from mbrl.launchers.submitit import queued_jobs
 from mbrl.launchers.sweep import claim
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
-from mbrl.runs.reader import is_completed, is_live, status
+from mbrl.runs.reader import is_completed, is_live
 
 DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from its last checkpoint, to the same metrics
 and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
@@ -61,7 +63,7 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
         _refuse_live_jobs(sweep)
         with Processes() as processes:
             for folder in _open_jobs(sweep, overrides):
-                print(f"{folder} ({status(folder)})", flush=True)
+                print(folder, flush=True)
                 processes.run([sys.executable, "-m", "mbrl", "resume", str(folder), f"--tolerance={tolerance}", *overrides])
         ended = print_jobs(sweep)
         processes.check("Interrupted.")
@@ -72,13 +74,14 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
 
 def _open_jobs(sweep: Path, overrides: Sequence[str]) -> Iterator[Path]:
     extended = any(override.startswith("training.env_steps=") for override in overrides)
-    yield from (folder for folder in runs_in(sweep) if extended or not is_completed(folder))
+    yield from (folder for folder in runs_in(sweep) if extended or not is_done(folder))
 
 
 def _refuse_live_jobs(sweep: Path) -> None:
-    for folder in runs_in(sweep):
-        if is_live(folder):  # on a cluster, jobs outlive the command that handed them over
-            raise ConfigError(f"{folder} is running: wait until it ends, or resume run by run.")
+    # On a cluster, jobs outlive the command that handed them over.
+    live = [folder.name for folder in runs_in(sweep) if is_live(folder)] or list(queued_jobs(sweep))
+    if live:
+        raise ConfigError(f"{sweep / live[0]} is running, or waits in a cluster's queue: wait until it ends, or resume run by run.")
 
 
 def _refuse_unfinished_beginning(sweep: Path) -> None:
@@ -89,11 +92,15 @@ def _refuse_unfinished_beginning(sweep: Path) -> None:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         num_jobs, command = int(kept["num_jobs"]), shlex.join(map(str, kept["command"]))
-    except (ValueError, KeyError, TypeError) as reason:
-        raise ConfigError(f"{file} is damaged ({reason}): remove it, to go on with the jobs that are there.") from reason
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as reason:
+        raise ConfigError(f"{file} is damaged ({type(reason).__name__}): remove it, to go on with the jobs that are there.") from reason
+    command = printable(f"{command} hydra.sweep.dir={shlex.quote(str(sweep))}")
+    if (sweep / ".search.lock").exists():
+        print(f"This is a search, which goes on by its own command; resumed are its last jobs alone: {command}", flush=True)
+        return
     missing = num_jobs - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
             f"{sweep} lacks {missing} of its {num_jobs} jobs, since its command was killed before it had written them down; "
-            f"the same command goes on with it: {command} hydra.sweep.dir={sweep}"
+            f"the same command goes on with it: {command}"
         )

@@ -12,5 +12,5 @@ def required(package: str, extra: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"hydra/launcher={extra} needs the package {package}, which is not installed: pip install 'mbrl-experiments[{extra}]'."
+            f"This launcher needs the package {package}, which is not installed: pip install 'mbrl-experiments[{extra}]'."
         ) from error

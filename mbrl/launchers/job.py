@@ -1,18 +1,19 @@
 """A job of a sweep: a run that is written down, and can be carried out, or gone on with, wherever its folder is seen."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import configure_log
+from hydra.core.utils import configure_log, env_override
 from omegaconf import OmegaConf
 
 from mbrl.launch import read_run, relaunch
 from mbrl.runs.log import log_to
+from mbrl.runs.reader import is_completed, is_live
+from mbrl.trust import ConfigError
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ class Job:
 
         Raises what a run raises.
         """
-        os.environ.update(self.environment)
-        config, kept, trust = read_run(self.folder, self._arguments)
+        if is_completed(self.folder):  # by another, since it was handed over
+            return
+        with env_override(dict(self.environment)):
+            self._carry_out(alone)
+
+    def _carry_out(self, alone: bool) -> None:
+        config, kept, trust = read_run(self.folder, self.arguments)
         if self.logging is None:
             log_to(self.folder)
         else:
@@ -44,8 +50,16 @@ class Job:
 
     def command(self) -> list[str]:
         """What carries it out in a process of its own."""
-        return [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--beside-others", *self._arguments]
+        return [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--beside-others", *self.arguments]
 
     @property
-    def _arguments(self) -> list[str]:
+    def arguments(self) -> list[str]:
+        """What the command line of a process that carries it out must say."""
         return [f"trust={json.dumps(self.trust)}"] if self.trust else []
+
+
+def refuse_live(jobs: Sequence[Job]) -> None:
+    """Raises ConfigError where a job is being carried out already: by what outlived a sweep that was killed, or by somebody else."""
+    for job in jobs:
+        if is_live(job.folder):
+            raise ConfigError(f"{job.folder} is running already: wait until it ends, and give the same command again.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mbrl.config import ConfigError
 from mbrl.launchers.cores import at_once
 from mbrl.launchers.extras import required
-from mbrl.launchers.job import Job
+from mbrl.launchers.job import Job, refuse_live
 from mbrl.launchers.processes import Processes
 from mbrl.launchers.way import AbstractWay
 
@@ -24,6 +24,7 @@ class Joblib(AbstractWay):
         self._joblib = required("joblib", extra="joblib")
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
+        refuse_live(jobs)
         n_jobs = self._n_jobs or at_once(jobs)
         print(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time", flush=True)
         with Processes() as processes:

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Sequence
 
 from mbrl.config import ConfigError, RunError
-from mbrl.launchers.job import Job
+from mbrl.launchers.job import Job, refuse_live
 from mbrl.launchers.way import AbstractWay
 from mbrl.runs.reader import DamagedRun
 
@@ -16,6 +16,7 @@ class Local(AbstractWay):
     """The default. No process is started, so that a debugger sees it all."""
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
+        refuse_live(jobs)
         for number, job in enumerate(jobs):
             print(f"Job {number + 1} of {len(jobs)}: {job.folder.name}", flush=True)
             if number > 0 and (job.program != jobs[number - 1].program or number % MOST_JOBS == 0):

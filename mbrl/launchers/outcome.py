@@ -1,55 +1,71 @@
-"""What became of a sweep's jobs, read from their folders."""
+"""What became of a sweep's jobs, read from their folders without trusting them."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, read_record
 from mbrl.loggers.console import clock, number, print_result
 from mbrl.runs.finder import runs_in
-from mbrl.runs.reader import DamagedRun, read_summary, status
+from mbrl.runs.reader import DamagedRun, is_completed
 
 
 def print_jobs(sweep: Path) -> int:
     """Prints what became of each job of a sweep, and how to go on; returns an exit status, 0 where all are completed."""
-    folders = runs_in(sweep)
-    states = [_state(folder) for folder in folders]
-    print_result(_table(folders, states))
-    for folder in folders:
-        if "error" in _summary(folder):
-            print(f"{folder.name}: {_summary(folder)['error']}")
-    unfinished = sum(state != "completed" for state in states)
+    jobs = [_read(folder) for folder in runs_in(sweep)]
+    print_result(_table(jobs))
+    for job in jobs:
+        if _reason(job):
+            print(f"{job.folder.name}: {_reason(job)}")
+    unfinished = sum(_state(job) != "completed" for job in jobs)
+    folder = shlex.quote(str(sweep))
     if unfinished:
-        print(f"{unfinished} of {len(states)} jobs are not completed; to finish them: python -m mbrl resume {sweep}")
-    print(f"To compare them: python -m mbrl compare {sweep}")
+        print(f"{unfinished} of {len(jobs)} jobs are not completed; to finish them: python -m mbrl resume {folder}")
+    print(f"To compare them: python -m mbrl compare {folder}")
     return 1 if unfinished else 0
 
 
 def why_not_completed(folder: Path) -> str:
     """One sentence on a job that has no result."""
-    reason = str(_summary(folder).get("error") or f"it is {_state(folder)}")
-    return f"{folder}: {reason}"
+    job = _read(folder)
+    return f"{folder}: {_reason(job) or f'it is {_state(job)}'}"
 
 
-def _table(folders: Sequence[Path], states: Sequence[str]) -> Table:
+def is_done(folder: Path) -> bool:
+    """Whether a job is completed; one whose record is damaged is not."""
+    try:
+        return is_completed(folder)
+    except DamagedRun:
+        return False
+
+
+def shown_path(folder: Path) -> Path:
+    """As short as can be copied."""
+    inside = folder.is_relative_to(Path.cwd()) and folder != Path.cwd()
+    return folder.relative_to(Path.cwd()) if inside else folder
+
+
+def _table(jobs: Sequence[Record | Damaged]) -> Table:
     table = Table("job", "status", "env steps", "evaluation return", "wall time")
-    for folder, state in zip(folders, states, strict=True):
-        summary = _summary(folder)
-        score, seconds = summary.get("evaluation/return_mean"), summary.get("wall_seconds") or 0.0
-        table.add_row(Text(folder.name), state, str(summary.get("env_steps", 0)), number(score), clock(seconds))
+    for job in jobs:
+        known = (str(job.env_steps), number(job.score), clock(job.wall_seconds)) if isinstance(job, Record) else ("–", "–", "–")
+        table.add_row(Text(job.folder.name), _state(job), *known)
     return table
 
 
-def _state(folder: Path) -> str:
+def _read(folder: Path) -> Record | Damaged:
     try:
-        return status(folder)
-    except DamagedRun:
-        return "damaged"
+        return read_record(folder)
+    except DAMAGE as reason:
+        return damaged_by(reason, folder)
 
 
-def _summary(folder: Path) -> dict:
-    try:
-        return read_summary(folder) if (folder / "summary.json").exists() else {}
-    except DamagedRun as reason:
-        return {"error": str(reason)}
+def _state(job: Record | Damaged) -> str:
+    return job.status if isinstance(job, Record) else "damaged"
+
+
+def _reason(job: Record | Damaged) -> str:
+    return job.error if isinstance(job, Record) else job.reason

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from mbrl.config import ConfigError
 from mbrl.launchers.cores import usable_cores
 from mbrl.launchers.extras import required
-from mbrl.launchers.job import Job
+from mbrl.launchers.job import Job, refuse_live
 from mbrl.launchers.way import AbstractWay
+from mbrl.runs.stopping import interrupted_by
 
 OBJECT_STORE = 100 * 2**20  # bytes; jobs hand over nothing but their folders' names
 LOCK_PATIENCE = 120.0  # seconds to wait for the process of a node that was lost to notice it, and end
@@ -33,13 +35,17 @@ class Ray(AbstractWay):
         # Else it would report to its makers, and leave out lines that look like others.
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
         self._ray = required("ray", extra="ray")
+        if num_cpus_per_job is not None and not num_cpus_per_job > 0:
+            raise ConfigError(f"hydra.launcher.num_cpus_per_job={num_cpus_per_job} must be positive, or null for the job's num_threads.")
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
+        refuse_live(jobs)
         self._connect()
         try:
-            self._carry_out(jobs)
+            with interrupted_by(signal.SIGTERM):  # again, since Ray has taken it
+                self._carry_out(jobs)
         finally:
             self._ray.shutdown()
 
@@ -53,6 +59,7 @@ class Ray(AbstractWay):
             raise ConfigError(f"hydra.launcher.address={self._address}: Ray cannot be reached or started: {error}") from error
 
     def _carry_out(self, jobs: Sequence[Job]) -> None:
+        self._refuse_what_fits_nowhere(jobs)
         tasks = {self._start(job): job for job in jobs}
         try:
             while tasks:
@@ -65,6 +72,12 @@ class Ray(AbstractWay):
             with contextlib.suppress(KeyboardInterrupt):
                 self._ray.wait(list(tasks), num_returns=len(tasks), timeout=LOCK_PATIENCE)
             raise
+
+    def _refuse_what_fits_nowhere(self, jobs: Sequence[Job]) -> None:
+        wanted = self._num_cpus or max((job.num_threads for job in jobs), default=0)
+        largest = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes()), default=0)
+        if self._address is None and wanted > largest:  # another cluster may grow
+            raise ConfigError(f"A job wants {wanted} CPUs and there are {largest:g}: lower hydra.launcher.num_cpus_per_job or num_threads.")
 
     def _start(self, job: Job) -> Any:
         # max_calls: nothing of one job is left for the next. A run that failed by itself would do so again.

@@ -8,52 +8,50 @@ under whatever launcher.
 import math
 import signal
 import sys
-from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config import ConfigError, RunError, fingerprint, resolved, to_yaml
 from mbrl.launch import launch
 from mbrl.launchers.job import Job
-from mbrl.launchers.outcome import print_jobs, why_not_completed
+from mbrl.launchers.outcome import is_done, print_jobs, shown_path, why_not_completed
 from mbrl.launchers.way import AbstractWay
 from mbrl.runs.folder import RunFolder, lock, write_json, write_whole
-from mbrl.runs.reader import is_completed, read_summary
-from mbrl.runs.stopping import Interrupted
+from mbrl.runs.reader import DamagedRun, read_summary
+from mbrl.runs.settings import read_settings
+from mbrl.runs.stopping import Interrupted, interrupted_by
+from mbrl.schema import broken_rules
 from mbrl.trust import trusted_packages
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
 
-class SweepLauncher(Launcher):
-    """The launcher of a sweep whose jobs are carried out in a `way`.
+class Sweep:
+    """The jobs of one sweep, carried out in a `way`."""
 
-    Hydra takes launchers from `hydra_plugins` only, so a class there says which way.
-    """
+    def __init__(self, way: type[AbstractWay], loader: ConfigLoader, config: DictConfig):
+        """Claims the sweep's folder, before anything is written to it.
 
-    def __init__(self, **settings: Any):
-        self._way = self.make_way(**settings)
-
-    @staticmethod
-    @abstractmethod
-    def make_way(**settings: Any) -> AbstractWay:
-        """The way, from the launcher's settings. Raises ConfigError for what it cannot have."""
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Claims the sweep's folder, before anything is written to it; raises ConfigError where another sweep has it."""
-        self._hydra_context, self._config = hydra_context, config
+        Raises ConfigError for settings that no launcher can have, and where another sweep has the folder.
+        """
+        _check_settings(config)
+        for sentence in broken_rules(config.hydra.launcher, way, find=str):
+            raise ConfigError(sentence)
+        given: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        self._way = way(**{name: value for name, value in given.items() if name != "_target_"})
+        self._loader, self._config = loader, config
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = claim(self._folder)
+        self._lock = claim(self._folder)  # until the process ends
         _refuse_another_sweep(self._folder, list(config.hydra.overrides.task))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -63,13 +61,17 @@ class SweepLauncher(Launcher):
         # First, so that a sweep that is killed while it writes its jobs down is known to lack some.
         write_json(self._folder / "sweep.json", {"num_jobs": numbers.stop, "command": sys.orig_argv})
         written = [self._write_down(number, list(overrides)) for number, overrides in zip(numbers, job_overrides, strict=True)]
+        _refuse_twice([Path(str(returned.working_dir)) for _, returned in written])
+        chosen_beforehand = self._config.hydra.sweeper._target_ == BASIC_SWEEPER  # another sweeper has a summary of its own
         try:
-            self._way.carry_out([job for job, _ in written if job is not None and not is_completed(job.folder)])
+            with interrupted_by(signal.SIGTERM):
+                self._way.carry_out([job for job, _ in written if job is not None and not is_done(job.folder)])
         except KeyboardInterrupt as interruption:
-            print_jobs(_shown(self._folder))
+            if chosen_beforehand:
+                print_jobs(shown_path(self._folder))
             raise Interrupted(getattr(interruption, "signum", signal.SIGINT), "Interrupted.") from None
-        if self._config.hydra.sweeper._target_ == BASIC_SWEEPER:  # one that chooses its jobs as it goes has a summary of its own
-            print_jobs(_shown(self._folder))
+        if chosen_beforehand:
+            print_jobs(shown_path(self._folder))
         return [_with_result(job, returned) for job, returned in written]
 
     def _write_down(self, number: int, overrides: list[str]) -> tuple[Job | None, JobReturn]:
@@ -77,7 +79,7 @@ class SweepLauncher(Launcher):
 
         Returns the job, or None with the reason for one that no run can be.
         """
-        config = self._hydra_context.config_loader.load_sweep_config(self._config, overrides)
+        config = self._loader.load_sweep_config(self._config, overrides)
         folder = _numbered(config, number)
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.set_struct(task, True)
@@ -100,6 +102,23 @@ class SweepLauncher(Launcher):
             num_threads=settings["num_threads"],
             program=fingerprint(settings | {"seed": None}),
         )
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Raises ConfigError for what is Hydra's, and holds for single runs only."""
+    if config.hydra.sweeper.get("max_batch_size") is not None:
+        raise ConfigError(
+            f"hydra.sweeper.max_batch_size={config.hydra.sweeper.max_batch_size} is of no use here, and would make a killed sweep "
+            "forget its later batches: leave it out; launchers themselves limit how many jobs there are at once (docs/sweeps.md)."
+        )
+    if config.hydra.job.chdir:
+        raise ConfigError("hydra.job.chdir=true holds for single runs only: the jobs of a sweep may share a process; leave it out.")
+
+
+def _refuse_twice(folders: Sequence[Path]) -> None:
+    twice = sorted({folder.name for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise ConfigError(f"hydra.sweep.subdir={twice[0]} would be the folder of two jobs: name in it what jobs differ in.")
 
 
 def claim(sweep: Path) -> int:
@@ -134,7 +153,10 @@ def _numbered(config: DictConfig, number: int) -> Path:
     with open_dict(config):
         config.hydra.job.id, config.hydra.job.num = str(number), number
     HydraConfig.instance().set_config(config)
-    folder = (Path(config.hydra.sweep.dir) / str(config.hydra.sweep.subdir)).absolute()
+    subdir = str(config.hydra.sweep.subdir)
+    if Path(subdir).name != subdir:
+        raise ConfigError(f"hydra.sweep.subdir={subdir} must be a name without /, since jobs lie side by side: write safe_name around it.")
+    folder = Path(config.hydra.sweep.dir).absolute() / subdir
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().set_config(config)
@@ -154,7 +176,7 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> dict[str, 
         _write_hydra_files(folder, config, task)
         write_json(folder / "provenance.json", launch(task).identity())
         write_whole(file, text)  # last, since it makes the folder a run's
-    elif file.read_text(encoding="utf-8") != text:
+    elif not _is_config_of(folder, settings):
         raise ConfigError(
             f"hydra.sweep.subdir={folder.name} is already the folder of a job with other settings: name in it what jobs differ in, "
             "or leave out hydra.sweep.dir to get a new folder."
@@ -162,7 +184,16 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> dict[str, 
     return settings
 
 
+def _is_config_of(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether the job that is there is this one, but for settings that a resume may change."""
+    try:
+        return fingerprint(read_settings(folder)) == fingerprint(settings)
+    except (DamagedRun, OmegaConfBaseException):
+        return False
+
+
 def _write_failure(folder: Path, task: DictConfig, error: ConfigError) -> None:
+    write_json(folder / "provenance.json", launch(task).identity())
     with RunFolder(folder, OmegaConf.to_yaml(task), again=True) as failed:
         failed.finish("failed", error=str(error))
 
@@ -172,7 +203,7 @@ def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> No
     if config.hydra.output_subdir is None:
         return
     own = folder / config.hydra.output_subdir
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     for name, part in {"config": task, "hydra": OmegaConf.masked_copy(config, ["hydra"]), "overrides": config.hydra.overrides.task}.items():
         write_whole(own / f"{name}.yaml", OmegaConf.to_yaml(part))
 
@@ -181,14 +212,9 @@ def _with_result(job: Job | None, returned: JobReturn) -> JobReturn:
     """A job's score, or the reason that it has none."""
     if job is None:
         return returned
-    if is_completed(job.folder):
+    if is_done(job.folder):
         returned.status, score = JobStatus.COMPLETED, read_summary(job.folder)["evaluation/return_mean"]
         returned.return_value = math.nan if score is None else score
     else:
         returned.status, returned.return_value = JobStatus.FAILED, RunError(why_not_completed(job.folder))
     return returned
-
-
-def _shown(folder: Path) -> Path:
-    """As short as can be copied."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; while it lives it is "running"
 RECORDS = ("config.yaml", "metrics.jsonl", "summary.json")  # any of these shows that a folder holds a run
+LOCK_TRIES = 10
 LONGEST_NAME = 100  # characters; file systems take 255 bytes, but paths add up
 
 logger = logging.getLogger(__name__)
@@ -151,19 +153,29 @@ class RunFolder:
 
 
 def lock(path: Path, file: str = ".lock") -> int:
-    """Takes the lock of a run's folder, without waiting; closing the file descriptor that it returns lets go of it.
+    """Takes the lock of a run's folder, with next to no waiting; closing the file descriptor that it returns lets go of it.
 
     Raises BlockingIOError where another process (or another `RunFolder` in this one) holds it.
     """
     descriptor = os.open(path / file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise BlockingIOError(f"Another run is using the folder {path}: wait until it ends, or choose another folder.") from None
     except OSError as reason:  # some network file systems have no locks; a run there is better than none
         logger.warning("The folder %s cannot be locked (%s): take care that no second run uses it.", path, reason)
     return descriptor
+
+
+def _flock(descriptor: int) -> None:
+    """Tries more than once, since who only looks whether a run lives here holds the lock for an instant too."""
+    for _ in range(LOCK_TRIES - 1):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

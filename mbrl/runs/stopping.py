@@ -3,7 +3,8 @@
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -53,3 +54,21 @@ class StopRequest:
         self.signum = signum
         with suppress(OSError):  # the terminal may be gone; and a signal may come in the middle of another print
             os.write(2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n")
+
+
+@contextmanager
+def interrupted_by(signum: int) -> Iterator[None]:
+    """Lets a signal raise Interrupted in the block, as Ctrl-C raises KeyboardInterrupt; outside a process's main thread, which alone gets
+    signals, nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signum, "Interrupted.")
+
+    before = signal.signal(signum, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signum, before)
