@@ -1,9 +1,12 @@
 """Jobs handed to Slurm, or to processes that stand in for it, by submitit."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +99,9 @@ class Submitit(AbstractWay):
             _wait(tasks, 0)
         except KeyboardInterrupt:
             for task in tasks:
-                task.cancel()  # each writes a checkpoint and ends
+                with suppress(ProcessLookupError):
+                    # Which submitit passes on, so that each writes a checkpoint and ends; `cancel` would leave no time for that.
+                    os.kill(int(task.job_id), signal.SIGTERM)
             _wait(tasks, 0)
             raise
 

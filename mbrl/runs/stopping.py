@@ -64,11 +64,18 @@ def interrupted_by(signum: int) -> Iterator[None]:
         yield
         return
 
+    told: list[int] = []
+
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        told.append(signum)
         raise Interrupted(signum, "Interrupted.")
 
     before = signal.signal(signum, interrupt)
     try:
         yield
+    except KeyboardInterrupt as interruption:
+        if told and not isinstance(interruption, Interrupted):  # compiled code passes it on as a plain one
+            raise Interrupted(signum, "Interrupted.") from interruption
+        raise
     finally:
         signal.signal(signum, before)

@@ -1,6 +1,7 @@
 """Sweeps as their user meets them: what each launcher computes, what is refused, what is left when one is killed."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 
 from mbrl.launchers.sweep import claim
 from mbrl.runs.finder import runs_in
+from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_provenance, read_summary, status
 from mbrl.trust import ConfigError
 from tests.faults.runs import PLANNERS, ROOT, lost, run_here
@@ -149,11 +151,13 @@ def test_a_sweep_that_was_killed_waits_for_what_outlived_it(tmp_path, one_by_one
     running = started_and_begun(folder, "joblib", *overrides)
     running.kill()
     running.communicate()
+    wait_for_the_orphan(runs_in(folder)[0])
     again = (*overrides, f"hydra.sweep.dir={folder}", "hydra/launcher=joblib")
+    held = lock(runs_in(folder)[1])  # as if it had not ended yet
     ended, _, complaints = sweep(tmp_path, *again)
+    os.close(held)
     assert ended == 1
     assert "is running already: wait until it ends, and give the same command again" in complaints
-    wait_for_the_orphan(runs_in(folder)[0])
     ended, _, complaints = sweep(tmp_path, *again)
     assert ended == 0, complaints
     assert [lost(job, wanted) for job, wanted in zip(runs_in(folder), runs_in(one_by_one), strict=True)] == [0, 0]
