@@ -7,8 +7,8 @@ score = run(compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,15 +32,18 @@ from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.difference import Twins
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
-from mbrl.runs.reader import read_metrics
+from mbrl.runs.reader import read_metrics, read_provenance
 from mbrl.runs.stopping import StopRequest
 from mbrl.training.collect import NotDeterministic
+from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.loop import Row, Training, initial_state, learn, train
 from mbrl.training.memory import check_memory
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 from mbrl.training.state import MODEL_INIT, TrainState
 
 logger = logging.getLogger(__name__)
+
+SeedlessParts = tuple[Training, GymnasiumEnvironment, AbstractPlanner]
 
 
 def run(config: DictConfig) -> float:
@@ -52,26 +55,41 @@ def run(config: DictConfig) -> float:
     return carry_out(config, launch(config))
 
 
-def carry_out(config: DictConfig, started: Launch, again: bool = False, tolerance: float = 0.0) -> float:
+def carry_out(
+    config: DictConfig,
+    started: Launch,
+    again: bool = False,
+    tolerance: float = 0.0,
+    compute: AbstractCompute = ALONE,
+    stopping: StopRequest | None = None,
+    like: SeedlessParts | None = None,
+) -> float:
     """Runs in the folder of `started`: a new run, or with `again` the one that is there from its last checkpoint on.
 
-    `tolerance` is how much what is computed again may differ (relative) from what was recorded. Raises what `run` raises.
+    `tolerance` is how much what is computed again may differ (relative) from what was recorded. `compute` calls what is compiled,
+    `stopping` is whom it asks whether to stop, `like` is what it shares with runs of other seeds: a run alone has its own. Raises
+    what `run` raises.
     """
     settings = resolved(config)
-    with StopRequest() as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
+
+    def found_out() -> dict[str, Any]:
+        return provenance(config.seed, config.num_threads) | started.identity() | compute.facts()
+
+    asked: AbstractContextManager[StopRequest] = StopRequest() if stopping is None else nullcontext(stopping)
+    with asked as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
         set_threads(config.num_threads)
         if config.compilation_cache:
             enable_compilation_cache(config.num_threads)
         if not again:
-            folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
-        training, environment, planner, state = build_parts(config, started.trust)
+            folder.write_provenance(found_out())
+        training, environment, planner, state = build_parts(config, started.trust, like)
         start, record = Snapshot(state), Record(fingerprint(settings))
         if again:
-            start = _taken_up(folder, record, training, planner, state, tolerance)
-            folder.write_provenance(provenance(config.seed, config.num_threads) | started.identity())
+            start = _taken_up(folder, record, training, planner, state, tolerance, compute)
+            folder.write_provenance(found_out())
         with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
             keep = _checkpoints(folder, record, training.checkpoints_kept)
-            _, evaluation = train(training, environment, planner, start, record.log, keep, stopping, tolerance)
+            _, evaluation = train(training, environment, planner, start, record.log, keep, stopping, tolerance, compute)
             if stopping():
                 raise stopping.interrupted(f"Interrupted; go on with `python -m mbrl resume {folder.path}`.")
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
@@ -88,15 +106,15 @@ def carry_out(config: DictConfig, started: Launch, again: bool = False, toleranc
     return score
 
 
-def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple[Training, GymnasiumEnvironment, AbstractPlanner, TrainState]:
-    """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`."""
+def build_parts(
+    config: DictConfig, trust: tuple[str, ...] = (), like: SeedlessParts | None = None
+) -> tuple[Training, GymnasiumEnvironment, AbstractPlanner, TrainState]:
+    """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`.
+
+    `like` are the first three of a run that differs in its seed only: then nothing is built, traced, or later compiled, twice.
+    """
     resolved(config)  # which refuses what no run can have
-    training = build(config.training, trust)
-    _check_kind(config, "training", training, Training)
-    environment = build(config.env, trust)
-    _check_kind(config, "env", environment, GymnasiumEnvironment)
-    planner = build(config.planner, trust, action_space=environment.action_space)
-    _check_kind(config, "planner", planner, AbstractPlanner)
+    training, environment, planner = like or _seedless_parts(config, trust)
     spaces = {"observation_size": environment.observation_size, "action_space": environment.action_space}
 
     def make_state(key):
@@ -106,10 +124,21 @@ def build_parts(config: DictConfig, trust: tuple[str, ...] = ()) -> tuple[Traini
 
     with within_memory(config):
         try:
-            _check_fit(training, environment, planner, check_memory(make_state, jax.random.key(0)))
+            if like is None:
+                _check_fit(training, environment, planner, check_memory(make_state, jax.random.key(0)))
             return training, environment, planner, make_state(jax.random.key(config.seed))
         except (ValueError, TypeError) as error:  # a TypeError: what was given for a function cannot be called like it
             raise ConfigError(str(error) if isinstance(error, ValueError) else f"The parts do not fit together: {error}.") from error
+
+
+def _seedless_parts(config: DictConfig, trust: tuple[str, ...]) -> SeedlessParts:
+    training = build(config.training, trust)
+    _check_kind(config, "training", training, Training)
+    environment = build(config.env, trust)
+    _check_kind(config, "env", environment, GymnasiumEnvironment)
+    planner = build(config.planner, trust, action_space=environment.action_space)
+    _check_kind(config, "planner", planner, AbstractPlanner)
+    return training, environment, planner
 
 
 def _check_kind(config: DictConfig, name: str, part: Any, kind: type) -> None:
@@ -217,7 +246,13 @@ class Record:
 
 
 def _taken_up(
-    folder: RunFolder, record: Record, training: Training, planner: AbstractPlanner, state: TrainState, tolerance: float
+    folder: RunFolder,
+    record: Record,
+    training: Training,
+    planner: AbstractPlanner,
+    state: TrainState,
+    tolerance: float,
+    compute: AbstractCompute,
 ) -> Snapshot:
     """Where a run that was interrupted goes on, by its last checkpoint, if there is one; its record goes on there too.
 
@@ -228,7 +263,7 @@ def _taken_up(
     checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows))
     start, num_rows, seconds = Snapshot(state), 0, 0.0
     if checkpoint is not None:
-        start = _restored(checkpoint, folder, record, training, planner, state)
+        start = _restored(checkpoint, folder, record, training, planner, state, compute)
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
         raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
@@ -239,14 +274,36 @@ def _taken_up(
         record.go_on(num_rows, seconds, Twins([]))
         save_checkpoint(folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept)
     folder.keep_rows(num_rows)
-    record.go_on(num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance))
+    record.go_on(num_rows, seconds, Twins(_held_to(folder, compute), tolerance))
     if tolerance > 0:
         folder.set_superseded_aside()
     return start
 
 
+def _held_to(folder: RunFolder, compute: AbstractCompute) -> list[Row]:
+    """The rows that must come out the same again: none where they were, or will be, computed together with other runs."""
+    rows = read_metrics(folder.path, "metrics.superseded.jsonl")
+    before = read_provenance(folder.path)
+    if not rows or not any(_together(facts) for facts in (before, *before.get("resumes", ()), compute.facts())):
+        return rows
+    logger.info("The %d rows after the last checkpoint are set aside: in lock-step their last digits depend on the other runs.", len(rows))
+    folder.set_superseded_aside()
+    return []
+
+
+def _together(facts: Mapping[str, Any]) -> bool:
+    company = facts.get("lockstep")
+    return isinstance(company, dict) and bool(company.get("together"))
+
+
 def _restored(
-    checkpoint: Checkpoint, folder: RunFolder, record: Record, training: Training, planner: AbstractPlanner, state: TrainState
+    checkpoint: Checkpoint,
+    folder: RunFolder,
+    record: Record,
+    training: Training,
+    planner: AbstractPlanner,
+    state: TrainState,
+    compute: AbstractCompute,
 ) -> Snapshot:
     if checkpoint.facts.get("config") != record.config:
         raise ConfigError(
@@ -254,7 +311,7 @@ def _restored(
             "or start a new run with it."
         )
     try:
-        return from_arrays(checkpoint.arrays, state, planner, training.exploration)
+        return from_arrays(checkpoint.arrays, state, planner, training.exploration, compute)
     except (ValueError, KeyError, TypeError) as reason:
         raise ConfigError(f"The last checkpoint in {folder.path} does not fit this version of the program: {reason}.") from reason
 

@@ -94,6 +94,9 @@ def _report(saved: Path, found: Sequence[Difference], num_rows: int, tolerance: 
     console.print(_table_of(found))
     changed = _changed(*provenances)
     console.print(changed if changed.row_count else "Versions, device, cores and commit are the same.")
+    if (provenances[0].get("lockstep") or {}).get("together"):
+        sentence = "It was computed in lock-step with other runs, which changes last digits: --tolerance allows a relative difference."
+        console.print(sentence, soft_wrap=True, highlight=False)
     return 1
 
 
@@ -119,7 +122,7 @@ def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What results depend on, by names that fit a table."""
     git = provenance.get("git") or {}
     packages = {f"package {name}": version for name, version in (provenance.get("packages") or {}).items()}
-    kept = {name: provenance.get(name) for name in ("python", "platform", "devices", "cores", "threads")}
+    kept = {name: provenance.get(name) for name in ("python", "platform", "devices", "cores", "threads", "lockstep")}
     return kept | packages | {"commit": git.get("commit"), "changes not committed": git.get("diff")}
 
 

@@ -1,9 +1,11 @@
 """A watched environment: one that raises, hangs, or returns what is no number ends the run with a sentence that says so."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import gymnasium
@@ -18,7 +20,8 @@ class Watched(gymnasium.Wrapper):
     """Passes everything through, and raises EnvironmentFault where `step` or `reset` raise, return a number that is not
     finite, or take more than `timeout` seconds (None: wait for ever).
 
-    A call that hangs in compiled code, and calls outside a process's main thread, cannot be timed out.
+    A call that hangs in compiled code cannot be timed out; nor can one outside a process's main thread, but others learn of it
+    (`overdue`), and it raises when it returns after all.
     """
 
     def __init__(self, env: gymnasium.Env, name: str, timeout: float | None):
@@ -77,9 +80,13 @@ class TimeLimitExceeded(BaseException):
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeLimitExceeded in a block that takes longer; no limit in threads other than the main one, which get no signals."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    """Raises TimeLimitExceeded in a block that takes longer: at once in the main thread, at its end in others, which get no signals."""
+    if seconds is None:
         yield
+        return
+    if threading.current_thread() is not threading.main_thread():
+        with _deadline(seconds):
+            yield
         return
     before = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again, should somebody swallow it
@@ -88,6 +95,26 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+
+
+_deadlines: dict[int, float] = {}  # of what each thread is doing, by the monotonic clock
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    thread, deadline = threading.get_ident(), monotonic() + seconds
+    _deadlines[thread] = deadline
+    try:
+        yield
+    finally:
+        del _deadlines[thread]
+    if monotonic() > deadline:
+        raise TimeLimitExceeded
+
+
+def overdue(thread: threading.Thread) -> bool:
+    """Whether the thread is in a block whose time limit is over."""
+    return monotonic() > _deadlines.get(thread.ident or 0, math.inf)
 
 
 def _raise_time_limit_exceeded(signum, frame):

@@ -52,7 +52,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
 
 
 # What is looked into of a provenance.json, which somebody may have written.
-PROVENANCE = {"choices": dict, "devices": list, "overrides": list, "resumes": list, "git": dict}
+PROVENANCE = {"choices": dict, "devices": list, "overrides": list, "resumes": list, "git": dict, "lockstep": dict}
 PROVENANCE |= {"environment": dict, "cores": dict, "packages": dict, "threads": dict, "command": list}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.planners.base import AbstractPlanner
+from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.state import EVALUATE, TrainState
 
 
@@ -18,6 +19,7 @@ def evaluate(
     num_episodes: int,
     first_seed: int,
     stopping: Callable[[], bool] = lambda: False,
+    compute: AbstractCompute = ALONE,
 ) -> np.ndarray | None:
     """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
 
@@ -27,10 +29,10 @@ def evaluate(
     episodes = np.arange(num_episodes)
     instances = [environment.make() for _ in episodes]
     observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
-    planner_states = begin_all(planner, state.key, episodes)
+    planner_states = compute(begin_all, planner, state.key, episodes)
     returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
     while running.any() and not stopping():
-        outputs = act_all(planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
+        outputs = compute(act_all, planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
         actions, planner_states = np.asarray(outputs[0]), outputs[1]
         for i in np.flatnonzero(running):
             observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])

@@ -15,6 +15,7 @@ from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
+from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
@@ -109,18 +110,19 @@ def train(
     keep: Callable[[Snapshot], None] = lambda snapshot: None,
     stopping: Callable[[], bool] = lambda: False,
     tolerance: float = 0.0,
+    compute: AbstractCompute = ALONE,
 ) -> tuple[TrainState, Row]:
     """Runs the loop from `start` to its budget; returns the last state and the evaluation at the budget.
 
     `keep` is given a snapshot at the end of a phase as often as `checkpoint_every` says, and at the end of all. Soon after
     `stopping` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
-    exactly to where the episode in flight was (`live_through_again`).
+    exactly to where the episode in flight was (`live_through_again`). `compute` calls what is compiled.
 
     Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
     NotDeterministic where it does not come back.
     """
     state, evaluated_at, seconds, evaluation = start.state, start.evaluated_at, start.collecting_seconds, {}
-    collector = Collector(environment, planner, training.exploration, start.env_steps, start.num_episodes, start.episode)
+    collector = Collector(environment, planner, training.exploration, start.env_steps, start.num_episodes, start.episode, compute)
     collector.take_up(state, tolerance)
 
     def snapshot() -> Snapshot:
@@ -129,7 +131,7 @@ def train(
     while not stopping():
         env_steps = collector.env_steps
         if evaluated_at < env_steps and (_due(env_steps, training.evaluate_every) or env_steps == training.env_steps):
-            evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping)
+            evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute)
             if not evaluation:
                 break
             log(evaluation | ({"time/collect": seconds} if seconds else {}))
@@ -144,7 +146,7 @@ def train(
         if collector.env_steps < until:
             break
         if _due(until, training.learn_every) and until >= training.warmup_steps:
-            state, row = _timed_learning(training, state, until)
+            state, row = _timed_learning(training, state, until, compute)
             log(row | {"time/collect": seconds})
             _check_finite(row)
             seconds = 0.0
@@ -166,9 +168,9 @@ def _due(env_steps: int, every: int) -> bool:
     return env_steps % every == 0
 
 
-def _timed_learning(training: Training, state: TrainState, env_steps: int) -> tuple[TrainState, Row]:
+def _timed_learning(training: Training, state: TrainState, env_steps: int, compute: AbstractCompute) -> tuple[TrainState, Row]:
     started = perf_counter()
-    state, metrics = learn(training, state, np.asarray(env_steps))
+    state, metrics = compute(learn, training, state, np.asarray(env_steps))
     numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
     return state, {"env_steps": env_steps, **numbers, "time/learn": perf_counter() - started}
 
@@ -183,10 +185,10 @@ def _check_finite(row: Row) -> None:
         )
 
 
-def _timed_evaluation(training, environment, planner, state, env_steps, stopping) -> Row:
+def _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute) -> Row:
     """Empty where `stopping` cut it short."""
     started = perf_counter()
-    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed, stopping)
+    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed, stopping, compute)
     if returns is None:
         return {}
     return {

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import Episode, begin
+from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.explore import Exploration
 from mbrl.training.state import TrainState
 
@@ -37,7 +38,13 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
     return arrays | (_episode_arrays(snapshot.episode) if snapshot.episode else {})
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], start: TrainState, planner: AbstractPlanner, exploration: Exploration) -> Snapshot:
+def from_arrays(
+    arrays: Mapping[str, np.ndarray],
+    start: TrainState,
+    planner: AbstractPlanner,
+    exploration: Exploration,
+    compute: AbstractCompute = ALONE,
+) -> Snapshot:
     """The snapshot that `to_arrays` took of a run with the same config; `start` is that run's first state, whose numbers are
     replaced.
 
@@ -46,7 +53,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], start: TrainState, planner: Ab
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
     replay = start.replay.loaded(_filled_in(start.replay.saved(), arrays, "replay", same_length=False))
     state = TrainState(**_filled_in(_without_replay(start), arrays, "state"), replay=replay)
-    planner_state, noise = begin(planner, exploration, state.key, np.asarray(counters["num_episodes"]))
+    planner_state, noise = compute(begin, planner, exploration, state.key, np.asarray(counters["num_episodes"]))
     episode = _episode(arrays, planner_state, np.asarray(noise)) if "episode.observations" in arrays else None
     return Snapshot(state, **counters, episode=episode)
 
