@@ -1,13 +1,13 @@
 """Runs beside each other: grouped by what differs in their configs, an environment at a time, and what is known of each group."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mbrl.analysis.grouping import Grouping, group
+from mbrl.analysis.grouping import Grouping, group, short_labels
 from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, number, read_records
 from mbrl.analysis.statistics import (
     Interval,
@@ -17,6 +17,8 @@ from mbrl.analysis.statistics import (
     probability_of_improvement,
 )
 from mbrl.runs.reader import DamagedRun, read_metrics
+
+LONGEST = 72  # characters of a label that a legend as wide as the figure can show
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class Comparison:
     damaged: tuple[Damaged, ...]
     grouping: Grouping
     labels: tuple[str, ...]  # of the groups, in order; the first is what the others are held against
+    short_labels: tuple[str, ...]  # of the same groups, to stand in a legend
     sections: tuple[Section, ...]
     aggregate: Section | None
     why_no_aggregate: str  # a sentence; empty where there is one, or but one environment
@@ -100,11 +103,24 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
             runs.append(Run(record, label, values, *_evaluations(record)))
         except DAMAGE as reason:
             damaged.append(damaged_by(reason, record.folder))
-    labels = tuple(dict.fromkeys(run.label for run in runs))
+    labels, short = _labels(runs, grouping.names)
+    runs = [replace(run, label=labels[run.label]) for run in runs]
     environments = dict.fromkeys(run.record.environment for run in runs)
-    sections = tuple(_section(each, runs, labels, threshold, confidence) for each in environments)
-    aggregate, why_not = _aggregate(sections, labels, confidence)
-    return Comparison(tuple(runs), tuple(damaged), grouping, labels, sections, aggregate, why_not, confidence)
+    sections = tuple(_section(each, runs, tuple(labels.values()), threshold, confidence) for each in environments)
+    aggregate, why_not = _aggregate(sections, tuple(labels.values()), confidence)
+    return Comparison(tuple(runs), tuple(damaged), grouping, tuple(labels.values()), short, sections, aggregate, why_not, confidence)
+
+
+def _labels(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """How each label is said, and in a legend; with numbers in both where a legend cannot say it all."""
+    values = {run.label: run.values for run in reversed(runs)}
+    labels = list(dict.fromkeys(run.label for run in runs))
+    short = short_labels(names, [values[label] for label in labels])
+    if len(set(short)) == len(short) and all(len(text) <= LONGEST for text in short):
+        return {label: label for label in labels}, tuple(short)
+    numbered = [f"{number} {text}" for number, text in enumerate(short, start=1)]
+    cut = tuple(text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip(', ')}…" for text in numbered)
+    return {label: f"{number} {label}" for number, label in enumerate(labels, start=1)}, cut
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

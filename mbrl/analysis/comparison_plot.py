@@ -1,7 +1,5 @@
 """The figure of a comparison, as it goes into a paper: an environment a row; learning curves, final returns, performance profiles."""
 
-import math
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,8 +29,10 @@ DASHES: tuple[Any, ...] = (
     (0, (1, 2)),
 )
 INK, GRID = "#323f4b", "#e4e7eb"
-LONGEST = 34  # characters of a label
-LAST_NAME = re.compile(r"^[^=]*\.(?=[^=.]*=)")  # what stands before it in `model.num_members=3`
+WIDTH, ROW_HEIGHT = 11, 3.1  # inches
+MOST_COLUMNS = 4  # of the legend
+LONGEST = 34  # characters of a group's name below a panel
+GOAL = "return to be reached"
 NUM_POINTS = 100  # of a curve, at most
 
 
@@ -42,50 +42,53 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     Of more than 8 groups, the first 8. Groups keep their colour, marker and dashes in every panel.
     """
     labels = comparison.labels[:MOST_DRAWN]
+    names = [_plain(text) for text in comparison.short_labels[:MOST_DRAWN]]
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
-    marked = any(section.threshold is not None for section in sections)
-    names = [*shortened(labels), *(["return to be reached"] if marked else [])]
-    columns = min(len(names), 4 if max(map(len, names)) < 24 else 3)
-    legend_height = 0.28 * math.ceil(len(names) / columns) + 0.1
-    figure = Figure(figsize=(11, 3.1 * len(sections) + legend_height), dpi=200, layout="constrained")
+    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(sections)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(sections), 3, squeeze=False, width_ratios=(1.25, 0.9, 1))
     for section, axes in zip(sections, grid, strict=True):
-        _draw_row(section, list(axes), labels, comparison.confidence)
-    handles = [Line2D([], [], color=COLOURS[k], marker=MARKERS[k], linestyle=DASHES[k], markersize=6) for k in range(len(labels))]
-    handles += [Line2D([], [], color=INK, linewidth=1, linestyle=":")] if marked else []
-    figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
+        _draw_row(section, list(axes), labels, names, comparison.confidence)
+    drawn = {line.get_label() for axes in grid.flat for line in axes.lines}
+    entries = [(name, _handle(index)) for index, (label, name) in enumerate(zip(labels, names, strict=True)) if label in drawn]
+    entries += [(GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":"))] if GOAL in drawn else []
+    if entries:
+        figure.set_figheight(ROW_HEIGHT * len(sections) + _add_legend(figure, entries))
     for path in paths:
         # Without a date, the same runs give the same file.
         figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
         figure.set_layout_engine("none")  # it is laid out by now, and the same in each
 
 
-def shortened(labels: Sequence[str]) -> list[str]:
-    """Labels that fit a legend: settings without the groups that they are in; of those too long, choices by their options alone, and no
-    middle; no two alike.
-    """
-    short = [_short(label) for label in labels]
-    distinct = [text if short.count(text) == 1 else f"{text} ({short[:index].count(text) + 1})" for index, text in enumerate(short)]
-    return [text.replace("$", r"\$") for text in distinct]  # which would begin a formula
+def _handle(index: int) -> Line2D:
+    return Line2D([], [], color=COLOURS[index], marker=MARKERS[index], linestyle=DASHES[index], markersize=6)
 
 
-def _short(label: str) -> str:
-    parts = label.split(", ")
-    text = ", ".join(LAST_NAME.sub("", part) for part in parts)
-    if len(text) > LONGEST:
-        text = ", ".join(LAST_NAME.sub("", part) if "." in part.partition("=")[0] else part.partition("=")[2] or part for part in parts)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 15]}…{text[-14:]}"
+def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
+    """Above the panels, in as many columns as the figure's width has room for; returns its height in inches."""
+    names, handles = zip(*entries, strict=True)
+    height = 0.0
+    for columns in range(min(len(entries), MOST_COLUMNS), 0, -1):
+        legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
+        width, height = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
+        if width <= WIDTH - 0.1 or columns == 1:
+            break
+        legend.remove()
+    return height
 
 
-def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], confidence: float) -> None:
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")  # which would begin a formula
+
+
+def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], names: Sequence[str], confidence: float) -> None:
     curves, finals, profile = axes
     shown = [(labels.index(figures.label), figures) for figures in section.groups if figures.label in labels]
-    name = section.environment.rpartition(":")[2].replace("$", r"\$") or "all environments"
+    name = _plain(section.environment.rpartition(":")[2]) or "all environments"
     if section.environment:
         _draw_curves(curves, shown, section, confidence)
     else:
-        _draw_improvements(curves, shown)
+        _draw_improvements(curves, shown, names[0])
     _draw_finals(finals, shown, section, confidence)
     _draw_profile(profile, shown, section, confidence)
     curves.set_title(name, loc="left", color=INK, fontweight="bold", fontsize="medium")
@@ -103,14 +106,14 @@ def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
         steps, returns = curve(completed(figures))
         if not steps.size:
             continue
-        style: dict[str, Any] = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+        style = _line_style(index, figures)
         every = max(1, steps.size // 8)
         axes.plot(steps, interquartile_mean(returns), linewidth=1.8, markersize=4.5, markevery=(index % every, every), **style)
         if returns.shape[1] > 1:
             low, high = bootstrap_interval([returns], interquartile_mean, confidence, NUM_RESAMPLES_OF_CURVES)
             axes.fill_between(steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
     _mark_threshold(axes, section, horizontal=True)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
 def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
@@ -129,8 +132,8 @@ def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.stack([np.interp(steps, *each) for each in evaluated], axis=-1)
 
 
-def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]]) -> None:
-    first = shortened([shown[0][1].label])[0]
+def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]], first: str) -> None:
+    first = first if len(first) <= LONGEST else "the first group"
     axes.set_xlabel(f"probability of improvement\nover {first}")
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
     for index, figures in shown:
@@ -147,7 +150,8 @@ def _draw_finals(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
     for row, (index, figures) in enumerate(reversed(shown), start=1):
         scores = np.concatenate(figures.scores)
         if scores.size:
-            axes.plot(scores, np.full(scores.size, row - 0.24), ".", color=COLOURS[index], alpha=0.55, markersize=5, markeredgewidth=0)
+            style = {"color": COLOURS[index], "alpha": 0.55, "markersize": 5, "markeredgewidth": 0, "label": figures.label}
+            axes.plot(scores, np.full(scores.size, row - 0.24), ".", **style)
             _draw_point(axes, index, row, figures.interquartile_mean, figures.interval)
     _mark_threshold(axes, section, horizontal=False)
     axes.set_ylim(0.4, len(shown) + 0.6)
@@ -179,12 +183,16 @@ def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.n
         return
     shares = performance_profile(scores, thresholds)
     every = (7 * index, 56)  # markers of different groups beside each other
-    style: dict[str, Any] = {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "drawstyle": "steps-post"}
-    axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, **style)
+    style = _line_style(index, figures)
+    axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, drawstyle="steps-post", **style)
     if figures.interval is not None:
         profile = partial(performance_profile, thresholds=thresholds)
         low, high = bootstrap_interval(figures.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
         axes.fill_between(thresholds, low, high, step="post", color=COLOURS[index], alpha=alpha, linewidth=0)
+
+
+def _line_style(index: int, figures: Figures) -> dict[str, Any]:
+    return {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "label": figures.label}
 
 
 def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
@@ -193,7 +201,7 @@ def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
         return
     low, high = axes.get_ylim() if horizontal else axes.get_xlim()
     if low - 0.25 * (high - low) <= section.threshold <= high + 0.25 * (high - low):
-        (axes.axhline if horizontal else axes.axvline)(section.threshold, color=INK, linewidth=1, linestyle=":", zorder=1)
+        (axes.axhline if horizontal else axes.axvline)(section.threshold, label=GOAL, color=INK, linewidth=1, linestyle=":", zorder=1)
 
 
 def _style(axes: Axes) -> None:

@@ -46,6 +46,14 @@ def label(names: Sequence[str], values: Sequence[str]) -> str:
     return ", ".join(parts) or (f"no {names[0]}" if names else "all runs")
 
 
+def short_labels(names: Sequence[str], values: Sequence[Sequence[str]]) -> list[str]:
+    """Labels of groups with these `values` [group], without what all groups share and the sections that settings are in."""
+    kept = [index for index in range(len(names)) if len({each[index] for each in values}) > 1] or range(len(names))
+    last = {index: _last_name(names[index]) for index in kept}
+    alone = [last[index] if list(last.values()).count(last[index]) == 1 else names[index] for index in kept]
+    return [label(alone, [each[index] for index in kept]) for each in values]
+
+
 def completed_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
     """The choices of each run. One that was killed before it wrote them has those of a run with the same settings, or else those
     that the classes in its config stand for."""
@@ -148,6 +156,12 @@ def _explains(
 
 def _is_ignored(name: str) -> bool:
     return name in IGNORED or f"{name.partition('.')[0]}." in IGNORED
+
+
+def _last_name(name: str) -> str:
+    """`num_members` of `model.num_members`; a class keeps its part's name."""
+    ending = "._target_" if name.endswith("._target_") else ""
+    return name.removesuffix(ending).rpartition(".")[2] + ending
 
 
 def _part(name: str, value: str) -> str:
