@@ -7,6 +7,7 @@ The configs are composed from conf, as a run saves them; rows have the metrics o
 included, and the peak of its memory.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -64,7 +65,9 @@ def measure(*arguments: str) -> tuple[int, float, float]:
 
 
 def main(arguments: list[str]) -> int:
-    num_runs = int(arguments[0]) if arguments else 200
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("num_runs", nargs="?", type=int, default=200, help="how many; default 200")
+    num_runs = parser.parse_args(arguments).num_runs
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder, "outputs", "sweeps", "2026-01-01", "00-00-00.000000")

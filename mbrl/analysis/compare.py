@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mbrl.analysis.grouping import Grouping, group, short_labels
-from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, number, read_records
+from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, found_runs, number, read_records
 from mbrl.analysis.statistics import (
     Interval,
     bootstrap_interval,
@@ -18,7 +18,8 @@ from mbrl.analysis.statistics import (
 )
 from mbrl.runs.reader import DamagedRun, read_metrics
 
-LONGEST = 72  # characters of a label that a legend as wide as the figure can show
+COPIES = ("reproductions", "comparisons")  # in outputs: what is there are no further runs
+LONGEST = 100  # characters of a label that a legend as wide as the figure can show
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,7 @@ class Comparison:
 
     runs: tuple[Run, ...]
     damaged: tuple[Damaged, ...]
+    left_out: Mapping[Path, int]  # folders of copies, and how many runs are in each
     grouping: Grouping
     labels: tuple[str, ...]  # of the groups, in order; the first is what the others are held against
     short_labels: tuple[str, ...]  # of the same groups, to stand in a legend
@@ -93,9 +95,11 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
     """Compares the runs at or below `paths`; groups come in the order in which their first runs are found.
 
     `by` names what to group by, and else that is found out; `threshold` is the return to be reached, by default each
-    environment's solved_score; `confidence` is of the intervals. Raises ValueError for a `by` that no run has.
+    environment's solved_score; `confidence` is of the intervals. Runs in a path's folder called one of COPIES are left out, but
+    where that is named. Raises ValueError for a `by` that no run has.
     """
-    records, damaged = read_records(paths)
+    folders, copies = found_runs(paths, COPIES)
+    records, damaged = read_records(folders)
     grouping = group(records, by)
     runs: list[Run] = []
     for record, label, values in zip(records, grouping.labels, grouping.values, strict=True):
@@ -108,7 +112,18 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
     environments = dict.fromkeys(run.record.environment for run in runs)
     sections = tuple(_section(each, runs, tuple(labels.values()), threshold, confidence) for each in environments)
     aggregate, why_not = _aggregate(sections, tuple(labels.values()), confidence)
-    return Comparison(tuple(runs), tuple(damaged), grouping, tuple(labels.values()), short, sections, aggregate, why_not, confidence)
+    return Comparison(
+        tuple(runs),
+        tuple(damaged),
+        _left_out(paths, copies),
+        grouping,
+        tuple(labels.values()),
+        short,
+        sections,
+        aggregate,
+        why_not,
+        confidence,
+    )
 
 
 def _labels(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -121,6 +136,11 @@ def _labels(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, str], 
     numbered = [f"{number} {text}" for number, text in enumerate(short, start=1)]
     cut = tuple(text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip(', ')}…" for text in numbered)
     return {label: f"{number} {label}" for number, label in enumerate(labels, start=1)}, cut
+
+
+def _left_out(paths: Sequence[Path], copies: Sequence[Path]) -> dict[Path, int]:
+    folders = [path / name for path in paths for name in COPIES]
+    return {folder: number for folder in folders if (number := sum(each.is_relative_to(folder) for each in copies))}
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -216,6 +236,11 @@ def _why_not(sections: Sequence[Section], labels: Sequence[str]) -> str:
                 return f"{section.environment} has no {name} in its runs' config.yaml, by which returns are normalised"
         if section.random_score == section.solved_score:
             return f"{section.environment} has the same env.random_score and env.solved_score"
+    for label in labels:  # AGARWAL's scores are as many in each: else an environment counts by its runs
+        counts = {s.environment: figures.scores[0].size for s in sections for figures in s.groups if figures.label == label}
+        if len(set(counts.values())) > 1:
+            said = " and ".join(f"{count} in {environment}" for environment, count in counts.items())
+            return f"{label} has unequal numbers of completed runs, {said}, by which environments would be weighted"
     return ""
 
 

@@ -12,6 +12,7 @@ HINTS = {
     "never started": "only its config is there; `python -m mbrl resume` starts it",
 }
 FEW = 3  # runs
+ENOUGH = 10  # runs, of which the bootstrap's intervals are wide enough
 MOST_DRAWN = 8  # groups that a reader of the figure can tell apart
 
 
@@ -19,7 +20,7 @@ def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     """Status, group, folder and reason of each run that is not completed, or cannot be read."""
     runs = [run for run in comparison.runs if not run.is_completed]
     found = [(run.record.status, run.label, str(run.record.folder), run.record.error or HINTS.get(run.record.status, "")) for run in runs]
-    return found + [("damaged", "", str(each.folder), each.reason) for each in comparison.damaged]
+    return found + [(each.status, "", str(each.folder), each.reason) for each in comparison.damaged]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -31,6 +32,8 @@ def notes(comparison: Comparison) -> list[str]:
     if left_out:
         found.append(f"{left_out} of {len(comparison.runs) + len(comparison.damaged)} runs are not completed: they are listed below, and "
                      "count in no return; those that ended early may be the worst.")  # fmt: skip
+    for folder, number in comparison.left_out.items():
+        found.append(f"{folder} is left out, with {number} run{'s' if number > 1 else ''}: name it too to have them.")
     if len(comparison.labels) > MOST_DRAWN:
         found.append(f"The figure shows the first {MOST_DRAWN} of {len(comparison.labels)} groups: name fewer folders, or group --by less.")
     return [*found, *([comparison.why_no_aggregate] if comparison.why_no_aggregate else [])]
@@ -38,7 +41,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _of_section(section: Section, several: bool) -> Iterator[str]:
     where = f"{section.environment}: " if several else ""
-    for sentence in (*_budgets(section), *_seeds(section), *_each_group(section), *_facts(section)):
+    for sentence in (*_budgets(section), *_seeds(section), *_each_group(section), *_without_width(section), *_facts(section)):
         yield where + sentence
 
 
@@ -74,6 +77,18 @@ def _each_group(section: Section) -> Iterator[str]:
         commits = {run.record.commit for run in figures.runs if run.record.commit}
         if len(commits) > 1:
             yield f"{figures.label}: its runs were computed by {len(commits)} commits of the code."
+
+
+def _without_width(section: Section) -> Iterator[str]:
+    """The bootstrap knows no runs but those seen: where these agree, its interval is a point, however few they are."""
+    for figures in section.groups:
+        number, others = figures.scores[0].size, section.groups[0].scores[0].size
+        if number < ENOUGH and figures.interval is not None and figures.interval.low == figures.interval.high:
+            yield f"{figures.label}: all {number} runs have the same return; with so few runs the interval says nothing."
+        chance = figures.improvement_interval
+        if min(number, others) < ENOUGH and chance is not None and chance.low == chance.high:
+            yield (f"{figures.label}: all {number} × {others} pairs with runs of the first group agree; with so few runs the interval "
+                   "says nothing.")  # fmt: skip
 
 
 def _facts(section: Section) -> Iterator[str]:

@@ -71,7 +71,12 @@ def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
     for columns in range(min(len(entries), MOST_COLUMNS), 0, -1):
         legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
         width, height = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
-        if width <= WIDTH - 0.1 or columns == 1:
+        if width <= WIDTH - 0.1:
+            break
+        if columns == 1:  # of wide letters
+            size = legend.get_texts()[0].get_fontsize() * (WIDTH - 0.8) / width
+            for text in legend.get_texts():
+                text.set_fontsize(size)
             break
         legend.remove()
     return height

@@ -63,12 +63,16 @@ def _with_interval(value: float, interval, form: str = "") -> str:
     return said(value) + (f" [{said(interval.low)}, {said(interval.high)}]" if interval is not None else "")
 
 
+def _missed(came: int, number: int) -> str:
+    return "none did" if not came else "half did not" if 2 * came == number else "most did not"
+
+
 def _reached(figures: Figures, threshold: float) -> list[str]:
     """How many of a group's runs came there, and the medians over all of them: those that did not count as later than any."""
     steps, seconds = np.array([run.reached(threshold) for run in figures.runs]).T
     came = int(np.isfinite(steps).sum())
     median_steps, median_seconds = float(np.median(steps)), float(np.median(seconds))
-    said = [f"{median_steps:.0f}", clock(median_seconds)] if math.isfinite(median_steps) else ["most did not" if came else "none did"] * 2
+    said = [f"{median_steps:.0f}", clock(median_seconds)] if math.isfinite(median_steps) else [_missed(came, len(figures.runs))] * 2
     return [f"{came}/{len(figures.runs)}", *said]
 
 
@@ -102,7 +106,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
             folder, label, *facts = _facts(run, sections[run.record.environment])
             writer.writerow([folder, label, *map(_text, run.values), *facts])
         for each in comparison.damaged:
-            line = dict.fromkeys(COLUMNS, "") | {"folder": _text(str(each.folder)), "status": "damaged", "error": _text(each.reason)}
+            line = dict.fromkeys(COLUMNS, "") | {"folder": _text(str(each.folder)), "status": each.status, "error": _text(each.reason)}
             writer.writerow([line["folder"], "", *("" for _ in names), *(line[name] for name in COLUMNS[2:])])
 
 

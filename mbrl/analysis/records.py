@@ -1,6 +1,6 @@
 """What a run was and what became of it, read from its folder without trusting it: plain values, all text fit to be shown."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,17 +40,36 @@ class Record:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A folder that cannot be read, and why."""
+    """A folder that cannot be read, and why; or of a run that failed, whose files are so odd that only its error is known."""
 
     folder: Path
     reason: str
+    status: str = "damaged"  # or failed
+
+
+class _OddFailure(DamagedRun):
+    """The error of a run that failed, and whose files are not what a run writes: often, what it was refused for."""
+
+
+def found_runs(paths: Iterable[Path], without: Collection[str]) -> tuple[list[Path], list[Path]]:
+    """The folders of runs at or below each path, each once, in order; and those that were left out.
+
+    Left out is what lies in folders called one of `without` directly below a path, where no other path names it.
+    """
+    found: dict[Path, Path] = {}
+    left: dict[Path, Path] = {}
+    for path in paths:
+        for folder in run_folders(path):
+            parts = folder.relative_to(path).parts
+            (left if len(parts) > 1 and parts[0] in without else found)[folder.resolve()] = folder
+    return list(found.values()), [folder for resolved, folder in left.items() if resolved not in found]
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
     """The runs at or below each path, each once, in order; and what could not be read of them."""
     records, damaged = [], []
-    folders = {folder.resolve(): folder for path in paths for folder in run_folders(path)}
-    for folder in folders.values():
+    folders, _ = found_runs(paths, without=())
+    for folder in folders:
         try:
             records.append(read_record(folder))
         except DAMAGE as reason:
@@ -60,17 +79,30 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
 
 def damaged_by(reason: Exception, folder: Path) -> Damaged:
     """What there is to say of a folder that cannot be read."""
-    said = printable(str(reason))
-    return Damaged(folder, said if isinstance(reason, DamagedRun) else f"{printable(str(folder))} cannot be read: {said}.")
+    said, name = printable(str(reason)), printable(str(folder))
+    if isinstance(reason, _OddFailure):
+        return Damaged(folder, said, "failed")
+    if not isinstance(reason, DamagedRun):
+        return Damaged(folder, f"{name} cannot be read: {said}.")
+    return Damaged(folder, said if name in said else f"{name}: {said}")
 
 
 def read_record(folder: Path) -> Record:
     """The run in `folder`. Raises DamagedRun where a file is not what a run writes, or leads out of the folder."""
     refuse_links_out(folder)
     _refuse_what_is_no_file(folder)
+    said, summary = _known_status(folder), read_summary(folder) if (folder / "summary.json").exists() else {}
+    try:
+        return _record(folder, said, summary)
+    except DAMAGE as reason:
+        if said == "failed":
+            raise _OddFailure(str(summary.get("error") or reason)) from reason
+        raise
+
+
+def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
     settings = read_settings(folder)
     kept = read_provenance(folder)
-    said, summary = _known_status(folder), read_summary(folder) if (folder / "summary.json").exists() else {}
     if said in ("running", "killed"):  # whose summary is that of its beginning
         summary |= final_values(read_metrics(folder))
     env = settings.get("env")

@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> int:
     except ValueError as reason:
         raise ConfigError(str(reason)) from reason
     if not comparison.runs and not comparison.damaged:
-        raise ConfigError(f"{' '.join(map(str, given.paths))} holds no run, which has a config.yaml: check the path.")
+        mend = f"name {' '.join(map(str, comparison.left_out))} to have what is there" if comparison.left_out else "check the path"
+        raise ConfigError(f"{' '.join(map(str, given.paths))} holds no run, which has a config.yaml: {mend}.")
     _print(comparison)
     if not comparison.runs:
         return 1

@@ -41,8 +41,11 @@ def main(arguments: list[str]) -> int:
     if table.row_count:
         print_result(table)
     console = Console(soft_wrap=True, highlight=False)
-    for each in damaged if table.row_count and "damaged" in given.status else ():
-        console.print(Text(f"Damaged: {each.reason}"))
+    for each in damaged:
+        if each.status in given.status:
+            console.print(
+                Text(f"Damaged: {each.reason}" if each.status == "damaged" else f"Failed: {printable(str(each.folder))}: {each.reason}")
+            )
     if not table.row_count:
         console.print(Text(f"No runs{_of(given.status)} in {', '.join(map(str, given.paths))}."))
     return 0
@@ -64,7 +67,7 @@ def _lines(records: Sequence[Record], damaged: Sequence[Damaged], states: Sequen
     """A line a run; before a sweep's jobs one for all of them, the left out ones counted too."""
     choices = completed_choices(records)
     runs = {record.folder: (record.status, record.started, _line(record, chosen)) for record, chosen in zip(records, choices, strict=True)}
-    runs |= {each.folder: ("damaged", _age(each.folder), _damaged_line(each)) for each in damaged}
+    runs |= {each.folder: (each.status, _age(each.folder), _damaged_line(each)) for each in damaged}
     families: dict[Path, list[Path]] = {}
     for folder in runs:
         families.setdefault(folder.parent if (folder.parent / "multirun.yaml").exists() else folder, []).append(folder)
@@ -86,7 +89,7 @@ def _line(record: Record, choices: Mapping[str, str]) -> Line:
 
 
 def _damaged_line(each: Damaged) -> Line:
-    return (_clock(_age(each.folder)), "damaged", *["–"] * 6, printable(str(each.folder)))
+    return (_clock(_age(each.folder)), each.status, *["–"] * 6, printable(str(each.folder)))
 
 
 def _sweep_line(folder: Path, started: datetime, counts: Counter) -> Line:

@@ -55,6 +55,9 @@ def test_steps_and_seconds_to_the_threshold_count_those_that_never_came(two_plan
     assert [row[5:8] for row in rows(section)] == [["3/3", "50", "0:05"]] * 2
     (section,) = compare([two_planners], threshold=1000).sections
     assert [row[5:8] for row in rows(section)] == [["0/3", "none did", "none did"]] * 2
+    make_run(two_planners / "cem_3", (10.0, 500.0), seed=3)
+    (section,) = compare([two_planners], threshold=495).sections
+    assert rows(section)[0][5:8] == ["2/4", "half did not", "half did not"]
 
 
 def test_the_first_group_is_that_of_the_folder_named_first(two_planners):
@@ -139,6 +142,51 @@ def test_environments_are_sections_and_together_normalised(two_planners):
     # Within an environment nothing can move the constant scores.
     assert cem.interval == bootstrap_interval(cem.scores)
     assert not comparison.why_no_aggregate
+
+
+def test_environments_with_unequal_numbers_of_runs_are_not_taken_together(two_planners):
+    for planner in SCORES:
+        for seed in range(4):
+            make_run(two_planners / f"pendulum_{planner}_{seed}", (-160.0,), planner=planner, env="pendulum", seed=seed)
+    comparison = compare([two_planners])
+    assert comparison.aggregate is None
+    assert "planner=cem has unequal numbers of completed runs, 3 in CartPole-v1 and 4 in Pendulum-v1" in said(comparison)
+    # Between groups, numbers may differ.
+    for environment, returns in (("cartpole", (480.0,)), ("pendulum", (-160.0,))):
+        for seed in range(3 if environment == "pendulum" else 4):
+            make_run(two_planners / f"random_{environment}_{seed}", returns, planner="random", env=environment, seed=seed)
+    make_run(two_planners / "cem_3", (480.0,), seed=3)
+    make_run(two_planners / "mcts_3", (480.0,), planner="mcts", seed=3)
+    assert "planner=random has unequal numbers of completed runs, 4 in CartPole-v1 and 3 in" in said(compare([two_planners]))
+    (two_planners / "random_cartpole_3" / "summary.json").write_text('{"status": "failed"}')
+    assert compare([two_planners]).aggregate is not None
+
+
+def test_intervals_without_width_are_noted_where_runs_are_few(tmp_path):
+    for seed in range(10):
+        make_run(tmp_path / f"cem_{seed}", (float(seed),), seed=seed)
+        if seed < 3:
+            make_run(tmp_path / f"mcts_{seed}", (480.0,), planner="mcts", seed=seed)
+    (section,) = compare([tmp_path]).sections
+    assert rows(section)[1][8] == "1.00 [1.00, 1.00]"
+    found = said(compare([tmp_path]))
+    assert "planner=mcts: all 3 × 10 pairs with runs of the first group agree; with so few runs the interval says nothing" in found
+    assert "planner=mcts: all 3 runs have the same return; with so few runs" in found
+    for seed in range(3, 10):
+        make_run(tmp_path / f"mcts_{seed}", (480.0,), planner="mcts", seed=seed)
+    assert "says nothing" not in said(compare([tmp_path]))
+
+
+def test_copies_count_only_where_they_are_named(two_planners):
+    copies = two_planners / "reproductions"
+    make_run(copies / "today" / "cem", seed=8)
+    comparison = compare([two_planners])
+    assert len(comparison.runs) == 6
+    assert f"{copies} is left out, with 1 run: name it too to have them." in said(comparison)
+    for paths, number in (([two_planners, copies], 7), ([copies], 1)):
+        comparison = compare(paths)
+        assert len(comparison.runs) == number
+        assert "is left out" not in said(comparison)
 
 
 @pytest.mark.parametrize(

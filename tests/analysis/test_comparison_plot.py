@@ -1,12 +1,16 @@
 """The figure: there, the same for the same runs, and honest about where its curves end."""
 
+import csv
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mbrl.analysis.compare import compare
 from mbrl.analysis.comparison_notes import MOST_DRAWN, notes
-from mbrl.analysis.comparison_plot import curve, draw, shortened
+from mbrl.analysis.comparison_plot import _add_legend, _handle, curve, draw
+from mbrl.analysis.comparison_table import rows, write_csv
 from tests.analysis.made_runs import make_run
 
 
@@ -78,10 +82,47 @@ def test_between_evaluations_a_curve_is_straight(tmp_path):
     assert returns == pytest.approx(np.array([[12.0, 10.0], [20.0, 20.0]]))
 
 
-def test_labels_are_short_and_no_two_alike():
-    assert shortened(["planner=cem, model.num_members=3"]) == ["planner=cem, num_members=3"]
-    long = [f"planner=cem, model.num_members={'9' * 60}{last}, training.budget=1" for last in "12"]
-    first, second = shortened(long)
-    assert first != second
-    assert max(len(first), len(second)) < 40
-    assert shortened(["a=$x$"]) == [r"a=\$x\$"]
+@pytest.fixture
+def legend(monkeypatch):
+    """The names in the legends that are drawn."""
+    found = []
+
+    def keep(figure, entries):
+        found.append([name for name, _ in entries])
+        return _add_legend(figure, entries)
+
+    monkeypatch.setattr("mbrl.analysis.comparison_plot._add_legend", keep)
+    return found
+
+
+@pytest.mark.parametrize("name", ["planner=cem", "planner=cem, num_members=3, horizon=15", "planner=cem, " + 80 * "x", 100 * "W"])
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_a_legend_is_no_wider_than_the_figure(name, number):
+    figure = Figure(figsize=(11, 3), dpi=100, layout="constrained")
+    height = _add_legend(figure, [(name, _handle(index)) for index in range(number)])
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= 1100
+    assert height < 0.3 * number + 0.2
+
+
+def test_the_legend_names_what_was_drawn(tmp_path, legend):
+    make_run(tmp_path / "a", (10.0, 480.0))
+    make_run(tmp_path / "b", (10.0, 20.0), planner="mcts", status="failed")
+    make_run(tmp_path / "c", (10.0, 20.0), planner="random")
+    for threshold in (475.0, 5000.0):
+        draw(compare([tmp_path], threshold=threshold), [tmp_path / f"{threshold}.png"])
+    groups = ["planner=cem", "planner=random"]
+    assert legend == [[*groups, "return to be reached"], groups]
+
+
+def test_long_names_are_cut_behind_a_number_that_stands_everywhere(tmp_path):
+    for number in (1, 2):
+        make_run(tmp_path / str(number), horizon=f"{'9' * 100}{number}")
+    comparison = compare([tmp_path])
+    assert comparison.labels == tuple(f"{number} horizon={'9' * 100}{number}" for number in (1, 2))
+    assert comparison.short_labels == tuple(f"{number} horizon={'9' * 89}…" for number in (1, 2))
+    assert [row[0] for row in rows(comparison.sections[0])] == list(comparison.labels)
+    write_csv(comparison, tmp_path / "compare.csv")
+    with (tmp_path / "compare.csv").open(newline="") as file:
+        assert [line["group"] for line in csv.DictReader(file)] == list(comparison.labels)
+    assert inked(drawn(tmp_path / "compare.png", tmp_path)) > 0

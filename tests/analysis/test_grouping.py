@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbrl.analysis.grouping import IGNORED, group
+from mbrl.analysis.grouping import IGNORED, group, short_labels
 from mbrl.analysis.records import read_records
 from mbrl.config import MAY_CHANGE
 from tests.analysis.made_runs import make_run
@@ -108,3 +108,17 @@ def test_runs_are_grouped_by_a_setting(grouped):
 def test_a_name_that_no_run_has_is_refused(grouped):
     with pytest.raises(ValueError, match=r"--by planer names nothing that these runs have: .*planner"):
         grouped({}, by=("planer",))
+
+
+def test_short_labels_leave_out_what_all_share_and_sections():
+    names = ("planner", "model.num_members", "model.reward._target_")
+    assert short_labels(names, [("cem", "3", "a.Known"), ("cem", "5", "a.Learned")]) == [
+        "num_members=3, reward=Known",
+        "num_members=5, reward=Learned",
+    ]
+    assert short_labels(names, [("cem", "3", "a.Known")]) == ["planner=cem, num_members=3, reward=Known"]
+    assert short_labels(("model.width", "planner.width"), [("1", "2"), ("2", "1")]) == [
+        "model.width=1, planner.width=2",
+        "model.width=2, planner.width=1",
+    ]
+    assert short_labels((), [()]) == ["all runs"]

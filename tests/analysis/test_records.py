@@ -6,7 +6,7 @@ import os
 import pytest
 import yaml
 
-from mbrl.analysis.records import printable, read_records
+from mbrl.analysis.records import Damaged, printable, read_records
 from mbrl.config import compose, resolved, to_yaml
 from mbrl.runs.folder import lock
 from tests.analysis.made_runs import make_run, settings
@@ -90,6 +90,8 @@ def test_a_config_that_no_run_saves_is_named_and_the_rest_goes_on(tmp_path, name
     records, (damaged,) = read_records([tmp_path])
     assert [record.folder.name for record in records] == ["good"]
     assert damaged.folder == bad
+    assert damaged.status == "damaged"
+    assert str(bad) in damaged.reason
     assert len(damaged.reason) < 600
     assert not canary.exists()
 
@@ -113,7 +115,14 @@ def test_other_files_that_no_run_writes_are_named_too(tmp_path, file, content):
     records, (damaged,) = read_records([tmp_path])
     assert [record.folder.name for record in records] == ["good"]
     assert damaged.folder == bad
-    assert any(name in damaged.reason for name in (str(bad), "env_steps", "return_mean"))
+    assert str(bad) in damaged.reason
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_run_that_failed_for_its_config_failed(tmp_path, name):
+    bad, content = make_run(tmp_path / "bad", status="failed", error="ConfigError: seed=-1 is negative"), CONFIGS[name]
+    (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert read_records([tmp_path]) == ([], [Damaged(bad, "ConfigError: seed=-1 is negative", "failed")])
 
 
 def test_links_and_pipes_are_not_read(tmp_path):

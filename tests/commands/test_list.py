@@ -48,6 +48,16 @@ def test_only_some_are_listed_and_a_sweep_still_counts_all(outputs, capsys):
     assert lines[0].endswith("/odd")
 
 
+def test_every_odd_run_is_named_by_its_folder_and_one_that_failed_by_its_error(tmp_path, capsys):
+    make_run(tmp_path / "a", seed=-1)
+    make_run(tmp_path / "b", seed=-1, status="failed", error="ConfigError: seed=-1 must not be negative")
+    lines = listed(capsys, tmp_path)
+    assert sorted(line.split()[2] for line in lines[:2]) == ["damaged", "failed"]
+    assert f"Damaged: {tmp_path}/a: seed=-1 must be a whole number, at least 0, as a run writes it." in lines
+    assert f"Failed: {tmp_path}/b: ConfigError: seed=-1 must not be negative" in lines
+    assert len(listed(capsys, tmp_path, "--status", "failed")) == 2
+
+
 def test_what_cannot_be_listed_is_refused_in_a_sentence(outputs, capsys, monkeypatch):
     with pytest.raises(ConfigError, match="nowhere is no folder"):
         main(["list", str(outputs / "nowhere")])
