@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mbrl.analysis.compare import Comparison, Figures, Run, Section
+from mbrl.analysis.statistics import Interval
 
 HINTS = {
     "killed": "it ended without a word; `python -m mbrl resume` goes on with it",
@@ -81,14 +82,22 @@ def _each_group(section: Section) -> Iterator[str]:
 
 def _without_width(section: Section) -> Iterator[str]:
     """The bootstrap knows no runs but those seen: where these agree, its interval is a point, however few they are."""
+    others = section.groups[0].scores[0].size
+    alike, agreeing = [], []
     for figures in section.groups:
-        number, others = figures.scores[0].size, section.groups[0].scores[0].size
-        if number < ENOUGH and figures.interval is not None and figures.interval.low == figures.interval.high:
-            yield f"{figures.label}: all {number} runs have the same return; with so few runs the interval says nothing."
-        chance = figures.improvement_interval
-        if min(number, others) < ENOUGH and chance is not None and chance.low == chance.high:
-            yield (f"{figures.label}: all {number} × {others} pairs with runs of the first group agree; with so few runs the interval "
-                   "says nothing.")  # fmt: skip
+        number = figures.scores[0].size
+        if number < ENOUGH and _is_a_point(figures.interval):
+            alike.append(f"{figures.label} ({number} runs)")
+        if min(number, others) < ENOUGH and _is_a_point(figures.improvement_interval):
+            agreeing.append(f"{figures.label} ({number} × {others} pairs)")
+    if alike:
+        yield f"All runs have the same return: {', '.join(alike)}; with so few runs the interval says nothing."
+    if agreeing:
+        yield f"All pairs with runs of the first group agree: {', '.join(agreeing)}; with so few runs the interval says nothing."
+
+
+def _is_a_point(interval: Interval | None) -> bool:
+    return interval is not None and bool(interval.low == interval.high)
 
 
 def _facts(section: Section) -> Iterator[str]:

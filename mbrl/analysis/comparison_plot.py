@@ -74,9 +74,8 @@ def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
         if width <= WIDTH - 0.1:
             break
         if columns == 1:  # of wide letters
-            size = legend.get_texts()[0].get_fontsize() * (WIDTH - 0.8) / width
             for text in legend.get_texts():
-                text.set_fontsize(size)
+                text.set_fontsize(float(text.get_fontsize()) * (WIDTH - 0.8) / width)
             break
         legend.remove()
     return height
@@ -155,7 +154,7 @@ def _draw_finals(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
     for row, (index, figures) in enumerate(reversed(shown), start=1):
         scores = np.concatenate(figures.scores)
         if scores.size:
-            style = {"color": COLOURS[index], "alpha": 0.55, "markersize": 5, "markeredgewidth": 0, "label": figures.label}
+            style: dict[str, Any] = {"color": COLOURS[index], "alpha": 0.55, "markersize": 5, "markeredgewidth": 0, "label": figures.label}
             axes.plot(scores, np.full(scores.size, row - 0.24), ".", **style)
             _draw_point(axes, index, row, figures.interquartile_mean, figures.interval)
     _mark_threshold(axes, section, horizontal=False)

@@ -28,7 +28,7 @@ def learning_curve(rows: Sequence[Row], path: str | Path, title: str) -> None:
     _draw_losses(lower, rows)
     lower.set_xlabel("env steps", color=INK)
     lower.set_xlim(0, max([10, *(row["env_steps"] for row in rows)]) * 1.02)
-    lower.xaxis.set_major_formatter("{x:,.0f}")
+    lower.xaxis.set_major_formatter("{x:,.10g}")
     for axes in (upper, lower):
         _style(axes)
     figure.savefig(path)

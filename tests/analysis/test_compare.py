@@ -170,8 +170,8 @@ def test_intervals_without_width_are_noted_where_runs_are_few(tmp_path):
     (section,) = compare([tmp_path]).sections
     assert rows(section)[1][8] == "1.00 [1.00, 1.00]"
     found = said(compare([tmp_path]))
-    assert "planner=mcts: all 3 × 10 pairs with runs of the first group agree; with so few runs the interval says nothing" in found
-    assert "planner=mcts: all 3 runs have the same return; with so few runs" in found
+    assert "All pairs with runs of the first group agree: planner=mcts (3 × 10 pairs); with so few runs the interval says nothing." in found
+    assert "All runs have the same return: planner=mcts (3 runs); with so few runs the interval says nothing." in found
     for seed in range(3, 10):
         make_run(tmp_path / f"mcts_{seed}", (480.0,), planner="mcts", seed=seed)
     assert "says nothing" not in said(compare([tmp_path]))
