@@ -53,10 +53,12 @@ def test_nothing_is_written_over(outputs, tmp_path, monkeypatch):
 
 def test_what_cannot_be_compared_is_refused_in_a_sentence(outputs, tmp_path):
     (tmp_path / "empty").mkdir()
+    make_run(tmp_path / "copies" / "reproductions" / "a")
     for arguments, message in {
         (outputs, "--by", "planer"): "--by planer names nothing that these runs have",
         (tmp_path / "nowhere",): "nowhere is no folder",
         (tmp_path / "empty",): "empty holds no run",
+        (tmp_path / "copies",): "holds no run, which has a config.yaml: name .*copies/reproductions to have what is there",
     }.items():
         with pytest.raises(ConfigError, match=message):
             compare(*arguments)
