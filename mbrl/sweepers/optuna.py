@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.config import RunError
 from mbrl.runs.folder import lock
+from mbrl.runs.reader import status
 from mbrl.sweepers import trials as kept
 from mbrl.sweepers.closing import close, without_password
 from mbrl.sweepers.search_space import search_space
@@ -62,7 +63,8 @@ class OptunaSearch:
     def sweep(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Searches what the command line's overrides say; returns the best trial's settings, by key.
 
-        Raises ConfigError for what cannot be searched and where another search uses the folder, RunError if every trial failed.
+        Raises ConfigError for what cannot be searched and where another search uses the folder or the study, RunError if every
+        trial failed, and where a job is not over: killed or interrupted, or left running by a search that was killed.
         """
         parsed = OverridesParser.create(config_loader=self._loader).parse_overrides(list(arguments))
         _check_seed(parsed)
@@ -170,15 +172,15 @@ class OptunaSearch:
         return False
 
     def _launch(self, wanted: Sequence[tuple[Trial, int]]) -> None:
-        """Runs these seeds of these trials, and keeps what came of it in the trials."""
+        """Runs these seeds of these trials, and keeps what came of it in the trials. Raises RunError where a job is not over."""
         numbered = list(zip(self._numbers(wanted), wanted, strict=True))
         # A launcher counts its jobs on from the first; what another process left may have gaps.
         for _, block in groupby(enumerate(sorted(numbered, key=lambda job: job[0])), key=lambda item: item[1][0] - item[0]):
             jobs = [job for _, job in block]
             overrides = [[*self._overrides(trial), f"seed={seed}"] for _, (trial, seed) in jobs]
             results = self._launcher.launch(overrides, initial_job_idx=jobs[0][0])
-            for (_, (trial, seed)), result in zip(jobs, results, strict=True):
-                _keep_result(trial, seed, result)
+            states = {number: _keep_result(trial, seed, result) for (number, (trial, seed)), result in zip(jobs, results, strict=True)}
+            _check_over({number: state for number, state in states.items() if state is not None}, self._folder)
 
     def _numbers(self, wanted: Sequence[tuple[Trial, int]]) -> list[int]:
         """The number of each job: the one that it has already, or the next, which is kept before anything runs."""
@@ -232,14 +234,39 @@ def _has_run(trial: Trial, seed: int) -> bool:
     return seed in kept.scores(trial) or kept.failure(trial) is not None
 
 
-def _keep_result(trial: Trial, seed: int, result: JobReturn) -> None:
+def _keep_result(trial: Trial, seed: int, result: JobReturn) -> str | None:
+    """Keeps what came of a job: its score, or why it failed. Of a job that is not over nothing is kept, and its state returned."""
     try:
         score = result.return_value  # raises what the job raised
     except Exception as error:
-        return kept.keep_failure(trial, seed, _sentence(error))
-    if not isinstance(score, int | float) or not math.isfinite(score):
-        return kept.keep_failure(trial, seed, f"its score is {score}, and must be a finite number")
-    kept.keep_score(trial, seed, float(score))
+        state = _state(result)
+        if state != "failed" and not isinstance(error, ConfigError):  # of which the latter refused it before it began
+            return state
+        kept.keep_failure(trial, seed, _sentence(error))
+    else:
+        if isinstance(score, int | float) and math.isfinite(score):
+            kept.keep_score(trial, seed, float(score))
+        else:
+            kept.keep_failure(trial, seed, f"its score is {score}, and must be a finite number")
+    return None
+
+
+def _state(result: JobReturn) -> str:
+    """What became of a job that has no score, by its own folder: a launcher may find it still running, left by a search that was killed."""
+    folder = Path(result.working_dir or "")
+    if result.working_dir is None or not (folder / "config.yaml").exists():  # a launcher that does not say where its jobs are
+        return "failed"
+    return status(folder)
+
+
+def _check_over(states: Mapping[int, str], folder: Path) -> None:
+    """Raises RunError for jobs that are not over, by number."""
+    if states:
+        named = ", ".join(f"{number} ({state})" for number, state in states.items())
+        raise RunError(
+            f"These jobs of the search are not over: {named}; once none of them is running, the same command "
+            f"with hydra.sweep.dir={folder} goes on with them."
+        )
 
 
 def _sentence(error: Exception) -> str:

@@ -26,6 +26,7 @@ from sqlalchemy.engine import Engine
 
 from mbrl.command_line import check_command_line
 from mbrl.config import CONFIG_FOLDER, RunError
+from mbrl.runs.folder import lock
 from mbrl.sweepers import trials as kept
 from mbrl.sweepers.optuna import OptunaSearch
 from mbrl.trust import ConfigError
@@ -62,7 +63,11 @@ class FakeLauncher(Launcher):
             assert number not in self.jobs
             self.jobs[number] = list(overrides)
             results.append(self._result(overrides))
+            self.judge(results[-1], number)
         return results
+
+    def judge(self, result, number):
+        """What else a launcher may make of a job."""
 
     def _result(self, overrides):
         settings = {override.key_or_group: override.value() for override in OverridesParser.create().parse_overrides(list(overrides))}
@@ -326,6 +331,58 @@ def test_a_failing_job_fails_its_trial_and_no_other(search, capsys):
     printed = capsys.readouterr().out
     assert printed.count("the pole broke") == len(failed)
     assert f"{len(failed)} failed" in printed
+
+
+def refusing(error, said=None, folder=None):
+    """A launcher's word for job 1: `error`, with its folder, whose summary has the status `said`."""
+
+    def judge(launcher, result, number):
+        if number != 1:
+            return
+        result.status, result.return_value, result.working_dir = JobStatus.FAILED, error, str(folder)
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").touch()
+        if said is not None:
+            (folder / "summary.json").write_text(f'{{"status": "{said}"}}')
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("said", "lives", "named"),
+    [
+        ("running", True, "1 (running)"),
+        ("running", False, "1 (killed)"),
+        ("interrupted", False, "1 (interrupted)"),
+        (None, False, "1 (never started)"),
+    ],
+)
+def test_a_job_that_is_not_over_fails_no_trial(search, tmp_path, whole, monkeypatch, said, lives, named):
+    folder = tmp_path / "1_job"
+    monkeypatch.setattr(FakeLauncher, "judge", refusing(RunError("it has no result"), said, folder))
+    folder.mkdir()
+    descriptor = lock(folder) if lives else None
+    sentence = refusal(search, RunError, num_trials=4)
+    assert named in sentence
+    assert f"hydra.sweep.dir={tmp_path}" in sentence
+    left = trials(tmp_path)
+    assert [trial.state for trial in left] == [TrialState.RUNNING] * 4
+    assert [list(kept.scores(trial)) for trial in left] == [[100], [], [100], [100]]
+    assert not any(kept.failure(trial) for trial in left)
+    if descriptor is not None:
+        os.close(descriptor)
+    monkeypatch.undo()
+    resumed = search(num_trials=4)
+    assert resumed.launches[0] == [1]
+    assert what_counts(resumed.trials) == what_counts(whole.trials[:4])
+
+
+@pytest.mark.parametrize(("error", "said"), [(RunError("it fell"), "failed"), (ConfigError("it is wrong"), None)])
+def test_a_job_that_failed_by_its_folder_or_was_refused_fails_its_trial(search, tmp_path, monkeypatch, error, said):
+    monkeypatch.setattr(FakeLauncher, "judge", refusing(error, said, tmp_path / "1_job"))
+    found = search(num_trials=4)
+    assert [trial.number for trial in found.trials if trial.state == TrialState.FAIL] == [1]
+    assert kept.failure(found.trials[1]) == f"seed 100 (job 1): {error}"
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
