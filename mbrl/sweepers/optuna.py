@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,13 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
+from optuna import Study
+from optuna.exceptions import OptunaError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from mbrl.config import RunError
 from mbrl.runs.folder import lock
@@ -28,7 +33,7 @@ from mbrl.runs.reader import status
 from mbrl.sweepers import trials as kept
 from mbrl.sweepers.closing import close, without_password
 from mbrl.sweepers.search_space import search_space
-from mbrl.sweepers.settings import read_settings
+from mbrl.sweepers.settings import Settings, read_settings
 from mbrl.trust import ConfigError
 
 EVALUATION_SEED = "training.evaluation_seed"
@@ -37,7 +42,9 @@ EVALUATION_SEED = "training.evaluation_seed"
 TUNING_EVALUATION_SEED = 20000
 # Trials that must be completed before any is pruned: the median of fewer says little.
 TRIALS_BEFORE_PRUNING = 4
-SEARCH = "search"  # the key of what a study searches, among its user attributes
+# Keys of a study's user attributes.
+SEARCH = "search"  # what it searches
+FOLDER = "folder"  # where, if its database is not there
 
 
 class OptunaSearch:
@@ -97,14 +104,8 @@ class OptunaSearch:
     def _open(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         settings = self._settings
-        self._url = settings.storage or f"sqlite:///{self._folder}/optuna.db"
-        self._opened = optuna.create_study(
-            storage=self._url,
-            study_name=settings.study_name,
-            direction=settings.direction,
-            pruner=_pruner(settings.pruning),
-            load_if_exists=True,
-        )
+        self._url = settings.storage or _database_in(self._folder)
+        self._opened = _open(self._url, settings)
         searched = {
             "space": self._space.described(),
             "fixed": self._shared,
@@ -116,6 +117,22 @@ class OptunaSearch:
             self._opened.set_user_attr(SEARCH, searched)
         elif known != searched:
             _refuse_other(self._url, settings.study_name, known, searched)
+        if settings.storage is not None:  # the one in the folder goes where the folder goes
+            self._check_folder(settings.study_name)
+
+    def _check_folder(self, study_name: str) -> None:
+        """Raises ConfigError where the study is that of a search in another folder, which may be running, with jobs of its own."""
+        own = str(self._folder.resolve())
+        known = self._opened.user_attrs.get(FOLDER)
+        if known is None:
+            self._opened.set_user_attr(FOLDER, own)
+        elif known != own:
+            tell = ["optuna", "study", "set-user-attr", "--storage", without_password(self._url), "--study-name", study_name]
+            raise ConfigError(
+                f"hydra.sweeper.study_name={study_name} in {without_password(self._url)} is the search of hydra.sweep.dir={known}, not "
+                f"of {own}: give that folder, or another study_name, or, if the folder was moved, "
+                f"first `{shlex.join([*tell, '--key', FOLDER, '--value', own])}`."
+            )
 
     def _next_batch(self) -> list[Trial]:
         """The trials that a process before this one left unfinished, and new ones until the batch is full; none at the end.
@@ -205,6 +222,27 @@ def _claim(folder: Path) -> int:
         return lock(folder, file=".search.lock")
     except BlockingIOError:
         raise ConfigError(f"Another search is running in {folder}: wait until it ends, or choose another hydra.sweep.dir.") from None
+
+
+def _database_in(folder: Path) -> str:
+    """The address of the folder's own database, whatever characters are in the folder's name."""
+    return URL.create("sqlite", database=str(folder / "optuna.db")).render_as_string(hide_password=False)
+
+
+def _open(url: str, settings: Settings) -> Study:
+    """The study, new or as it is. Raises ConfigError where the database cannot be used."""
+    pruner = _pruner(settings.pruning)
+    try:
+        return optuna.create_study(
+            storage=url, study_name=settings.study_name, direction=settings.direction, pruner=pruner, load_if_exists=True
+        )
+    # Of SQLAlchemy and Optuna; of drivers that are missing; of addresses in which the port, say, is no number; of other versions' tables.
+    except (SQLAlchemyError, OptunaError, ImportError, ValueError, TypeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ConfigError(
+            f"hydra.sweeper.storage={without_password(url)} cannot be opened ({reason}): give a database that is there, whose driver is "
+            "installed, such as sqlite:////absolute/path/optuna.db, or null for one in the sweep's folder."
+        ) from error
 
 
 def _check_seed(overrides: Sequence[Override]) -> None:

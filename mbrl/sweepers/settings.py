@@ -1,15 +1,19 @@
 """The settings of the Optuna sweeper: conf/hydra/sweeper/optuna.yaml, checked."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from mbrl.schema import broken_rules, shown
 from mbrl.trust import ConfigError
 
 REPORT_SEEDS = range(10)  # the seeds of the figures that are reported, on which nothing may be tuned
+PASSWORDS = {"password", "passwd"}  # as some drivers take them, after the ? of an address
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Settings:
             if getattr(self, name) < least:
                 raise ConfigError(f"hydra.sweeper.{name}={getattr(self, name)} must be at least {least}; raise it.")
         _check_seeds(self.seeds)
+        if self.storage is not None:
+            _check_storage(self.storage)
 
 
 def read_settings(node: DictConfig) -> Settings:
@@ -53,4 +59,24 @@ def _check_seeds(seeds: Sequence[Any]) -> None:
         raise ConfigError(
             f"{name} tunes on seed {kept[0]}, and 0 to 9 are kept for the figures that are reported, "
             "which would look better than they are; take seeds from 100 on."
+        )
+
+
+def _check_storage(storage: Any) -> None:
+    """Raises ConfigError for what is no database's address, and for a password, which would be written into the sweep's files."""
+    try:
+        if not isinstance(storage, str):
+            raise ValueError
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        secret = re.sub(r"//.*@", "//***@", shown(storage))  # a password may be in it for all that
+        raise ConfigError(
+            f"hydra.sweeper.storage={secret} must be the address of a database, such as sqlite:////absolute/path/optuna.db or "
+            "postgresql://user@host/database, or null for one in the sweep's folder."
+        ) from None
+    if url.password is not None or PASSWORDS.intersection(url.query):
+        public = url.set(query={}).render_as_string(hide_password=True)
+        raise ConfigError(
+            f"hydra.sweeper.storage={public} must hold no password, since it is written into the sweep's files: leave it out there, and "
+            "put it where the database's driver looks for it (PGPASSWORD or ~/.pgpass for PostgreSQL, my.cnf for MySQL)."
         )

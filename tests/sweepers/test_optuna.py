@@ -1,6 +1,7 @@
 """The search itself, with a launcher that computes each job's score from its overrides at once; one test runs real ones."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine
 
 from mbrl.command_line import check_command_line
 from mbrl.config import CONFIG_FOLDER, RunError
@@ -108,14 +109,14 @@ def hasty_database():
 def sweep(loader, folder, score=smooth, overrides=SPACE, dies_at=None, **settings):
     """A search in this folder, with a launcher of its own; returns that, with the `best` settings and the study's `trials`."""
     given = [f"hydra.sweeper.{name}={value}" for name, value in settings.items()]
-    given = ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *given]
+    given = ["hydra/sweeper=optuna", f"hydra.sweep.dir='{folder}'", *given]
     config = loader.load_configuration("config", [*given, *overrides], RunMode.MULTIRUN)
     launcher = FakeLauncher(score, dies_at)
     try:
         launcher.best = OptunaSearch(config, lambda: launcher, loader).sweep(list(overrides))
     except Killed:
         launcher.best = None
-    launcher.trials = trials(folder)
+    launcher.trials = trials(folder, settings.get("storage"), settings.get("study_name", "mbrl"))
     return launcher
 
 
@@ -130,8 +131,9 @@ def whole(loader, tmp_path_factory):
     return sweep(loader, tmp_path_factory.mktemp("whole"), num_trials=14)
 
 
-def trials(folder):
-    return optuna.load_study(study_name="mbrl", storage=f"sqlite:///{folder}/optuna.db").trials
+def trials(folder, storage=None, study_name="mbrl"):
+    database = URL.create("sqlite", database=f"{folder}/optuna.db")
+    return optuna.load_study(study_name=study_name, storage=storage or database.render_as_string()).trials
 
 
 def what_counts(found):
@@ -429,6 +431,12 @@ def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
         (SPACE, {"sampler_seed": -1}, "hydra.sweeper.sampler_seed=-1"),
         (SPACE, {"direction": "up"}, "hydra.sweeper.direction=up"),
         (SPACE, {"pruning": "maybe"}, "hydra.sweeper.pruning=maybe"),
+        (SPACE, {"storage": "foo"}, "hydra.sweeper.storage=foo"),
+        (SPACE, {"storage": 5}, "hydra.sweeper.storage=5"),
+        (SPACE, {"storage": "'postgresql://host:port/x'"}, "hydra.sweeper.storage=postgresql://host:port/x"),
+        (SPACE, {"storage": "'postgresql://me:hush@host/x'"}, "storage=postgresql://me:***@host/x must hold no password"),
+        (SPACE, {"storage": "'postgresql://me@host/x?password=hush'"}, "storage=postgresql://me@host/x must hold no password"),
+        (SPACE, {"storage": "'mysql://me:hu@sh@host:port/x'"}, "storage=mysql://***@host:port/x"),
         (SPACE, {"seeds": "[]"}, "hydra.sweeper.seeds=[]"),
         (SPACE, {"seeds": "[100,100]"}, "different"),
         (SPACE, {"seeds": "[100,a]"}, "whole numbers"),
@@ -440,7 +448,41 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(search, t
         search(overrides=overrides, folder=tmp_path / "sweep", **settings)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    "storage", ["sqlite:////nonexistent/x.db", "sqlite:////dev/full", "foo://x", "redis://host", "postgresql+nodriver://host/x"]
+)
+def test_a_database_that_cannot_be_opened_is_named(search, storage):
+    assert f"hydra.sweeper.storage={storage} cannot be opened" in refusal(search, num_trials=1, storage=f"'{storage}'")
+
+
+@pytest.mark.parametrize(("url", "module"), [("postgresql://host/x", "psycopg"), ("mysql://host/x", "MySQLdb")])
+def test_a_database_whose_driver_is_missing_is_named(search, monkeypatch, url, module):
+    for name in (module, "psycopg2"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    assert f"hydra.sweeper.storage={url} cannot be opened" in refusal(search, num_trials=1, storage=f"'{url}'")
+
+
+def test_each_folder_has_a_study_of_its_own_whatever_its_name(search, tmp_path):
+    names = ["wd?1", "wd?2", "w d%201", "w d 1", "wd#1", "wd{1}"]
+    for name in names:
+        search(folder=tmp_path / name, num_trials=1, seeds="[100]")
+    assert sorted(path.parent.name for path in tmp_path.glob("**/optuna.db")) == sorted(names)
+
+
+def test_a_study_is_that_of_one_folder(search, tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/all.db", "seeds": "[100]"}
+    search(folder=tmp_path / "one", num_trials=1, **where)
+    sentence = refusal(search, folder=tmp_path / "two", num_trials=2, **where)
+    assert f"is the search of hydra.sweep.dir={tmp_path}/one, not of {tmp_path}/two" in sentence
+    search(folder=tmp_path / "two", num_trials=2, study_name="other", **where)
+    assert search(folder=tmp_path / "one", num_trials=2, **where).jobs.keys() == {1}
+    _, *arguments = shlex.split(sentence.split("`")[1])
+    subprocess.run([sys.executable, "-c", "from optuna.cli import main; main()", *arguments], check=True)
+    assert search(folder=tmp_path / "two", num_trials=3, **where).jobs.keys() == {2}
 
 
 def test_a_setting_that_is_unknown_is_named(loader, tmp_path):
