@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.exceptions import OptunaError
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL
@@ -51,9 +51,9 @@ class OptunaSearch:
     """One search: `sweep(overrides)` runs it to its end, or goes on with the one whose study is in the storage.
 
     Trials are drawn `trials_at_once` together, and run seed after seed: after each round of seeds, each of them is pruned
-    whose mean so far is below the median of the completed trials' means over the same seeds. Without pruning all seeds are
-    launched together. What is known of a trial is in the study at all times, its jobs' numbers before they are launched;
-    so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
+    whose mean so far is worse than the median of the means over the same seeds of the trials that earlier batches completed.
+    Without pruning all seeds are launched together. What is known of a trial is in the study at all times, its jobs' numbers
+    before they are launched; so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
     """
 
     def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader):
@@ -182,11 +182,26 @@ class OptunaSearch:
             return False
         seeds = [seed for seeds in self._rounds[: step + 1] for seed in seeds]
         if step not in self._opened.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            trial.report(kept.mean_score(trial, seeds), step)
-        if seeds == list(self._seeds) or not trial.should_prune():
+            trial.report(kept.mean_score(trial, seeds), step)  # for the sampler, which learns from pruned trials too
+        if seeds == list(self._seeds) or not self._is_below_median(trial, seeds):
             return True
         self._opened.tell(trial, state=TrialState.PRUNED)
         return False
+
+    def _is_below_median(self, trial: Trial, seeds: Sequence[int]) -> bool:
+        """Whether the trial's mean over these seeds is worse than the median of the means that completed trials have over them.
+
+        Not by Optuna's MedianPruner, which takes the best mean that a trial ever had, so that a lucky first seed would save it; nor by
+        its WilcoxonPruner, made for seeds, which cannot be sure of anything with three of them: its least p is 1/8.
+        """
+        # Those of the batches before: were it all that are completed by now, it would matter where a search was killed.
+        drawn_before = trial.number - trial.number % self._settings.trials_at_once
+        completed = self._opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        means = [kept.mean_score(other, seeds) for other in completed if other.number < drawn_before]
+        if len(means) < TRIALS_BEFORE_PRUNING:
+            return False
+        lead = kept.mean_score(trial, seeds) - median(means)
+        return lead < 0 if self._settings.direction == "maximize" else lead > 0
 
     def _launch(self, wanted: Sequence[tuple[Trial, int]]) -> None:
         """Runs these seeds of these trials, and keeps what came of it in the trials. Raises RunError where a job is not over."""
@@ -231,11 +246,8 @@ def _database_in(folder: Path) -> str:
 
 def _open(url: str, settings: Settings) -> Study:
     """The study, new or as it is. Raises ConfigError where the database cannot be used."""
-    pruner = _pruner(settings.pruning)
     try:
-        return optuna.create_study(
-            storage=url, study_name=settings.study_name, direction=settings.direction, pruner=pruner, load_if_exists=True
-        )
+        return optuna.create_study(storage=url, study_name=settings.study_name, direction=settings.direction, load_if_exists=True)
     # Of SQLAlchemy and Optuna; of drivers that are missing; of addresses in which the port, say, is no number; of other versions' tables.
     except (SQLAlchemyError, OptunaError, ImportError, ValueError, TypeError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -261,11 +273,6 @@ def _refuse_other(url: str, study_name: str, known: dict[str, Any], searched: di
         f"The study {study_name} in {without_password(url)} has {name}={known.get(name)}, and this command {name}={searched[name]}: go on "
         "with the command that began it (hydra.sweeper.num_trials may grow), or leave out hydra.sweep.dir for a search of its own."
     )
-
-
-def _pruner(pruning: bool) -> BasePruner:
-    """WilcoxonPruner, made for seeds, cannot be sure of anything with three of them: its least p is 1/8."""
-    return MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING) if pruning else NopPruner()
 
 
 def _has_run(trial: Trial, seed: int) -> bool:

@@ -230,6 +230,21 @@ def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(sea
     assert what_counts(resumed.trials) == what_counts(whole.trials[:4])
 
 
+def test_a_search_killed_while_it_told_the_study_prunes_the_same(search, whole, monkeypatch):
+    tell, calls = optuna.Study.tell, []
+
+    def tell_some(study, *arguments, **state):
+        calls.append(study)
+        if len(calls) == 11:
+            raise Killed
+        return tell(study, *arguments, **state)
+
+    monkeypatch.setattr(optuna.Study, "tell", tell_some)
+    search(num_trials=14)
+    monkeypatch.undo()
+    assert what_counts(search(num_trials=14).trials) == what_counts(whole.trials)
+
+
 def test_a_search_killed_while_it_drew_trials_draws_the_same(search, whole, monkeypatch):
     ask, calls = optuna.Study.ask, []
 
@@ -312,6 +327,22 @@ def test_pruning_saves_seeds_of_bad_trials_and_never_the_best(search, tmp_path):
         assert len(kept.scores(trial)) < 3
         before = sorted(other.params["discount"] for other in completed if other.number < trial.number)
         assert trial.params["discount"] < before[len(before) // 2]
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_a_lucky_first_seed_saves_no_trial(search, direction, sign):
+    lucky, unlucky = {100: 1.0, 101: -0.1, 102: 1.0}, {100: 0.4, 101: 0.6, 102: 0.6}
+    told = [dict.fromkeys(SEEDS, 0.5)] * 4 + [lucky, unlucky, dict.fromkeys(SEEDS, 0.5)]
+
+    def score(settings):
+        drawn.setdefault(settings["discount"], len(drawn))
+        return sign * told[drawn[settings["discount"]]][settings["seed"]]
+
+    drawn = {}  # discount → the trial's number
+    found = search(score, num_trials=7, trials_at_once=1, direction=direction).trials
+    assert [len(kept.scores(trial)) for trial in found] == [3, 3, 3, 3, 2, 1, 3]
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 4 + [TrialState.PRUNED] * 2 + [TrialState.COMPLETE]
+    assert found[4].value == pytest.approx(sign * 0.45)
 
 
 def test_a_failing_job_fails_its_trial_and_no_other(search, capsys):
