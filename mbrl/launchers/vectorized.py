@@ -136,9 +136,9 @@ def _what_they_share(config: DictConfig, trust: tuple[str, ...]) -> tuple[Any, d
     from mbrl.experiment import build_parts
     from mbrl.training.lockstep import on_this_device, sizes_of_decisions
 
-    parts = build_parts(config, trust)
-    sizes = sizes_of_decisions(*parts)
-    return parts[:3], on_this_device([name for name, size in sizes.items() if size <= LARGEST_PRODUCT])
+    training, environment, planner, state = build_parts(config, trust)
+    sizes = sizes_of_decisions(training, environment, planner, state)
+    return (training, environment, planner), on_this_device([name for name, size in sizes.items() if size <= LARGEST_PRODUCT])
 
 
 class InThread(threading.Thread):

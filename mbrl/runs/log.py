@@ -26,6 +26,7 @@ def log_of_this_thread_to(folder: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(lambda record: record.thread == thread)
     root.addHandler(handler)
+    root.setLevel(min(root.level, logging.INFO))  # as it is under Hydra, and after `log_to`
     try:
         yield
     finally:

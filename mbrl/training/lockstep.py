@@ -14,7 +14,6 @@ functions are called by each run for itself, at once, with the bits of a run alo
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from inspect import unwrap
 from threading import Event, Lock
 from typing import Any
 
@@ -199,13 +198,13 @@ def sizes_of_decisions(
 
     def decide(state, observation, epsilon):
         model, number = training.exploration.model(state), np.asarray(0)
-        planner_state, noise = unwrap(begin)(planner, training.exploration, state.key, number)
-        return unwrap(act)(planner, model, state.key, number, observation, planner_state, epsilon, noise[0])
+        planner_state, noise = begin(planner, training.exploration, state.key, number)
+        return act(planner, model, state.key, number, observation, planner_state, epsilon, noise[0])
 
     def decide_all(state, observations):
         episodes = np.arange(training.evaluation_episodes)
-        planner_states = unwrap(begin_all)(planner, state.key, episodes)
-        return unwrap(act_all)(planner, state.model, state.key, episodes, np.asarray(0), observations, planner_states)
+        planner_states = begin_all(planner, state.key, episodes)
+        return act_all(planner, state.model, state.key, episodes, np.asarray(0), observations, planner_states)
 
     observations = jax.ShapeDtypeStruct((training.evaluation_episodes, environment.observation_size), jnp.float32)
     observation, epsilon = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (observations.shape[1:], ()))
