@@ -152,7 +152,7 @@ def _check_fit(training: Training, environment: GymnasiumEnvironment, planner: A
     def decide(state, observation):
         return planner.plan(state.key, state.model, observation, planner.init(state.key))[0]
 
-    observations = jax.ShapeDtypeStruct((training.evaluation_episodes, environment.observation_size), jnp.float32)
+    observations = jax.ShapeDtypeStruct((training.most_evaluation_episodes, environment.observation_size), jnp.float32)
     check_memory(eqx.filter_vmap(decide, in_axes=(None, 0)), state, observations)
     check_memory(learn, training, state, np.asarray(0))
 
@@ -317,9 +317,10 @@ def _restored(
 
 
 def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
-    """Whether the last row is an evaluation that is not due here in a run with the present budget."""
+    """Whether the last row is an evaluation that a run with the present budget has not, or has with another number of episodes."""
     at_the_end = 0 < start.env_steps == start.evaluated_at
-    return at_the_end and start.env_steps < training.env_steps and start.env_steps % training.evaluate_every != 0
+    another = training.final_evaluation_episodes not in (None, training.evaluation_episodes)
+    return at_the_end and start.env_steps < training.env_steps and (start.env_steps % training.evaluate_every != 0 or another)
 
 
 def _checkpoints(folder: RunFolder, record: Record, num_kept: int):

@@ -150,4 +150,9 @@ class Box(AbstractActionSpace):
         return jnp.clip(features, -1.0, 1.0)
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
-        return jax.random.uniform(key, (num_actions, self.size), minval=-1.0, maxval=1.0)
+        # A Latin hypercube (McKay et al. 1979): each entry has one sample in each of as many equal parts of its range.
+        order_key, place_key = jax.random.split(key)
+        parts = jnp.broadcast_to(jnp.arange(num_actions, dtype=float)[:, None], (num_actions, self.size))
+        parts = jax.random.permutation(order_key, parts, axis=0, independent=True)
+        places = parts + jax.random.uniform(place_key, (num_actions, self.size))
+        return 2.0 * places / num_actions - 1.0

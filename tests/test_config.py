@@ -47,7 +47,6 @@ def refusal(*overrides: str) -> str:
         (["training.model_learner.patience=0"], "training.model_learner.patience=0 must be at least 1, or null"),
         (["training.model_learner.holdout_share=1"], "training.model_learner.holdout_share=1 must be between 0 and 1"),
         (["training.action_noise_std=-1"], "training.action_noise_std=-1 must be a finite number"),
-        (["training.disagreement_bonus=1", "model=mlp"], "training.disagreement_bonus=1 needs an ensemble"),
         (
             ["model/propagation=ts1", "model.propagation.particles_per_member=0"],
             "model.propagation.particles_per_member=0 must be at least 1",

@@ -97,7 +97,7 @@ def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], nam
     _draw_profile(profile, shown, section, confidence)
     curves.set_title(name, loc="left", color=INK, fontweight="bold", fontsize="medium")
     for each in axes:
-        _style(each)
+        style(each)
         if not each.lines:
             each.set(xticks=[], yticks=[])
             each.text(0.5, 0.5, "no completed run", transform=each.transAxes, ha="center", va="center", color="#6b7785", fontsize="small")
@@ -208,7 +208,8 @@ def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
         (axes.axhline if horizontal else axes.axvline)(section.threshold, label=GOAL, color=INK, linewidth=1, linestyle=":", zorder=1)
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
+    """The frame, ticks and grid of every panel."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9aa5b1")
     axes.tick_params(colors=INK, which="both", labelsize="small")

@@ -32,6 +32,7 @@ class Record:
     score: float | None  # mean return of the last evaluation, where there was one
     solved_score: float | None  # return
     random_score: float | None  # return
+    best_score: float | None  # return
     settings: Mapping[str, str]
     choices: Mapping[str, str]  # config group → option; empty where provenance.json was not written yet
     overrides: frozenset[str]  # names that the command line gave
@@ -122,6 +123,7 @@ def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
         score=number(summary.get("evaluation/return_mean"), "evaluation/return_mean"),
         solved_score=number(env.get("solved_score"), "env.solved_score"),
         random_score=number(env.get("random_score"), "env.random_score"),
+        best_score=number(env.get("best_score"), "env.best_score"),
         settings={printable(name): printable(value) for name, value in leaves(settings)},
         choices={printable(str(group)): printable(str(option)) for group, option in (kept.get("choices") or {}).items()},
         overrides=frozenset(_given(override) for override in kept.get("overrides") or ()),

@@ -8,21 +8,19 @@ from mbrl.data.replay import Replay
 
 
 class Normaliser(eqx.Module):
-    """Means and standard deviations of observations, of their changes in one step, and of rewards."""
+    """Means and standard deviations of observations, of their changes in one step, and of rewards; and what rewards there were."""
 
     observation_mean: Float[Array, " observation"]
     observation_std: Float[Array, " observation"]
     delta_mean: Float[Array, " observation"]
     delta_std: Float[Array, " observation"]
-    reward_mean: Float[Array, ""]
+    reward_mean: Float[Array, ""]  # of steps that the task goes on after
     reward_std: Float[Array, ""]
+    end_reward_mean: Float[Array, ""]  # of steps that end it
+    end_reward_std: Float[Array, ""]
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
-
-    @property
-    def largest_reward(self) -> Float[Array, ""]:
-        """The largest size of a reward seen."""
-        return jnp.maximum(jnp.abs(self.reward_min), jnp.abs(self.reward_max))
+    reward_size: Float[Array, ""]  # root mean square of the rewards seen
 
     def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
         """An observation in units of its standard deviation."""
@@ -33,15 +31,19 @@ class Normaliser(eqx.Module):
         return (delta - self.delta_mean) / self.delta_std
 
     def reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
-        """A reward in units of its standard deviation."""
+        """A reward in units of its standard deviation, of a step that the task goes on after."""
         return (reward - self.reward_mean) / self.reward_std
+
+    def end_reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
+        """A reward in units of its standard deviation, of a step that ends the task."""
+        return (reward - self.end_reward_mean) / self.end_reward_std
 
 
 def identity_normaliser(observation_size: int) -> Normaliser:
     """The normaliser before any data: zero means, unit scales."""
     zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
     zero, one = jnp.zeros(()), jnp.ones(())
-    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, zero)
+    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero)
 
 
 def fit_normaliser(replay: Replay) -> Normaliser:
@@ -51,15 +53,18 @@ def fit_normaliser(replay: Replay) -> Normaliser:
     return Normaliser(
         *_mean_and_std(transitions.observation, filled),
         *_mean_and_std(delta, filled),
-        *_mean_and_std(transitions.reward, filled),
+        *_mean_and_std(transitions.reward, filled & ~transitions.terminated),
+        *_mean_and_std(transitions.reward, filled & transitions.terminated),
         jnp.min(transitions.reward, where=filled, initial=jnp.inf),
         jnp.max(transitions.reward, where=filled, initial=-jnp.inf),
+        jnp.sqrt(jnp.mean(transitions.reward**2, where=filled)),
     )
 
 
-def _mean_and_std(values: Float[Array, "capacity *rest"], filled: Array) -> tuple[Array, Array]:
-    where = filled.reshape(filled.shape + (1,) * (values.ndim - 1))
-    mean = jnp.mean(values, axis=0, where=where)
+def _mean_and_std(values: Float[Array, "capacity *rest"], counted: Array) -> tuple[Array, Array]:
+    """Zero and one where nothing counts."""
+    where = counted.reshape(counted.shape + (1,) * (values.ndim - 1))
+    mean = jnp.where(jnp.any(counted), jnp.mean(values, axis=0, where=where), 0.0)
     std = jnp.std(values, axis=0, where=where)
     # A target that never varies (CartPole's reward) would be divided by zero, or its rounding error blown up.
     rounding = 1e-6 * jnp.maximum(1.0, jnp.abs(mean))

@@ -20,7 +20,7 @@ class GymnasiumEnvironment:
     long one step or reset may take. The other facts are for the config, which derives
     other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
     suggested_steps (a budget of real ones), solved_score (a return), random_score (the mean return of uniformly random actions),
-    known_reward, reward_range (what it can be), known_termination and true_dynamics (of `envs/`).
+    best_score (that of the best policy), known_reward, reward_range (what it can be), known_termination and true_dynamics (of `envs/`).
 
     Raises ValueError for an id that is not registered or lacks its extra, for spaces that cannot be planned in, and for
     episodes without a limit.
@@ -39,6 +39,7 @@ class GymnasiumEnvironment:
         suggested_steps: int | None = None,
         solved_score: float | None = None,
         random_score: float | None = None,
+        best_score: float | None = None,
         known_reward: Callable | None = None,
         reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,

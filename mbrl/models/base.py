@@ -18,6 +18,7 @@ class Prediction(NamedTuple):
     reward: Float[Array, " particles"]
     continuation: Float[Array, " particles"]  # probability that the episode goes on
     disagreement: Float[Array, ""]  # of the members on the next observation, from 0 to 1
+    penalty: Float[Array, ""] | float = 0.0  # what was taken off each reward for it
 
 
 class AbstractWorldModel(eqx.Module):

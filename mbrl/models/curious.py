@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mbrl.models.base import AbstractWorldModel
 
@@ -15,6 +15,7 @@ class Curious(AbstractWorldModel):
 
     inner: AbstractWorldModel
     bonus: Float[Array, ""]  # for full disagreement, in units of reward
+    cautious: Bool[Array, ""]  # whether it keeps the model's pessimism and caution
 
     @property
     def parts(self):
@@ -41,27 +42,36 @@ class Curious(AbstractWorldModel):
 
     def step(self, key, state, action):
         prediction = self.inner.step(key, state, action)
-        return prediction._replace(reward=prediction.reward + self.bonus * prediction.disagreement)
+        penalty = jnp.where(self.cautious, prediction.penalty, 0.0)
+        reward = prediction.reward + prediction.penalty - penalty + self.bonus * prediction.disagreement
+        return prediction._replace(reward=reward, penalty=penalty)
 
     def value(self, state):
         return self.inner.value(state)
 
     def combine(self, estimates):
-        return self.inner.combine(estimates)
+        return jnp.where(self.cautious, self.inner.combine(estimates), jnp.mean(estimates))
 
     def normalised(self, normaliser):
-        return Curious(inner=self.inner.normalised(normaliser), bonus=self.bonus)
+        return Curious(inner=self.inner.normalised(normaliser), bonus=self.bonus, cautious=self.cautious)
 
     def losses(self, key, transitions):
         return self.inner.losses(key, transitions)
 
 
 def curious(model: AbstractWorldModel, scale: float) -> Curious:
-    """The model with a bonus of `scale` times the largest reward there can be, and room for it in what its values can be.
+    """The model with a bonus of `scale` times the size of a typical reward, and room for it in what its values can be.
 
-    Where no reward has been seen yet, and curiosity is all there is, the unit is 1.
+    The size is the root mean square of those seen, so that a large reward, seldom earned, does not make curiosity outweigh it. Where
+    no reward has been seen yet, and curiosity is all there is, it is 1.
     """
-    largest = model.normaliser.largest_reward
-    bonus = scale * jnp.where(largest > 0, largest, 1.0)
-    enlarged = eqx.tree_at(lambda normaliser: normaliser.reward_max, model.normaliser, model.normaliser.reward_max + bonus)
-    return Curious(inner=model.normalised(enlarged), bonus=bonus)
+    size = jnp.where(model.normaliser.reward_size > 0, model.normaliser.reward_size, 1.0)
+    bonus = scale * size
+    enlarged = (model.normaliser.reward_max + bonus, size)
+    enlarged = eqx.tree_at(lambda normaliser: (normaliser.reward_max, normaliser.reward_size), model.normaliser, enlarged)
+    return Curious(inner=model.normalised(enlarged), bonus=bonus, cautious=jnp.array(False))
+
+
+def incurious(model: AbstractWorldModel) -> Curious:
+    """The model as it is, in the form of a curious one, so that what is compiled for one serves the other."""
+    return Curious(inner=model, bonus=jnp.zeros(()), cautious=jnp.array(True))

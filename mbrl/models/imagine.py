@@ -70,8 +70,13 @@ def score(
     horizon = actions.shape[0]
     end, rewards = jax.lax.scan(one_step, imagined, (jax.random.split(key, horizon), actions))
     discounts = discount ** jnp.arange(horizon, dtype=rewards.dtype)
-    returns = discounts @ rewards + discount**horizon * future(model, end)
-    combined = model.combine(returns)
+    return together(model, discounts @ rewards, end, discount**horizon)
+
+
+def together(model: AbstractWorldModel, earned: Float[Array, " particles"], imagined: Imagined, discount: float) -> Float[Array, ""]:
+    """The return as the particles see it together: what they have earned so far, and the discounted future; -inf where that is no
+    finite number."""
+    combined = model.combine(earned + discount * future(model, imagined))
     return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from mbrl.data.normaliser import Normaliser
 from mbrl.models.networks import mlp
@@ -21,8 +21,9 @@ class AbstractReward(eqx.Module):
         observation: Float[Array, " observation"],
         action: Float[Array, " features"],
         next_observation: Float[Array, " observation"],
+        continuation: Float[Array, ""],
     ) -> Float[Array, ""]:
-        """The reward of the step."""
+        """The expected reward of the step, with the probability that the task goes on after it."""
 
     @abstractmethod
     def loss(
@@ -32,6 +33,7 @@ class AbstractReward(eqx.Module):
         action: Float[Array, " features"],
         next_observation: Float[Array, " observation"],
         reward: Float[Array, ""],
+        terminated: Bool[Array, ""],
     ) -> Float[Array, ""]:
         """How badly a real reward was predicted, in normalised units; zero where nothing is learned."""
 
@@ -41,18 +43,26 @@ class AbstractReward(eqx.Module):
 
 
 class LearnedReward(AbstractReward):
-    """A network of the step's two ends and its action: most rewards are a function of where the step led."""
+    """A network of the step's two ends and its action, with one output for steps that the task goes on after and one for its last.
+
+    Most rewards are a function of where the step led, and the last one is often of another size. What ends the task is thus earned
+    as often as it is believed to end, once in all: no imagined agent stands before the goal and is paid for it at every step.
+    """
 
     network: eqx.nn.MLP
 
     def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 1):
-        self.network = mlp(2 * observation_size + num_features, "scalar", width, depth, key)
+        self.network = mlp(2 * observation_size + num_features, 2, width, depth, key)
 
-    def __call__(self, normaliser, observation, action, next_observation):
-        return normaliser.reward_mean + normaliser.reward_std * self._normalised(normaliser, observation, action, next_observation)
+    def __call__(self, normaliser, observation, action, next_observation, continuation):
+        going_on, last = self._normalised(normaliser, observation, action, next_observation)
+        going_on = normaliser.reward_mean + normaliser.reward_std * going_on
+        last = normaliser.end_reward_mean + normaliser.end_reward_std * last
+        return continuation * going_on + (1 - continuation) * last
 
-    def loss(self, normaliser, observation, action, next_observation, reward):
-        return (self._normalised(normaliser, observation, action, next_observation) - normaliser.reward(reward)) ** 2
+    def loss(self, normaliser, observation, action, next_observation, reward, terminated):
+        going_on, last = self._normalised(normaliser, observation, action, next_observation)
+        return jnp.where(terminated, last - normaliser.end_reward(reward), going_on - normaliser.reward(reward)) ** 2
 
     def ranged(self, normaliser):
         return normaliser  # what has never been seen is no prediction, but an error
@@ -99,8 +109,8 @@ class KnownReward(AbstractReward):
         widest = (jnp.minimum(normaliser.reward_min, low), jnp.maximum(normaliser.reward_max, high))
         return eqx.tree_at(lambda normaliser: (normaliser.reward_min, normaliser.reward_max), normaliser, widest)
 
-    def __call__(self, normaliser, observation, action, next_observation):
+    def __call__(self, normaliser, observation, action, next_observation, continuation):
         return self.function(observation, action, next_observation)
 
-    def loss(self, normaliser, observation, action, next_observation, reward):
+    def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         return jnp.zeros(())

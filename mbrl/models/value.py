@@ -18,7 +18,7 @@ class AbstractValue(eqx.Module):
         """The expected discounted return from here on."""
 
 
-SCALE = 10.0  # steps of the largest reward that make one unit of a value network's output
+SCALE = 10.0  # steps of a typical reward that make one unit of a value network's output
 
 
 class FittedValue(AbstractValue):
@@ -30,7 +30,7 @@ class FittedValue(AbstractValue):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation):
-        return SCALE * normaliser.largest_reward * self.network(normaliser.observation(observation))
+        return SCALE * normaliser.reward_size * self.network(normaliser.observation(observation))
 
 
 class ZeroValue(AbstractValue):

@@ -33,7 +33,8 @@ class WorldModel(AbstractWorldModel):
     Reward and termination are predicted from the *predicted* next observation as well, since that is where they show.
     `combine` is the mean over members minus `pessimism` standard deviations of their own means: plans that lead where the
     members disagree are marked down, so that a planner does not live on the model's errors, while what is random in the
-    world itself (how a member's particles spread) is averaged.
+    world itself (how a member's particles spread) is averaged. `caution` marks down the steps on the way there, by how much the
+    members disagree on what comes next (MOPO, Yu et al. 2020): far from all data their returns may agree, and be wrong.
     """
 
     parts: Parts
@@ -43,6 +44,7 @@ class WorldModel(AbstractWorldModel):
     propagation: AbstractPropagation
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
+    caution: float = eqx.field(static=True)  # reward taken off for full disagreement, in units of a typical reward
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class WorldModel(AbstractWorldModel):
         key: PRNGKeyArray,
         num_members: int = 5,
         pessimism: float = 1.0,
+        caution: float = 0.0,
     ):
         if num_members < 1:
             raise ValueError(f"model.num_members={num_members} must be at least 1; the default ensemble has 5.")
@@ -72,6 +75,7 @@ class WorldModel(AbstractWorldModel):
         self.propagation = propagation
         self.num_members = num_members
         self.pessimism = float(pessimism)
+        self.caution = float(caution)
 
     def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> Float[Array, "particles observation"]:
         return jnp.broadcast_to(observation, (self.num_members * self.propagation.particles_per_member, *observation.shape))
@@ -85,7 +89,8 @@ class WorldModel(AbstractWorldModel):
 
         def judge(parts: Parts, observation, next_observation):
             ends = (self.normaliser, observation, features, next_observation)
-            return parts.reward(*ends), parts.termination(*ends)
+            continuation = parts.termination(*ends)
+            return parts.reward(*ends, continuation), continuation
 
         features = self.action_space.features(action)
         deal_key, noise_key = jax.random.split(key)
@@ -93,7 +98,12 @@ class WorldModel(AbstractWorldModel):
         guesses, means = self._each_particle(predict, jax.random.split(noise_key, state.shape[0]), state if dealt is None else state[dealt])
         next_state = self.propagation.settle(guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses))
         reward, continuation = self._each_particle(judge, state, next_state)
-        return Prediction(next_state, reward, continuation, self._disagreement(means))
+        if self.propagation.samples:  # luck has led the particles apart, and members are asked about the same place: the first one's
+            places = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
+            means = each_member(lambda parts, place: parts.dynamics.mean(self.normaliser, place, features), self.parts, places)
+        disagreement = self._disagreement(means)
+        penalty = self.caution * self.normaliser.reward_size * disagreement
+        return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
 
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
         return self._each_particle(lambda value, observation: value(self.normaliser, observation), state, of=self.value_function)
@@ -129,7 +139,7 @@ class WorldModel(AbstractWorldModel):
             ends = (self.normaliser, transition.observation, action, transition.next_observation)
             return {
                 "loss/dynamics": parts.dynamics.loss(*ends),
-                "loss/reward": parts.reward.loss(*ends, transition.reward),
+                "loss/reward": parts.reward.loss(*ends, transition.reward, transition.terminated),
                 "loss/termination": parts.termination.loss(*ends, transition.terminated),
             }
 

@@ -66,12 +66,16 @@ class Collector:
 
         Returns a row of metrics for each episode that ended. Takes fewer steps, but one at least, where `stopping` says so.
         """
-        model = self.exploration.model(state)
         steps: list[tuple] = []
         rows: list[dict[str, float]] = []
+        models = [self.exploration.model(state, episode) for episode in (0, 1)]
         while len(steps) < num_steps and not (steps and stopping()):
             episode = self.episode or self._begin_episode(state)
-            steps.append(self._step(episode, self._random_action(state) if at_random else self._action(state, model, episode)))
+            steps.append(
+                self._step(
+                    episode, self._random_action(state) if at_random else self._action(state, models[self.num_episodes % 2], episode)
+                )
+            )
             if self.episode is None:
                 rows.append(self._row(episode))
         # On the host until here: one transfer a phase for each column.

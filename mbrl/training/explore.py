@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models.base import AbstractWorldModel
-from mbrl.models.curious import curious
+from mbrl.models.curious import curious, incurious
 from mbrl.planners.noise import STEEPEST, coloured_noise
 from mbrl.training.fit_value import with_value
 from mbrl.training.state import TrainState
@@ -56,10 +56,15 @@ class Exploration:
         shape = (1, NOISE_STEPS, action_space.num_features)
         return self.action_noise_std * coloured_noise(key, shape, self.action_noise_exponent)[0]
 
-    def model(self, state: TrainState) -> AbstractWorldModel:
-        """The model that collection plans in."""
+    def model(self, state: TrainState, episode: int = 0) -> AbstractWorldModel:
+        """The model that collection plans in, in the episode of this number.
+
+        Every other episode is planned as evaluation plans: what it believes and is wrong about would else never be put to the test.
+        """
         if state.curious_value is None:
             return state.model
+        if episode % 2 == 1:
+            return incurious(state.model)
         return curious(with_value(state.model, state.curious_value.function), self.disagreement_bonus)
 
 

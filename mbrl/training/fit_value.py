@@ -6,6 +6,8 @@ on real states and on those of imagined walks from them (`wander.py`), with V̄ 
 model's: where it is pessimistic over members, the value does not live on the model's errors either.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,16 @@ from mbrl.training.descent import copied, descend, last_tenth, num_parameters, s
 from mbrl.training.state import ValueState
 from mbrl.training.wander import wander
 
+STEPS_AT_ONCE = 64  # states whose steps are imagined together: as many as a processor's cache holds
+
+
+class Steps(NamedTuple):
+    """States, and where each of some actions leads."""
+
+    states: PyTree  # leaves lead with [states]
+    imagined: imagine.Imagined  # [states, actions]
+    rewards: Float[Array, "states actions particles"]
+
 
 class ValueLearner(eqx.Module):
     """Fitted value iteration (Gordon 1995; Ernst et al. 2005) on imagined steps; nothing to do for a model without a value."""
@@ -28,12 +40,13 @@ class ValueLearner(eqx.Module):
     discount: float = eqx.field(static=True)
     num_updates: int = eqx.field(static=True)  # gradient steps a phase
     batch_size: int = eqx.field(static=True)  # states a gradient step
+    num_states: int = eqx.field(static=True)  # to fit a phase, real and imagined; what each action leads to is imagined once
     num_actions: int = eqx.field(static=True)  # sampled actions to maximise over, for Box actions
     walk_steps: int = eqx.field(static=True)  # imagined steps of a walk from a real state, all of whose states are fitted
     target_rate: float = eqx.field(static=True)  # share of the way to V that V̄ goes at each gradient step
 
     def __check_init__(self):
-        for name in ("num_updates", "batch_size", "num_actions"):
+        for name in ("num_updates", "batch_size", "num_states", "num_actions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
         if self.walk_steps < 0:
@@ -47,62 +60,73 @@ class ValueLearner(eqx.Module):
             raise ValueError(
                 f"discount={self.discount} must be in (0, 1), so that a value does not grow without end; try 0.99, or model/value=none."
             )
-        # A copy: the compiled phases write into the buffers they are given, and no buffer can be given twice.
-        return ValueState(copied(model.value_function), self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array)))
+        # Copies: the compiled phases write into the buffers they are given, and no buffer can be given twice.
+        optimizer_state = self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array))
+        return ValueState(copied(model.value_function), copied(model.value_function), optimizer_state)
 
     def learn(
         self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay, state: ValueState
     ) -> tuple[AbstractValue, ValueState, dict[str, Float[Array, ""]]]:
-        """A phase of updates of the model's value; its metrics are means over the last tenth."""
+        """A phase of updates of the model's value; its metrics are means over the last tenth.
+
+        Returned is the mean of the weights that the second half of the updates went through (tail averaging; Polyak & Juditsky 1992):
+        what a minibatch more or less does to the value is larger than what tells good actions from better ones.
+        """
         if num_parameters(model.value_function) == 0:
             return model.value_function, state, {}
 
-        states_key, updates_key = jax.random.split(key)
-        states = self._states_around_the_data(states_key, model, replay)
+        steps_key, updates_key = jax.random.split(key)
+        steps = self._steps_around_the_data(steps_key, model, replay)
 
-        def update(carry, key):
-            value, target, optimizer_state = carry
-            batch, targets = self._regression_problem(key, model, states, target)
-            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, model, batch, targets)
+        def update(carry, inputs):
+            key, number = inputs
+            value, target, average, optimizer_state = carry
+            drawn = jax.random.randint(key, (self.batch_size,), 0, steps.rewards.shape[0])
+            batch = jax.tree.map(lambda leaf: leaf[drawn], steps)
+            targets = self._targets(with_value(model, target), batch)
+            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, model, batch.states, targets)
             value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
-            target = eqx.apply_updates(target, self._towards(value, target))
-            return (value, target, optimizer_state), {"loss/value": loss} | metrics
+            num_averaged = jnp.maximum(1, number + 1 - self.num_updates // 2).astype(jnp.float32)
+            target, average = _moved(target, value, self.target_rate), _moved(average, value, 1 / num_averaged)
+            return (value, target, average, optimizer_state), {"loss/value": loss} | metrics
 
-        start = (model.value_function, state.target, state.optimizer_state)
-        (value, target, optimizer_state), metrics = scan_modules(update, start, jax.random.split(updates_key, self.num_updates))
-        return value, ValueState(target, optimizer_state), last_tenth(metrics)
+        start = (state.latest, state.target, state.latest, state.optimizer_state)
+        inputs = (jax.random.split(updates_key, self.num_updates), jnp.arange(self.num_updates))
+        (latest, target, average, optimizer_state), metrics = scan_modules(update, start, inputs)
+        return average, ValueState(latest, target, optimizer_state), last_tenth(metrics)
 
-    def _states_around_the_data(self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay) -> PyTree:
-        """Real states and those of imagined walks from them, about as many as the phase will draw; leaves lead with [states]."""
-        start_key, encode_key, walk_key = jax.random.split(key, 3)
-        num_walks = -(-self.num_updates * self.batch_size // (self.walk_steps + 1))
+    def _steps_around_the_data(self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay) -> Steps:
+        """Steps from real states and from those of imagined walks that begin there."""
+        start_key, encode_key, walk_key, step_key = jax.random.split(key, 4)
+        num_walks = -(-self.num_states // (self.walk_steps + 1))
         observations = replay.sample(start_key, (num_walks,)).observation
         starts = jax.vmap(model.encode)(jax.random.split(encode_key, num_walks), observations)
-        return wander(walk_key, model, starts, self.walk_steps)
+        states = wander(walk_key, model, starts, self.walk_steps)
 
-    def _regression_problem(self, key: PRNGKeyArray, model: AbstractWorldModel, states: PyTree, target: AbstractValue):
-        """A batch of states, and what their values should be."""
-        batch_key, target_key = jax.random.split(key)
-        num_states = jax.tree.leaves(states)[0].shape[0]
-        drawn = jax.random.randint(batch_key, (self.batch_size,), 0, num_states)
-        batch = jax.tree.map(lambda leaf: leaf[drawn], states)
-        bootstrap = with_value(model, target)
-        best_return = jax.vmap(lambda key, state: self._best_return(key, bootstrap, state))
-        targets = best_return(jax.random.split(target_key, self.batch_size), batch)
+        def steps_from(inputs) -> Steps:
+            key, state = inputs
+            actions_key, luck_key = jax.random.split(key)
+            actions = model.action_space.candidates(actions_key, self.num_actions)
+            start = imagine.begin_at(model, state)
+            return Steps(state, *jax.vmap(lambda action: imagine.advance(luck_key, model, start, action))(actions))
+
+        keys = jax.random.split(step_key, num_walks * (self.walk_steps + 1))
+        return jax.lax.map(steps_from, (keys, states), batch_size=STEPS_AT_ONCE)
+
+    def _targets(self, model: AbstractWorldModel, steps: Steps) -> Float[Array, " batch"]:
+        """max_a of one step's reward and the discounted value behind it, within what the rewards seen can sum to."""
+        returns = jax.vmap(jax.vmap(lambda earned, imagined: imagine.together(model, earned, imagined, self.discount)))(
+            steps.rewards, steps.imagined
+        )
         low = jnp.minimum(0.0, model.normaliser.reward_min) / (1 - self.discount)
         high = jnp.maximum(0.0, model.normaliser.reward_max) / (1 - self.discount)
-        return batch, jnp.clip(targets, low, high)
+        return jnp.clip(jnp.max(returns, axis=1), low, high)
 
-    def _best_return(self, key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree) -> Float[Array, ""]:
-        """max_a of one step's reward and the discounted value behind it."""
-        actions_key, step_key = jax.random.split(key)
-        start = imagine.begin_at(model, state)
-        actions = model.action_space.candidates(actions_key, self.num_actions)
-        return jnp.max(jax.vmap(lambda action: imagine.score(step_key, model, start, action[None], self.discount))(actions))
 
-    def _towards(self, value: AbstractValue, target: AbstractValue) -> PyTree:
-        new, old = (eqx.filter(function, eqx.is_inexact_array) for function in (value, target))
-        return jax.tree.map(lambda new, old: self.target_rate * (new - old), new, old)
+def _moved(value: AbstractValue, towards: AbstractValue, share: Float[Array, ""] | float) -> AbstractValue:
+    """The value with its weights a share of the way to another's."""
+    old, new = (eqx.filter(function, eqx.is_inexact_array) for function in (value, towards))
+    return eqx.apply_updates(value, jax.tree.map(lambda old, new: share * (new - old), old, new))
 
 
 def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):

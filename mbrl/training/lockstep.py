@@ -202,11 +202,11 @@ def sizes_of_decisions(
         return act(planner, model, state.key, number, observation, planner_state, epsilon, noise[0])
 
     def decide_all(state, observations):
-        episodes = np.arange(training.evaluation_episodes)
+        episodes = np.arange(training.most_evaluation_episodes)
         planner_states = begin_all(planner, state.key, episodes)
         return act_all(planner, state.model, state.key, episodes, np.asarray(0), observations, planner_states)
 
-    observations = jax.ShapeDtypeStruct((training.evaluation_episodes, environment.observation_size), jnp.float32)
+    observations = jax.ShapeDtypeStruct((training.most_evaluation_episodes, environment.observation_size), jnp.float32)
     observation, epsilon = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (observations.shape[1:], ()))
     return {"act": _largest_product(decide, state, observation, epsilon), "act_all": _largest_product(decide_all, state, observations)}
 

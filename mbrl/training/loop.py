@@ -47,6 +47,7 @@ class Training(eqx.Module):
     disagreement_bonus: float = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
     evaluation_episodes: int = eqx.field(static=True)
+    final_evaluation_episodes: int | None = eqx.field(static=True)  # of the one at the budget; None: as many
     evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode; episode i adds i
     replay_capacity: int = eqx.field(static=True)  # transitions
     checkpoint_every: int | None = eqx.field(static=True)  # real steps; None: only where the run ends
@@ -58,11 +59,17 @@ class Training(eqx.Module):
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
         if self.checkpoint_every is not None and self.checkpoint_every < 1:
             raise ValueError(f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only.")
-        if self.evaluation_episodes > MOST_EPISODES:
-            raise ValueError(f"training.evaluation_episodes={self.evaluation_episodes} must be at most {MOST_EPISODES}; lower it.")
-        if not 0 <= self.evaluation_seed <= FIRST_COLLECTION_SEED - self.evaluation_episodes:
+        if self.final_evaluation_episodes is not None and self.final_evaluation_episodes < 1:
             raise ValueError(
-                f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {FIRST_COLLECTION_SEED - self.evaluation_episodes}, "
+                f"training.final_evaluation_episodes={self.final_evaluation_episodes} must be at least 1, or null for as many as in others."
+            )
+        for name in ("evaluation_episodes", "final_evaluation_episodes"):
+            if (getattr(self, name) or 0) > MOST_EPISODES:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be at most {MOST_EPISODES}; lower it.")
+        last_seed = FIRST_COLLECTION_SEED - self.most_evaluation_episodes
+        if not 0 <= self.evaluation_seed <= last_seed:
+            raise ValueError(
+                f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {last_seed}, "
                 "since the seeds beyond the last episode's are those of collection; try 10000."
             )
         at_once = min(self.learn_every, self.evaluate_every, self.env_steps)
@@ -72,6 +79,17 @@ class Training(eqx.Module):
             )
         for env_steps in (min(self.warmup_steps, self.env_steps - 1), self.env_steps - 1):  # a schedule is checked at its ends
             self.exploration.epsilon_at(env_steps)
+
+    @property
+    def most_evaluation_episodes(self) -> int:
+        """Of any one evaluation."""
+        return max(self.evaluation_episodes, self.final_evaluation_episodes or 1)
+
+    def evaluation_episodes_at(self, env_steps: int) -> int:
+        """How many episodes the evaluation after so many real steps has."""
+        if env_steps == self.env_steps and self.final_evaluation_episodes is not None:
+            return self.final_evaluation_episodes
+        return self.evaluation_episodes
 
     @property
     def exploration(self) -> Exploration:
@@ -91,13 +109,8 @@ def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumE
 
 
 def _curious_value(training: Training, model: AbstractWorldModel) -> CuriousValue | None:
-    if training.disagreement_bonus == 0:
+    if training.disagreement_bonus == 0 or model.num_members == 1:  # a single member agrees with itself
         return None
-    if model.num_members == 1:
-        raise ValueError(
-            f"training.disagreement_bonus={training.disagreement_bonus} needs an ensemble, and this model has one member, "
-            "which agrees with itself: choose model=ensemble, or model.num_members=5, or no bonus."
-        )
     return CuriousValue(copied(model.value_function), training.value_learner.init(model))
 
 
@@ -188,7 +201,8 @@ def _check_finite(row: Row) -> None:
 def _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute) -> Row:
     """Empty where `stopping` cut it short."""
     started = perf_counter()
-    returns = evaluate(environment, planner, state, training.evaluation_episodes, training.evaluation_seed, stopping, compute)
+    num_episodes = training.evaluation_episodes_at(env_steps)
+    returns = evaluate(environment, planner, state, num_episodes, training.evaluation_seed, stopping, compute)
     if returns is None:
         return {}
     return {

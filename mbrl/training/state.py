@@ -12,6 +12,7 @@ from mbrl.models.value import AbstractValue
 class ValueState(NamedTuple):
     """What fitting a value carries from one gradient step to the next."""
 
+    latest: AbstractValue  # as the last gradient step left it; planners use the mean over many
     target: AbstractValue  # slowly follows the value, and is what its targets bootstrap from
     optimizer_state: PyTree
 

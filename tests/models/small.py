@@ -38,8 +38,11 @@ def some_normaliser(size: int) -> Normaliser:
         delta_std=entries(0.5, 2.0, 1.0, 0.25),
         reward_mean=jnp.float32(3.0),
         reward_std=jnp.float32(4.0),
+        end_reward_mean=jnp.float32(7.0),
+        end_reward_std=jnp.float32(0.5),
         reward_min=jnp.float32(-2.0),
         reward_max=jnp.float32(8.0),
+        reward_size=jnp.float32(5.0),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbrl.models import imagine
-from mbrl.models.curious import curious
+from mbrl.models.curious import curious, incurious
 from mbrl.models.propagation import TSInfinity
 from mbrl.models.reward import KnownReward
 from mbrl.models.value import ZeroValue
@@ -27,44 +27,69 @@ def step(model, state):
 
 
 def rewarded(low: float, high: float):
-    """MODEL, had rewards lain between these."""
-    return MODEL.normalised(eqx.tree_at(lambda n: (n.reward_min, n.reward_max), NORMALISER, (jnp.float32(low), jnp.float32(high))))
+    """MODEL, had rewards been these two, one as often as the other."""
+    seen = (jnp.float32(low), jnp.float32(high), jnp.sqrt(jnp.float32((low**2 + high**2) / 2)))
+    return MODEL.normalised(eqx.tree_at(lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, seen))
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_the_bonus_is_disagreement_in_units_of_the_largest_reward_seen(scale):
-    """Which is 8 here."""
+def test_the_bonus_is_disagreement_in_units_of_a_typical_reward(scale):
+    """Which is 5 here."""
     state = MODEL.encode(KEY, OBSERVATION)
     plain, excited = step(MODEL, state), step(curious(MODEL, scale), state)
     assert 0.01 < plain.disagreement < 1
-    np.testing.assert_allclose(excited.reward - plain.reward, np.full(3, 8 * scale * plain.disagreement), rtol=1e-4)
+    np.testing.assert_allclose(excited.reward - plain.reward, np.full(3, 5 * scale * plain.disagreement), rtol=1e-4)
     for name in ("state", "continuation", "disagreement"):
         np.testing.assert_array_equal(getattr(excited, name), getattr(plain, name))
 
 
-@pytest.mark.parametrize(("low", "high", "bonus"), [(-2.0, 8.0, 4.0), (-8.0, -1.0, 4.0), (0.0, 0.0, 0.5)])
-def test_the_largest_reward_is_the_largest_in_size_and_one_where_there_was_none(low, high, bonus):
-    assert curious(rewarded(low, high), 0.5).bonus == bonus
+@pytest.mark.parametrize(("low", "high", "bonus"), [(-1.0, 7.0, 2.5), (-7.0, -1.0, 2.5), (0.0, 0.0, 0.5)])
+def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(low, high, bonus):
+    np.testing.assert_allclose(curious(rewarded(low, high), 0.5).bonus, bonus, rtol=1e-6)
 
 
 def test_values_have_room_for_the_bonus():
-    """Rewards of at most 8 and a bonus of 4 make 12: what values can be, and the unit of their network's output."""
+    """Rewards of at most 8 and a bonus of 2.5 make 10.5, which values are bounded by; their network's output keeps its unit."""
     excited = curious(MODEL, 0.5)
-    assert excited.normaliser.reward_max == 12
+    assert excited.normaliser.reward_max == 10.5
     assert excited.normaliser.reward_min == -2
     state = MODEL.encode(KEY, OBSERVATION)
-    np.testing.assert_allclose(excited.value(state), np.asarray(MODEL.value(state)) * 12 / 8, rtol=1e-5)
+    np.testing.assert_array_equal(excited.value(state), MODEL.value(state))
+
+
+def test_values_have_a_unit_where_no_reward_was_seen():
+    """Else they would be zero, whatever the bonus."""
+    silent = rewarded(0.0, 0.0)
+    state = MODEL.encode(KEY, OBSERVATION)
+    assert np.all(silent.value(state) == 0)
+    assert np.all(curious(silent, 0.5).value(state) != 0)
 
 
 def test_negative_rewards_are_made_up_for():
-    """Rewards of at most -1 and a bonus of 4: a step may earn 3."""
-    normaliser = curious(rewarded(-8.0, -1.0), 0.5).normaliser
-    assert (normaliser.reward_min, normaliser.reward_max) == (-8, 3)
+    """Rewards of at most -1 and a bonus of 2.5: a step may earn 1.5."""
+    normaliser = curious(rewarded(-7.0, -1.0), 0.5).normaliser
+    assert (normaliser.reward_min, normaliser.reward_max) == (-7, 1.5)
+
+
+def test_caution_is_for_those_who_are_not_curious():
+    cautious, state = small_model(caution=2.0), MODEL.encode(KEY, OBSERVATION)
+    careless, excited, as_it_is = (step(model, state) for model in (curious(MODEL, 0.5), curious(cautious, 0.5), incurious(cautious)))
+    np.testing.assert_allclose(excited.reward, careless.reward, rtol=1e-5)
+    assert excited.penalty == 0
+    np.testing.assert_allclose(as_it_is.reward, step(cautious, state).reward, rtol=1e-5)
+    assert as_it_is.penalty == step(cautious, state).penalty > 0
+
+
+def test_what_members_disagree_on_is_not_marked_down():
+    """The model takes standard deviations off; curiosity seeks what these tell of."""
+    estimates = jnp.array([1.0, 4.0, 7.0])
+    assert MODEL.combine(estimates) < 2
+    assert curious(MODEL, 0.5).combine(estimates) == 4
 
 
 def test_the_model_itself_stays_as_it_is():
     excited = curious(MODEL, 0.5)
-    assert MODEL.normaliser.reward_max == excited.inner.normaliser.reward_max - 4 == 8
+    assert MODEL.normaliser.reward_max == excited.inner.normaliser.reward_max - 2.5 == 8
     assert jax.tree.structure(excited.parts) == jax.tree.structure(MODEL.parts)
     for ours, theirs in zip(jax.tree.leaves(excited.parts), jax.tree.leaves(MODEL.parts), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -85,7 +110,7 @@ def test_a_plan_is_worth_its_bonuses_too():
     for key, action in zip(keys, actions, strict=True):
         prediction = model.step(key, state, action)
         state = prediction.state
-        bonuses.append(4 * float(prediction.disagreement))
+        bonuses.append(2.5 * float(prediction.disagreement))
     scores = [
         float(quick_jit(imagine.score)(KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount)) for each in (excited, model)
     ]
@@ -94,5 +119,5 @@ def test_a_plan_is_worth_its_bonuses_too():
 
 def test_another_scale_of_the_data_keeps_the_bonus():
     excited = curious(MODEL, 0.5).normalised(NORMALISER)
-    assert excited.bonus == 4
+    assert excited.bonus == 2.5
     assert excited.normaliser.reward_max == 8

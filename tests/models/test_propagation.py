@@ -49,10 +49,10 @@ class OwnNumber(AbstractReward):
     def __init__(self, observation_size: int, num_features: int, key: jax.Array):
         self.number = jnp.zeros(())
 
-    def __call__(self, normaliser, observation, action, next_observation):
+    def __call__(self, normaliser, observation, action, next_observation, continuation):
         return self.number
 
-    def loss(self, normaliser, observation, action, next_observation, reward):
+    def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         return jnp.zeros(())
 
     def ranged(self, normaliser):
@@ -175,7 +175,10 @@ def test_members_that_say_the_same_do_not_disagree(propagation):
 def test_what_is_random_in_the_world_is_no_disagreement(propagation):
     """Else a bonus for it would keep an agent before the noisiest screen of the house."""
     model = eqx.tree_at(lambda m: m.parts.dynamics.digit, model_of(propagation, noise=5.0), jnp.full(MEMBERS, 2.0))
-    assert model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0)).disagreement == 0
+    prediction = model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0))
+    assert prediction.disagreement == 0
+    assert np.unique(prediction.state).size == MEMBERS * SHARE  # from here on the particles stand apart
+    assert model.step(KEY, prediction.state, jnp.array(0)).disagreement == 0
 
 
 @pytest.mark.parametrize("make", [TS1, TSInfinity])

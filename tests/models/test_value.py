@@ -13,9 +13,9 @@ VALUE = weighted(lambda: FittedValue(OBSERVATION_SIZE, key=jax.random.key(0), wi
 OBSERVATION = a_step()[0]
 
 
-def in_rewards(low: float, high: float):
-    """NORMALISER, had rewards lain between these."""
-    return eqx.tree_at(lambda n: (n.reward_min, n.reward_max), NORMALISER, (jnp.float32(low), jnp.float32(high)))
+def in_rewards(size: float):
+    """NORMALISER, had rewards been of this typical size."""
+    return eqx.tree_at(lambda n: n.reward_size, NORMALISER, jnp.float32(size))
 
 
 def test_the_network_reads_the_normalised_observation():
@@ -30,10 +30,8 @@ def test_it_depends_on_every_entry_of_the_observation():
 
 
 def test_it_is_in_units_of_reward():
-    """Were all rewards ten times as large, whatever their sign, so would be the value."""
-    value = VALUE(in_rewards(-2.0, 8.0), OBSERVATION)
-    np.testing.assert_allclose(VALUE(in_rewards(-20.0, 80.0), OBSERVATION), 10 * value, rtol=1e-6)
-    np.testing.assert_allclose(VALUE(in_rewards(-80.0, 20.0), OBSERVATION), 10 * value, rtol=1e-6)
+    """Were all rewards ten times as large, so would be the value."""
+    np.testing.assert_allclose(VALUE(in_rewards(50.0), OBSERVATION), 10 * VALUE(in_rewards(5.0), OBSERVATION), rtol=1e-6)
 
 
 def test_a_misspelt_setting_of_no_value_is_refused():

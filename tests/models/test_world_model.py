@@ -60,8 +60,9 @@ def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_it
     np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
     for i, parts in enumerate(members):
         ends = (NORMALISER, state[i], features, jnp.asarray(mean))
-        np.testing.assert_allclose(prediction.reward[i], parts.reward(*ends), rtol=1e-4)
-        np.testing.assert_allclose(prediction.continuation[i], parts.termination(*ends), rtol=1e-4)
+        continuation = parts.termination(*ends)
+        np.testing.assert_allclose(prediction.continuation[i], continuation, rtol=1e-4)
+        np.testing.assert_allclose(prediction.reward[i], parts.reward(*ends, continuation), rtol=1e-4)
 
 
 def test_values_are_each_members_own():
@@ -94,6 +95,17 @@ def test_pessimism_takes_standard_deviations_off_the_mean(pessimism):
     np.testing.assert_allclose(combined, 4 - pessimism * np.sqrt(6), rtol=1e-6)
 
 
+def test_caution_takes_disagreement_off_the_reward_and_says_so():
+    """In units of a typical reward, which is 5 here."""
+    plain, cautious = (step(model, model.encode(KEY, OBSERVATION)) for model in (MODEL, small_model(caution=2.0)))
+    assert plain.disagreement > 0.01
+    assert plain.penalty == 0
+    np.testing.assert_allclose(cautious.penalty, 2 * 5 * plain.disagreement, rtol=1e-5)
+    np.testing.assert_allclose(cautious.reward, plain.reward - cautious.penalty, rtol=1e-5)
+    for name in ("state", "continuation", "disagreement"):
+        np.testing.assert_array_equal(getattr(cautious, name), getattr(plain, name))
+
+
 def test_a_single_member_has_nobody_to_disagree_with():
     assert small_model(num_members=1, pessimism=5.0).combine(jnp.array([3.0])) == 3.0
 
@@ -122,7 +134,7 @@ def test_losses_are_means_over_members_and_batch():
             one = jax.tree.map(itemgetter((i, j)), batch)
             ends = (NORMALISER, one.observation, ACTIONS.features(one.action), one.next_observation)
             expected["loss/dynamics"].append(parts.dynamics.loss(*ends))
-            expected["loss/reward"].append(parts.reward.loss(*ends, one.reward))
+            expected["loss/reward"].append(parts.reward.loss(*ends, one.reward, one.terminated))
             expected["loss/termination"].append(parts.termination.loss(*ends, one.terminated))
     found = losses(MODEL, KEY, batch)
     assert found.keys() == expected.keys()

@@ -175,19 +175,23 @@ def test_noise_moves_actions_by_the_step_of_the_episode(monkeypatch):
 
 
 class Nosy(RandomPlanner):
-    """Tells whether there was a bonus in the model that it was given."""
+    """Tells what the bonus was in the model that it was given."""
 
     def plan(self, key, model, observation, state):
-        return jax.numpy.zeros((), int), state, {"bonus": jax.numpy.asarray(float(isinstance(model, Curious)))}
+        return jax.numpy.zeros((), int), state, {"bonus": model.bonus if isinstance(model, Curious) else jax.numpy.zeros(())}
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
-def test_collection_plans_in_a_model_with_the_bonus(bonus):
+def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
+    """No reward was seen yet: the unit of the bonus is 1."""
     collector, state = collector_of(Nosy, disagreement_bonus=bonus)
     if bonus:
         state = state._replace(curious_value=CuriousValue(state.model.value_function, state.value_state))
-    _, rows = collector.collect(state, 7, at_random=False)
-    assert rows[0]["planner/bonus"] == float(bonus > 0)
+    rows = []
+    while len(rows) < 4:
+        state, ended = collector.collect(state, 7, at_random=False)
+        rows += ended
+    assert [row["planner/bonus"] for row in rows[:4]] == [bonus, 0.0, bonus, 0.0]
 
 
 def test_build_knows_the_collected_environment():

@@ -154,11 +154,10 @@ def test_settings_that_make_no_sense_are_refused_in_a_sentence(override, sentenc
 
 
 @pytest.mark.parametrize("overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join)
-def test_a_bonus_for_disagreement_needs_somebody_to_disagree(overrides):
-    with pytest.raises(
-        ConfigError, match=r"training.disagreement_bonus=0.5 needs an ensemble, and this model has one member, .* no bonus\.$"
-    ):
-        build_parts(config_of("training.disagreement_bonus=0.5", *overrides))
+def test_a_single_member_agrees_with_itself_and_earns_no_bonus(overrides):
+    training, _, _, state = build_parts(config_of("training.disagreement_bonus=0.5", *overrides))
+    assert state.curious_value is None
+    assert training.exploration.model(state) is state.model
 
 
 SMALL = ["env=point_mass", "model/reward=known", "model/termination=never", "planner=greedy", "planner.num_actions=8"]
@@ -192,7 +191,7 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     training, _, planner, state, _ = curious_run
     model = training.exploration.model(state)
     assert isinstance(model, Curious)
-    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.largest_reward)
+    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_size)
     for ours, theirs in zip(jax.tree.leaves(model.value_function), jax.tree.leaves(state.curious_value.function), strict=True):
         assert ours is theirs
     observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
@@ -200,8 +199,22 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     assert scores[0] != scores[1]
 
 
+def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):
+    """The same actions and scores as in the model itself, from what was compiled for the bonus."""
+    training, _, planner, state, _ = curious_run
+    curious, plain = (training.exploration.model(state, episode) for episode in (4, 5))
+    assert jax.tree.structure(curious) == jax.tree.structure(plain)
+    observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
+    ours, theirs, others = (
+        act(planner, each, state.key, np.asarray(0), observation, (), *settings) for each in (plain, state.model, curious)
+    )
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
+    np.testing.assert_allclose(ours[2]["score_best"], theirs[2]["score_best"], rtol=1e-5)
+    assert abs(others[2]["score_best"] - theirs[2]["score_best"]) > 1e-3
+
+
 def test_without_a_bonus_collection_plans_in_the_model_itself():
-    training, _, _, state = build_parts(config_of())
+    training, _, _, state = build_parts(config_of("training.disagreement_bonus=0"))
     assert state.curious_value is None
     assert training.exploration.model(state) is state.model
 

@@ -59,7 +59,7 @@ def chain(value):
 
 
 def learner(**changes):
-    settings = {"num_updates": 1500, "batch_size": 16, "num_actions": 4, "walk_steps": 3, "target_rate": 0.05}
+    settings = {"num_updates": 1500, "batch_size": 16, "num_states": 2000, "num_actions": 4, "walk_steps": 3, "target_rate": 0.05}
     return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
@@ -101,7 +101,7 @@ def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
 
 
 def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
-    fit = ValueLearner(optax.adam(3e-3), discount=1.0, num_updates=1, batch_size=1, num_actions=1, walk_steps=0, target_rate=1.0)
+    fit = ValueLearner(optax.adam(3e-3), 1.0, num_updates=1, batch_size=1, num_states=1, num_actions=1, walk_steps=0, target_rate=1.0)
     with pytest.raises(ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"):
         fit.init(chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))[0])
     fit.init(chain(ZeroValue())[0])
@@ -114,3 +114,16 @@ def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
 def test_settings_that_make_no_sense_are_refused(changes, named):
     with pytest.raises(ValueError, match=named):
         learner(**changes)
+
+
+def test_planners_get_the_mean_weights_of_the_second_half_and_learning_goes_on_from_the_last():
+    """Of four updates those are the third's, which a phase of three ends with, and the fourth's."""
+    model, replay = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))
+    start = learner().init(model)
+    (_, after_three, _), (value, after_four, _) = (
+        eqx.filter_jit(learner(num_updates=number).learn)(jax.random.key(2), model, replay, start) for number in (3, 4)
+    )
+    third, fourth, mean = (jax.tree.leaves(eqx.filter(each, eqx.is_array)) for each in (after_three.latest, after_four.latest, value))
+    assert any(np.any(one != other) for one, other in zip(third, fourth, strict=True))
+    for one, other, both in zip(third, fourth, mean, strict=True):
+        np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,275 @@
+"""The learning table: every task of classic control with CEM and with MCTS, by the project's own sweeps; then docs/results.md.
+
+    python benchmarks/learning.py                                 all of it: 10 seeds a row, some hours on two cores
+    python benchmarks/learning.py cartpole_mcts pendulum_cem      these rows
+    python benchmarks/learning.py --report                        what there is so far, without running anything
+
+Each row is one sweep, whose command is printed. What is killed or interrupted goes on with the same command: finished runs stay,
+the others go on from their checkpoints. The budgets differ only in where a run ends; no setting of learning or planning is given.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mbrl.analysis.compare import Run, compare
+from mbrl.analysis.comparison_plot import COLOURS, DASHES, INK, MARKERS, curve, style
+from mbrl.analysis.statistics import bootstrap_interval, mean
+from mbrl.runs.folder import write_whole
+from mbrl.runs.reader import read_metrics, read_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+SEEDS = 10
+EPISODES = 50  # of each figure in the table
+EPISODES_ON_THE_WAY = 10  # of the other points of a curve
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A task, a planner, and the real steps at which the table asks for a mean return."""
+
+    env: str
+    planner: str
+    asked: dict[int, float]  # real steps → mean return; the last one is the budget
+    evaluate_every: int  # real steps
+    episodes: int = EPISODES_ON_THE_WAY
+
+    @property
+    def name(self) -> str:
+        return f"{self.env}_{self.planner}"
+
+    @property
+    def env_steps(self) -> int:
+        return max(self.asked)
+
+    def command(self, folder: Path, num_jobs: int) -> list[str]:
+        """The sweep."""
+        return [
+            *("run.py", "-m", f"env={self.env}", f"planner={self.planner}", f"seed=range({SEEDS})"),
+            *(f"training.env_steps={self.env_steps}", f"training.evaluate_every={self.evaluate_every}"),
+            *(f"training.evaluation_episodes={self.episodes}", f"training.final_evaluation_episodes={EPISODES}"),
+            *("logger=files", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={num_jobs}", f"hydra.sweep.dir={folder / self.name}"),
+        ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment, and the best result that anybody has recorded for it."""
+
+    title: str
+    record: float  # mean return
+    record_steps: int
+    source: str
+
+
+TASKS = {
+    "cartpole": Task("CartPole-v1", 500, 50_000, "DQN, RL Zoo"),
+    "pendulum": Task("Pendulum-v1", -151.3, 20_000, "TQC, RL Zoo"),
+    "acrobot": Task("Acrobot-v1", -69.1, 100_000, "QR-DQN, RL Zoo"),
+    "mountain_car": Task("MountainCar-v0", -100.8, 120_000, "DQN, RL Zoo"),
+    "mountain_car_continuous": Task("MountainCarContinuous-v0", 94.7, 50_000, "SAC, RL Zoo"),
+}
+
+# The short ones first, so that there is something to look at.
+ROWS = (
+    Row("cartpole", "mcts", {1000: 490, 2000: 490, 3000: 490}, 500, EPISODES),
+    Row("pendulum", "cem", {1000: -150}, 100),
+    Row("pendulum", "mcts", {3000: -160}, 500),
+    Row("cartpole", "cem", {2000: 490}, 500),
+    Row("acrobot", "mcts", {6000: -72}, 500),
+    Row("mountain_car", "mcts", {10_000: -105}, 1000),
+    Row("mountain_car_continuous", "mcts", {10_000: 88}, 1000),
+    Row("acrobot", "cem", {10_000: -85}, 1000),
+    Row("mountain_car", "cem", {10_000: -115}, 1000),
+    Row("mountain_car_continuous", "cem", {10_000: 92}, 1000),
+)
+
+
+def main() -> None:
+    given = parsed_arguments()
+    if not given.report:
+        for row in [row for row in ROWS if not given.rows or row.name in given.rows]:
+            command = row.command(given.folder, given.jobs)
+            print("\npython", *command, flush=True)
+            subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
+    report(given.folder)
+
+
+def parsed_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(row.name for row in ROWS)}")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of a thread each")
+    parser.add_argument("--folder", type=Path, default=Path("outputs/learning"), help="of the sweeps; seen from the repository's root")
+    parser.add_argument("--report", action="store_true", help="run nothing; write docs/results.md of what there is")
+    given = parser.parse_args()
+    unknown = set(given.rows) - {row.name for row in ROWS}
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))} is no row of the table: name some of {', '.join(row.name for row in ROWS)}.")
+    return given
+
+
+def report(folder: Path) -> None:
+    """Writes docs/results.md and its figures."""
+    found = {row: completed(ROOT / folder / row.name) for row in ROWS}
+    for env, task in TASKS.items():
+        rows = {row: runs for row, runs in found.items() if row.env == env and runs}
+        if rows:
+            draw(task, rows, ROOT / "docs" / "images" / f"results_{env}.png")
+    write_whole(ROOT / "docs" / "results.md", page(found, folder))
+    print("docs/results.md")
+
+
+def completed(sweep: Path) -> list[Run]:
+    """The finished runs of a sweep, by seed."""
+    runs = compare([sweep]).runs if sweep.is_dir() else ()
+    return sorted((run for run in runs if run.is_completed), key=lambda run: run.record.seed)
+
+
+def at(run: Run, env_steps: int) -> float:
+    """The mean return of the evaluation after so many real steps."""
+    return float(run.returns[run.steps == env_steps][0])
+
+
+def level(runs: Sequence[Run]) -> float:
+    """The return with 90 % of what lies between random actions and the best policy."""
+    record = runs[0].record
+    assert record.random_score is not None
+    assert record.best_score is not None
+    return record.random_score + 0.9 * (record.best_score - record.random_score)
+
+
+def first_held(run: Run, threshold: float) -> float:
+    """Real steps at the first evaluation with this return behind which no evaluation has less; infinite where the last one has."""
+    below = np.flatnonzero(run.returns < threshold)
+    first = below[-1] + 1 if below.size else 0
+    return float(run.steps[first]) if first < run.steps.size else float("inf")
+
+
+def seconds(run: Run) -> dict[str, float]:
+    """Of a run's phases, and of all of it."""
+    rows = read_metrics(run.record.folder)
+    phases = {phase: sum(row.get(f"time/{phase}") or 0.0 for row in rows) for phase in ("collect", "learn", "evaluate")}
+    return phases | {"all": read_summary(run.record.folder)["wall_seconds"]}
+
+
+def page(found: dict[Row, list[Run]], folder: Path) -> str:
+    """docs/results.md."""
+    lines = [HEAD.format(seeds=SEEDS, last_seed=SEEDS - 1, episodes=EPISODES, way=EPISODES_ON_THE_WAY)]
+    columns = ("task", "planner", "real steps", "mean return", "worst seed", "asked", "best recorded elsewhere", "best possible")
+    lines += table((*columns, "90 % first reached", "first held", "collect + learn", "whole run"), main_rows(found))
+    lines += ["", "## Curves", ""]
+    for env, task in TASKS.items():
+        if any(runs for row, runs in found.items() if row.env == env):
+            lines += [f"![{task.title}: evaluation return against real steps](images/results_{env}.png)", ""]
+    by_seed = table(("task", "planner", "real steps", *(f"seed {seed}" for seed in range(SEEDS))), seed_rows(found))
+    lines += ["## Every seed", "", *by_seed, ""]
+    lines += ["## Commands", "", "```", *(f"python {' '.join(quoted(row.command(folder, 2)))}" for row in ROWS), "```"]
+    return "\n".join(lines) + "\n"
+
+
+HEAD = """# Results
+
+`python benchmarks/learning.py` makes this page and all that is on it; it goes on where it was stopped. What was tried on the way
+there is in [experiments.md](experiments.md).
+
+Each row is the mean over {seeds} seeds (0 to {last_seed}) of the mean return of {episodes} episodes from held-out start states, without
+exploration, after that many real steps, random ones of the warm-up included; never the best so far. Dynamics, reward, termination
+and value are learned from these steps alone, with the default settings: no setting of learning or planning is given, and what
+differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`. *90 % first reached*: real steps at the first
+evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the first one
+behind which no evaluation has less. Evaluations on the way have {way} episodes where the table asks for nothing. Seconds are
+medians over seeds, of runs of one thread each, two at a time on two shared cores.
+"""
+
+
+def main_rows(found: dict[Row, list[Run]]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for row, runs in found.items():
+        task = TASKS[row.env]
+        for env_steps, asked in row.asked.items():
+            titles = (task.title, row.planner.upper(), f"{env_steps:,}")
+            record = f"{task.record:g} at {task.record_steps:,} ({task.source})"
+            if not runs:
+                rows.append((*titles, "not run yet", "", f"{asked:g}", record, "", "", "", "", ""))
+                continue
+            returns = np.array([at(run, env_steps) for run in runs])
+            threshold = level(runs)
+            reached = float(np.median([run.reached(threshold)[0] for run in runs]))
+            held = float(np.median([first_held(run, threshold) for run in runs]))
+            timed = [seconds(run) for run in runs]
+            learning, whole = (float(np.median(each)) for each in ([t["collect"] + t["learn"] for t in timed], [t["all"] for t in timed]))
+            number = f"{returns.mean():.1f}" if len(runs) == SEEDS else f"{returns.mean():.1f} ({len(runs)} seeds)"
+            number = f"**{number}**" if returns.mean() >= asked else number
+            times = (f"{learning:.0f} s", f"{whole:.0f} s") if env_steps == row.env_steps else ("", "")
+            marks = (steps(reached), steps(held)) if env_steps == row.env_steps else ("", "")
+            best = f"{runs[0].record.best_score:g}"
+            rows.append((*titles, number, f"{returns.min():.1f}", f"{asked:g}", record, best, *marks, *times))
+    return rows
+
+
+def seed_rows(found: dict[Row, list[Run]]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for row, runs in found.items():
+        by_seed = {run.record.seed: run for run in runs}
+        for env_steps in row.asked:
+            returns = (f"{at(by_seed[seed], env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS))
+            rows.append((TASKS[row.env].title, row.planner.upper(), f"{env_steps:,}", *returns))
+    return rows
+
+
+def steps(number: float) -> str:
+    return f"{number:,.0f}" if np.isfinite(number) else "not held"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """In Markdown."""
+    return [f"| {' | '.join(each)} |" for each in (columns, ["---"] * len(columns), *rows)]
+
+
+def quoted(command: Sequence[str]) -> list[str]:
+    return [f"'{word}'" if "(" in word else word for word in command]
+
+
+def draw(task: Task, found: dict[Row, list[Run]], path: Path) -> None:
+    """Learning curves of a task: means over seeds, their bootstrap intervals, and what there is to compare them with."""
+    figure = Figure(figsize=(8, 4.2), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_title(task.title, loc="left", color=INK, fontweight="bold")
+    axes.set_xlabel("real env steps, warm-up included")
+    axes.set_ylabel("evaluation return\nmean over seeds, 95 % interval")
+    for index, (row, runs) in enumerate(sorted(found.items(), key=lambda each: each[0].planner)):
+        draw_curve(axes, index, f"{row.planner.upper()}, {len(runs)} seeds", runs)
+    record = next(iter(found.values()))[0].record
+    for value, text, dashes in (
+        (record.best_score, "best possible", "-"),
+        (task.record, f"best recorded elsewhere: {task.source}, {task.record_steps:,} steps", "--"),
+        (record.random_score, "random actions", ":"),
+    ):
+        assert value is not None
+        axes.axhline(value, color=INK, linewidth=1, linestyle=dashes, label=text, zorder=1)
+    axes.xaxis.set_major_formatter("{x:,.10g}")
+    style(axes)
+    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.45), frameon=False, fontsize="small", labelcolor=INK)
+    figure.savefig(path)
+
+
+def draw_curve(axes: Axes, index: int, label: str, runs: Sequence[Run]) -> None:
+    env_steps, returns = curve(runs)
+    looks = {"color": COLOURS[index], "marker": MARKERS[index], "linestyle": DASHES[index]}
+    axes.plot(env_steps, mean(returns), label=label, linewidth=1.8, markersize=4.5, **looks)
+    if len(runs) > 1:
+        low, high = bootstrap_interval([returns], mean)
+        axes.fill_between(env_steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
+
+
+if __name__ == "__main__":
+    main()
