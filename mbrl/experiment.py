@@ -268,12 +268,15 @@ def _taken_up(
     if start.env_steps > training.env_steps:
         raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
     folder.begin()  # nothing of the run is changed before here
-    if _evaluated_for_an_old_budget(start, training):
+    outdated = _evaluated_for_an_old_budget(start, training)
+    if outdated:
         # Its row goes. First a checkpoint that does not count it, for there may be no time for another.
         start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
         record.go_on(num_rows, seconds, Twins([]))
         save_checkpoint(folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept)
     folder.keep_rows(num_rows)
+    if outdated and start.env_steps % training.evaluate_every == 0:
+        folder.set_superseded_aside()  # it will come again, with another number of episodes
     record.go_on(num_rows, seconds, Twins(_held_to(folder, compute), tolerance))
     if tolerance > 0:
         folder.set_superseded_aside()

@@ -10,6 +10,7 @@ import matplotlib.image
 import pytest
 import yaml
 
+from mbrl.__main__ import main
 from mbrl.config import compose
 from mbrl.experiment import run
 from mbrl.loggers.metrics import METRICS
@@ -47,7 +48,7 @@ def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
     assert summary["env_steps"] == 60
     rows = read_metrics(tmp_path)
     assert [row["env_steps"] for row in rows] == sorted(row["env_steps"] for row in rows)
-    assert {name for name in METRICS if name not in set().union(*rows)} == OF_A_BONUS
+    assert METRICS.keys() <= set().union(*rows)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert config["seed"] == 3
     assert config["training"]["value_learner"]["discount"] == config["discount"]
@@ -68,11 +69,29 @@ def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):
         assert {f"planner/{key}" for key in own} <= logged
 
 
-def test_a_run_with_a_bonus_logs_what_the_glossary_says_of_it(tmp_path):
-    smoke(tmp_path, "planner=random", "logger=files", "training.disagreement_bonus=0.5")
-    logged = set().union(*read_metrics(tmp_path))
-    assert METRICS.keys() <= logged
-    assert logged <= METRICS.keys()
+def test_a_run_without_a_bonus_logs_nothing_of_it(tmp_path):
+    smoke(tmp_path, "planner=random", "logger=files", "training.disagreement_bonus=0")
+    assert METRICS.keys() - set().union(*read_metrics(tmp_path)) == OF_A_BONUS
+
+
+def test_the_evaluation_at_the_budget_may_have_more_episodes(tmp_path):
+    """The same ones, and further ones."""
+    smoke(tmp_path, "planner=random", "logger=files", "training.evaluate_every=20", "training.final_evaluation_episodes=3")
+    evaluated = {row["env_steps"]: row["evaluation/returns"] for row in read_metrics(tmp_path) if "evaluation/returns" in row}
+    assert {env_steps: len(returns) for env_steps, returns in evaluated.items()} == {20: 2, 40: 2, 60: 3}
+    assert evaluated[60][:2] == evaluated[40]  # random actions, which learn nothing
+
+
+def test_a_thorough_last_evaluation_is_not_left_behind_in_the_middle_of_a_longer_run(tmp_path):
+    overrides = ("planner=random", "logger=files", "training.final_evaluation_episodes=3")
+    smoke(tmp_path / "longer", *overrides, "training.env_steps=80")
+    smoke(tmp_path / "extended", *overrides, "training.env_steps=40")
+    assert main(["resume", str(tmp_path / "extended"), "training.env_steps=80"]) == 0
+    counts = [
+        [len(row["evaluation/returns"]) for row in read_metrics(tmp_path / name) if "evaluation/returns" in row]
+        for name in ("longer", "extended")
+    ]
+    assert counts == [[2, 3], [2, 3]]
 
 
 FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 50}"

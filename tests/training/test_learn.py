@@ -156,10 +156,10 @@ def test_where_the_data_is_noise_a_phase_ends_early_and_keeps_the_best_weights()
 
 
 def test_patience_does_not_end_a_phase_that_gets_better_all_the_time():
-    patient, stubborn = (learner(1e-3, num_updates=50, patience=patience) for patience in (1, None))
+    patient, stubborn = (learner(1e-3, num_updates=20, patience=patience) for patience in (1, None))
     state = state_of(linear_transitions(400, seed=0), patient)
     (one, metrics), (other, _) = (phase(each, KEY, state) for each in (patient, stubborn))
-    assert metrics["learn/updates"] == 50
+    assert metrics["learn/updates"] == 20
     for now, then in zip(weights(one), weights(other), strict=True):
         np.testing.assert_array_equal(now, then)
 
