@@ -71,11 +71,8 @@ class Collector:
         models = [self.exploration.model(state, episode) for episode in (0, 1)]
         while len(steps) < num_steps and not (steps and stopping()):
             episode = self.episode or self._begin_episode(state)
-            steps.append(
-                self._step(
-                    episode, self._random_action(state) if at_random else self._action(state, models[self.num_episodes % 2], episode)
-                )
-            )
+            model = models[self.num_episodes % 2]
+            steps.append(self._step(episode, self._random_action(state) if at_random else self._action(state, model, episode)))
             if self.episode is None:
                 rows.append(self._row(episode))
         # On the host until here: one transfer a phase for each column.
