@@ -18,8 +18,10 @@ class Normaliser(eqx.Module):
     reward_std: Float[Array, ""]
     end_reward_mean: Float[Array, ""]  # of steps that end it
     end_reward_std: Float[Array, ""]
-    reward_min: Float[Array, ""]
+    reward_min: Float[Array, ""]  # of steps that the task goes on after
     reward_max: Float[Array, ""]
+    end_reward_min: Float[Array, ""]  # of steps that end it; infinite where there was none
+    end_reward_max: Float[Array, ""]
     reward_size: Float[Array, ""]  # root mean square of the rewards seen
 
     def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
@@ -38,25 +40,36 @@ class Normaliser(eqx.Module):
         """A reward in units of its standard deviation, of a step that ends the task."""
         return (reward - self.end_reward_mean) / self.end_reward_std
 
+    def return_range(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The least and the most that discounted rewards like those seen can sum to.
+
+        That is to earn the same for ever, to end at once, or nothing; all else lies between these: g (1 - γᵀ) / (1 - γ) + γᵀ e is a
+        mean of g / (1 - γ) and e.
+        """
+        low = jnp.minimum(self.reward_min / (1 - discount), self.end_reward_min)
+        high = jnp.maximum(self.reward_max / (1 - discount), self.end_reward_max)
+        return jnp.minimum(0.0, low), jnp.maximum(0.0, high)
+
 
 def identity_normaliser(observation_size: int) -> Normaliser:
     """The normaliser before any data: zero means, unit scales."""
     zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
     zero, one = jnp.zeros(()), jnp.ones(())
-    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero)
+    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero, zero, zero)
 
 
 def fit_normaliser(replay: Replay) -> Normaliser:
     """The statistics of all that the replay holds."""
     transitions, filled = replay.transitions, replay.filled
     delta = transitions.next_observation - transitions.observation
+    going_on, ends = filled & ~transitions.terminated, filled & transitions.terminated
     return Normaliser(
         *_mean_and_std(transitions.observation, filled),
         *_mean_and_std(delta, filled),
-        *_mean_and_std(transitions.reward, filled & ~transitions.terminated),
-        *_mean_and_std(transitions.reward, filled & transitions.terminated),
-        jnp.min(transitions.reward, where=filled, initial=jnp.inf),
-        jnp.max(transitions.reward, where=filled, initial=-jnp.inf),
+        *_mean_and_std(transitions.reward, going_on),
+        *_mean_and_std(transitions.reward, ends),
+        *_least_and_most(transitions.reward, going_on),
+        *_least_and_most(transitions.reward, ends),
         jnp.sqrt(jnp.mean(transitions.reward**2, where=filled)),
     )
 
@@ -69,3 +82,8 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], counted: Array) -> tup
     # A target that never varies (CartPole's reward) would be divided by zero, or its rounding error blown up.
     rounding = 1e-6 * jnp.maximum(1.0, jnp.abs(mean))
     return mean, jnp.where(std > rounding, std, 1.0)
+
+
+def _least_and_most(values: Float[Array, " capacity"], counted: Array) -> tuple[Array, Array]:
+    """Infinity and minus infinity where nothing counts."""
+    return jnp.min(values, where=counted, initial=jnp.inf), jnp.max(values, where=counted, initial=-jnp.inf)

@@ -67,8 +67,12 @@ def curious(model: AbstractWorldModel, scale: float) -> Curious:
     """
     size = jnp.where(model.normaliser.reward_size > 0, model.normaliser.reward_size, 1.0)
     bonus = scale * size
-    enlarged = (model.normaliser.reward_max + bonus, size)
-    enlarged = eqx.tree_at(lambda normaliser: (normaliser.reward_max, normaliser.reward_size), model.normaliser, enlarged)
+    seen = model.normaliser
+    enlarged = eqx.tree_at(
+        lambda normaliser: (normaliser.reward_max, normaliser.end_reward_max, normaliser.reward_size),
+        seen,
+        (seen.reward_max + bonus, seen.end_reward_max + bonus, size),
+    )
     return Curious(inner=model.normalised(enlarged), bonus=bonus, cautious=jnp.array(False))
 
 

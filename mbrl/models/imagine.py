@@ -45,9 +45,15 @@ def advance(
     return Imagined(prediction.state, _if_reached(imagined.survival, prediction.continuation)), reward
 
 
-def future(model: AbstractWorldModel, imagined: Imagined) -> Float[Array, " particles"]:
-    """The value of going on from here, weighed likewise."""
-    return _if_reached(imagined.survival, model.value(imagined.state))
+def future(model: AbstractWorldModel, imagined: Imagined, discount: float) -> Float[Array, " particles"]:
+    """The value of going on from here, weighed likewise; never more than rewards like those seen can sum to.
+
+    Far from all data a value is made up, and what is made up to be better than anything lures plans there.
+    """
+    value = model.value(imagined.state)
+    if discount < 1:
+        value = jnp.minimum(value, model.normaliser.return_range(discount)[1])
+    return _if_reached(imagined.survival, value)
 
 
 def _if_reached(survival: Float[Array, " particles"], prediction: Float[Array, " particles"]) -> Float[Array, " particles"]:
@@ -70,13 +76,15 @@ def score(
     horizon = actions.shape[0]
     end, rewards = jax.lax.scan(one_step, imagined, (jax.random.split(key, horizon), actions))
     discounts = discount ** jnp.arange(horizon, dtype=rewards.dtype)
-    return together(model, discounts @ rewards, end, discount**horizon)
+    return together(model, discounts @ rewards, end, discount, horizon)
 
 
-def together(model: AbstractWorldModel, earned: Float[Array, " particles"], imagined: Imagined, discount: float) -> Float[Array, ""]:
-    """The return as the particles see it together: what they have earned so far, and the discounted future; -inf where that is no
-    finite number."""
-    combined = model.combine(earned + discount * future(model, imagined))
+def together(
+    model: AbstractWorldModel, earned: Float[Array, " particles"], imagined: Imagined, discount: float, num_steps: int
+) -> Float[Array, ""]:
+    """The return as the particles see it together: what they have earned in so many steps, and the discounted future; -inf where that
+    is no finite number."""
+    combined = model.combine(earned + discount**num_steps * future(model, imagined, discount))
     return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)
 
 

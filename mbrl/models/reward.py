@@ -106,8 +106,9 @@ class KnownReward(AbstractReward):
         if self.range is None:
             return normaliser
         low, high = self.range
-        widest = (jnp.minimum(normaliser.reward_min, low), jnp.maximum(normaliser.reward_max, high))
-        return eqx.tree_at(lambda normaliser: (normaliser.reward_min, normaliser.reward_max), normaliser, widest)
+        widest = [jnp.minimum(each, low) for each in (normaliser.reward_min, normaliser.end_reward_min)]
+        widest += [jnp.maximum(each, high) for each in (normaliser.reward_max, normaliser.end_reward_max)]
+        return eqx.tree_at(lambda n: (n.reward_min, n.end_reward_min, n.reward_max, n.end_reward_max), normaliser, tuple(widest))
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
         return self.function(observation, action, next_observation)

@@ -39,23 +39,26 @@ class AbstractTermination(eqx.Module):
 
 
 class LearnedTermination(AbstractTermination):
-    """A classifier of the step's two ends and its action: what ends an episode shows in where the step led."""
+    """A classifier of where the step led, which is what ends an episode.
+
+    Where it began and by which action is left out (as in Dreamer, Hafner et al. 2020): of a handful of ends one action or the other
+    would be blamed by chance.
+    """
 
     network: eqx.nn.MLP
 
     def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 1):
-        self.network = mlp(2 * observation_size + num_features, "scalar", width, depth, key)
+        self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation, action, next_observation):
-        return jax.nn.sigmoid(-self._logit(normaliser, observation, action, next_observation))
+        return jax.nn.sigmoid(-self._logit(normaliser, next_observation))
 
     def loss(self, normaliser, observation, action, next_observation, terminated):
-        logit = self._logit(normaliser, observation, action, next_observation)
+        logit = self._logit(normaliser, next_observation)
         return optax.sigmoid_binary_cross_entropy(logit, terminated.astype(logit.dtype))
 
-    def _logit(self, normaliser, observation, action, next_observation):
-        ends = [normaliser.observation(observation), normaliser.observation(next_observation)]
-        return self.network(jnp.concatenate([*ends, action]))
+    def _logit(self, normaliser, next_observation):
+        return self.network(normaliser.observation(next_observation))
 
 
 class KnownTermination(AbstractTermination):

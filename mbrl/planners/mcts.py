@@ -13,7 +13,7 @@ from mbrl.models import imagine
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.types import AbstractActionSpace
 
-MAXVISIT_INIT = 5.0  # c_visit of Danihelka et al. (2022), eq. 8
+MAXVISIT_INIT = 60.0  # c_visit of Danihelka et al. (2022), eq. 8, times the number of candidates
 PB_C_INIT = 1.25  # c_1 of Schrittwieser et al. (2020), eq. 2
 MOST_SIMULATIONS = 100_000
 
@@ -64,7 +64,7 @@ class MCTS(AbstractPlanner):
             node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
             step_key, candidates_key = jax.random.split(key)
             imagined, reward = imagine.advance(step_key, model, node.imagined, node.candidates[action])
-            reward, value = jnp.mean(reward), model.combine(imagine.future(model, imagined))
+            reward, value = jnp.mean(reward), model.combine(imagine.future(model, imagined, self.discount))
             diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
             child = Node(imagined, self.action_space.candidates(candidates_key, self.num_actions), diverged)
             output = mctx.RecurrentFnOutput(
@@ -77,8 +77,8 @@ class MCTS(AbstractPlanner):
 
         root_value = _finite_or(model.combine(model.value(root_imagined.state)), 0.0)
         # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
-        num_rewards = 1 / (1 - self.discount) if self.discount < 1 else self.max_depth
-        lowest = num_rewards * jnp.minimum(0.0, model.normaliser.reward_min)
+        steady = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
+        lowest, _ = model.normaliser.return_range(steady)
         worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
         root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
@@ -101,8 +101,9 @@ class MCTS(AbstractPlanner):
         if self.policy == "gumbel":
             # mctx would consider the first 16 only, and never choose another.
             settings["max_num_considered_actions"] = num_actions
-            # With mctx's 50 the completed Q-values outweigh the visits at once, and the tree below the root is a single line.
-            settings["qtransform"] = partial(mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT)
+            # The larger it is, the sooner Q-values outweigh visits, and the deeper and narrower the tree: with few actions that pays
+            # (docs/experiments.md), with many sampled ones a node's first few values tell too little.
+            settings["qtransform"] = partial(mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions)
             return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
         # MuZero's constant weighs a prior near one; a uniform prior of 1/n is weighed n times as much, or little would be explored.
         settings["pb_c_init"] = PB_C_INIT * num_actions

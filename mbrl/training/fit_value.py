@@ -115,12 +115,10 @@ class ValueLearner(eqx.Module):
 
     def _targets(self, model: AbstractWorldModel, steps: Steps) -> Float[Array, " batch"]:
         """max_a of one step's reward and the discounted value behind it, within what the rewards seen can sum to."""
-        returns = jax.vmap(jax.vmap(lambda earned, imagined: imagine.together(model, earned, imagined, self.discount)))(
+        returns = jax.vmap(jax.vmap(lambda earned, imagined: imagine.together(model, earned, imagined, self.discount, num_steps=1)))(
             steps.rewards, steps.imagined
         )
-        low = jnp.minimum(0.0, model.normaliser.reward_min) / (1 - self.discount)
-        high = jnp.maximum(0.0, model.normaliser.reward_max) / (1 - self.discount)
-        return jnp.clip(jnp.max(returns, axis=1), low, high)
+        return jnp.clip(jnp.max(returns, axis=1), *model.normaliser.return_range(self.discount))
 
 
 def _moved(value: AbstractValue, towards: AbstractValue, share: Float[Array, ""] | float) -> AbstractValue:

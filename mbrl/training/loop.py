@@ -40,7 +40,8 @@ class Training(eqx.Module):
     value_learner: ValueLearner
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
     warmup_steps: int = eqx.field(static=True)  # real steps at random before the first learning
-    learn_every: int = eqx.field(static=True)  # real steps between two phases of learning
+    learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
+    learn_growth: float = eqx.field(static=True)  # share of all real steps so far that there are between two phases later
     epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next three: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
@@ -72,7 +73,12 @@ class Training(eqx.Module):
                 f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {last_seed}, "
                 "since the seeds beyond the last episode's are those of collection; try 10000."
             )
-        at_once = min(self.learn_every, self.evaluate_every, self.env_steps)
+        if not 0 <= self.learn_growth <= 1:
+            raise ValueError(
+                f"training.learn_growth={self.learn_growth} must be in [0, 1]: the share of all real steps so far after which to learn "
+                "again; 0 learns every training.learn_every steps."
+            )
+        at_once = min(self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps)
         if self.replay_capacity < at_once:
             raise ValueError(
                 f"training.replay_capacity={self.replay_capacity} is less than the {at_once} transitions collected at once; raise it."
@@ -90,6 +96,11 @@ class Training(eqx.Module):
         if env_steps == self.env_steps and self.final_evaluation_episodes is not None:
             return self.final_evaluation_episodes
         return self.evaluation_episodes
+
+    def learning_interval(self, env_steps: int) -> int:
+        """Real steps between two phases of learning around this one: `learn_every`, doubled while `learn_growth` allows it."""
+        doublings = math.floor(math.log2(max(1.0, self.learn_growth * env_steps / self.learn_every)))
+        return self.learn_every * 2**doublings
 
     @property
     def exploration(self) -> Exploration:
@@ -158,7 +169,7 @@ def train(
             log(row)
         if collector.env_steps < until:
             break
-        if _due(until, training.learn_every) and until >= training.warmup_steps:
+        if _due(until, training.learning_interval(until)) and until >= training.warmup_steps:
             state, row = _timed_learning(training, state, until, compute)
             log(row | {"time/collect": seconds})
             _check_finite(row)
@@ -171,7 +182,8 @@ def train(
 
 def _next_stop(training: Training, env_steps: int) -> int:
     """The next step at which something other than collecting happens."""
-    stops = [training.env_steps, *(env_steps - env_steps % every + every for every in (training.learn_every, training.evaluate_every))]
+    intervals = (training.learning_interval(env_steps), training.evaluate_every)
+    stops = [training.env_steps, *(env_steps - env_steps % every + every for every in intervals)]
     if env_steps < training.warmup_steps:
         stops.append(training.warmup_steps)
     return min(stops)

@@ -46,8 +46,8 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
         values = values.astype(np.float64)
         np.testing.assert_allclose(getattr(normaliser, f"{name}_mean"), values.mean(0), rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
-    assert normaliser.reward_min == latest.reward.min()
-    assert normaliser.reward_max == latest.reward.max()
+    assert (normaliser.reward_min, normaliser.reward_max) == (going_on.min(), going_on.max())
+    assert (normaliser.end_reward_min, normaliser.end_reward_max) == (last.min(), last.max())
     np.testing.assert_allclose(normaliser.reward_size, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5)
 
 
@@ -57,6 +57,24 @@ def test_rewards_of_a_kind_that_never_was_keep_their_unit(terminated, mean, end_
     normaliser = fit(replay_of(batch))
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
     assert (normaliser.end_reward_mean, normaliser.end_reward_std) == (end_mean, 1)
+
+
+@pytest.mark.parametrize(
+    ("going_on", "ends", "expected"),
+    [
+        ([1.0], [1.0], (0, 10)),  # a pole that is held
+        ([-1.0], [], (-10, 0)),  # a goal that nobody has reached yet
+        ([-1.0], [-1.0], (-10, 0)),
+        ([-0.1, 0.0], [99.0, 100.0], (-1, 100)),  # a prize at the end, once
+        ([0.0, 2.0], [-100.0], (-100, 20)),  # a fall
+        ([], [3.0], (0, 3)),
+    ],
+)
+def test_returns_lie_between_earning_the_same_for_ever_and_ending_at_once(going_on, ends, expected):
+    rewards = np.array(going_on + ends, np.float32)
+    terminated = np.arange(len(rewards)) >= len(going_on)
+    batch = random_transitions(len(rewards))._replace(reward=rewards, terminated=terminated)
+    np.testing.assert_allclose(fit(replay_of(batch)).return_range(0.9), expected, rtol=1e-5)
 
 
 def test_data_come_out_with_mean_zero_and_unit_scale():

@@ -61,6 +61,19 @@ def test_without_bootstrap_every_member_trains_once_on_all_that_is_not_held_out(
         assert member == {n: 1 for n in held if n not in held_out}
 
 
+@pytest.mark.parametrize(("ends", "repeats"), [(1, 11), (2, 5), (4, 2), (10, 1), (50, 1), (100, 1)])
+def test_steps_that_end_a_task_are_repeated_up_to_a_tenth_of_all(ends, repeats):
+    """A ninth of the 99 others is 11; a bootstrap sample has the same as before, each so many times."""
+    replay = replay_of(100, 200)
+    replay = Replay(replay.transitions._replace(terminated=jnp.arange(200) < ends), replay.num_added)
+    for bootstrap in (False, True):
+        training, held_out = sides(replay, bootstrap)
+        unrepeated, _ = sides(Replay(replay.transitions._replace(terminated=jnp.zeros(200, bool)), replay.num_added), bootstrap)
+        assert set(held_out.values()) == {1}
+        for member, plain in zip(training, unrepeated, strict=True):
+            assert member == {n: count * (repeats if n < ends else 1) for n, count in plain.items()}
+
+
 @pytest.mark.parametrize("number", [30, 130], ids=["part full", "wrapped around"])
 def test_with_bootstrap_nobody_trains_on_what_is_held_out(number):
     replay = replay_of(number, 50)

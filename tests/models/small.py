@@ -42,6 +42,8 @@ def some_normaliser(size: int) -> Normaliser:
         end_reward_std=jnp.float32(0.5),
         reward_min=jnp.float32(-2.0),
         reward_max=jnp.float32(8.0),
+        end_reward_min=jnp.float32(-1.0),
+        end_reward_max=jnp.float32(4.0),
         reward_size=jnp.float32(5.0),
     )
 

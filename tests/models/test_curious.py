@@ -49,10 +49,10 @@ def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(l
 
 
 def test_values_have_room_for_the_bonus():
-    """Rewards of at most 8 and a bonus of 2.5 make 10.5, which values are bounded by; their network's output keeps its unit."""
+    """Rewards of at most 8, at the end 4, and a bonus of 2.5 make 10.5 and 6.5, which bound values; their output keeps its unit."""
     excited = curious(MODEL, 0.5)
-    assert excited.normaliser.reward_max == 10.5
-    assert excited.normaliser.reward_min == -2
+    assert (excited.normaliser.reward_max, excited.normaliser.end_reward_max) == (10.5, 6.5)
+    assert (excited.normaliser.reward_min, excited.normaliser.end_reward_min) == (-2, -1)
     state = MODEL.encode(KEY, OBSERVATION)
     np.testing.assert_array_equal(excited.value(state), MODEL.value(state))
 

@@ -32,7 +32,7 @@ class Counter(AbstractWorldModel):
     parts: tuple = ()
     value_function: AbstractValue = ZeroValue()
     action_space: Discrete = Discrete(2)
-    normaliser: object = NORMALISER
+    normaliser: object = eqx.tree_at(lambda normaliser: normaliser.reward_max, NORMALISER, jnp.float32(1e6))
     num_members: int = eqx.field(static=True, default=2)
 
     def encode(self, key, observation):
@@ -67,6 +67,15 @@ def second(estimates):
 @quick_jit
 def score(model, observation, actions, discount=DISCOUNT):
     return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
+
+
+@pytest.mark.parametrize(("most", "worth"), [(1000.0, 300.0), (150.0, 300.0), (149.0, 298.0), (-4.0, 0.0)])
+def test_no_value_is_counted_on_that_is_more_than_rewards_can_sum_to(most, worth):
+    """Two steps of 1 and 2, and 300 behind them, where the rewards seen make 2 `most`, or nothing."""
+    model = Counter(jnp.ones(2), first)
+    model = eqx.tree_at(lambda model: (model.normaliser.reward_max, model.normaliser.end_reward_max), model, (most, most))
+    arrived = imagine.score(KEY, model, imagine.begin(KEY, model, jnp.ones(1)), jnp.zeros(2, int), DISCOUNT)
+    np.testing.assert_allclose(arrived, 2 + 3 / 2 + worth / 4)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +172,7 @@ def test_step_by_step_it_is_the_same_return():
     for number, action in enumerate(plan):
         imagined, rewards = advance(KEY, model, imagined, action)
         returns += discount**number * np.asarray(rewards)
-    returns += discount**5 * np.asarray(imagine.future(model, imagined))
+    returns += discount**5 * np.asarray(imagine.future(model, imagined, discount))
     np.testing.assert_allclose(score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4)
 
 
@@ -174,7 +183,7 @@ def test_survival_is_the_product_of_continuations():
         product = product * np.asarray(step(model, imagined.state, action).continuation)
         imagined, _ = advance(KEY, model, imagined, action)
         np.testing.assert_allclose(imagined.survival, product, rtol=1e-5)
-    np.testing.assert_allclose(imagine.future(model, imagined), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
+    np.testing.assert_allclose(imagine.future(model, imagined, 0.99), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
 
 
 @quick_jit

@@ -57,16 +57,16 @@ def test_a_known_reward_is_its_function_of_the_step():
 
 
 def test_a_known_range_of_rewards_widens_what_was_seen_and_never_narrows_it():
-    """Rewards from -2 to 8 were seen."""
+    """Rewards from -2 to 8 were seen, and at the end of a task from -1 to 4."""
 
     def seen_of(range):
         model = small_model(reward=partial(KnownReward, lambda observation, action, next_observation: next_observation[0], range))
         normaliser = model.normalised(NORMALISER).normaliser
-        return float(normaliser.reward_min), float(normaliser.reward_max)
+        return tuple(float(getattr(normaliser, name)) for name in ("reward_min", "reward_max", "end_reward_min", "end_reward_max"))
 
-    assert seen_of(None) == (-2, 8)
-    assert seen_of([0.0, 100.0]) == (-2, 100)
-    assert seen_of([-3, 1]) == (-3, 8)
+    assert seen_of(None) == (-2, 8, -1, 4)
+    assert seen_of([0.0, 100.0]) == (-2, 100, -1, 100)
+    assert seen_of([-3, 1]) == (-3, 8, -3, 4)
 
 
 def test_a_learned_rewards_range_is_what_was_seen():

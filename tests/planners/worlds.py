@@ -36,7 +36,7 @@ class World(AbstractWorldModel):
     worth: Callable[..., jax.Array] = eqx.field(static=True)  # of facts and state
     parts: tuple = ()
     value_function: AbstractValue = Worth()
-    normaliser: Normaliser = eqx.field(default_factory=lambda: identity_normaliser(1))
+    normaliser: Normaliser = eqx.field(default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6)))
     num_members: int = eqx.field(static=True, default=1)
 
     def encode(self, key, observation):

@@ -48,6 +48,13 @@ class Chain(AbstractWorldModel):
         return {}
 
 
+class Promising(Chain):
+    """Every step earns 5, and nothing ends."""
+
+    def step(self, key, state, action):
+        return Prediction(state, jnp.full(2, 5.0), jnp.ones(2), jnp.zeros(()))
+
+
 def chain(value):
     replay = empty_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
@@ -80,6 +87,19 @@ def test_values_are_those_of_dynamic_programming():
     # V̄ has followed V.
     target_values = jax.vmap(lambda position: with_value(model, state.target).value(jnp.broadcast_to(position, (2, 1))))(positions)
     np.testing.assert_allclose(target_values, values, atol=0.03)
+
+
+@pytest.mark.parametrize(("ends", "most"), [(False, 10.0), (True, 1.0)], ids=["a reward of every step", "a reward of last steps"])
+def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
+    """The model promises 5 a step for ever, which makes 50; nobody has ever earned more than 1."""
+    model, replay = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=8))
+    seen = eqx.tree_at(lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends)
+    model = Promising(model.parts, model.value_function, fit_normaliser(seen), model.action_space)
+    fit = learner(num_updates=300, num_states=64)
+    value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(2), model, seen, fit.init(model))
+    for _ in range(3):
+        value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(3), model, seen, state)
+    np.testing.assert_allclose(with_value(model, value).value(jnp.full((2, 1), 2.0)), most, rtol=0.05)
 
 
 def test_a_model_without_a_value_is_left_as_it_is():

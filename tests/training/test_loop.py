@@ -44,6 +44,12 @@ def test_learning_begins_after_the_warm_up_and_keeps_its_rhythm():
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 100]
 
 
+def test_phases_of_learning_come_farther_apart_as_the_data_grow():
+    """Half of 80 steps is twice 20, half of 160 four times."""
+    rows, _, _ = rows_of("training.env_steps=250", "training.learn_every=20", "training.learn_growth=0.5", "training.evaluate_every=50")
+    assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 120, 160, 240]
+
+
 def test_env_steps_never_go_back():
     rows, _, _ = rows_of("training.env_steps=120")
     steps = [row["env_steps"] for row in rows]
@@ -82,7 +88,7 @@ def test_nothing_compiles_after_the_first_round(overrides):
 
 @pytest.mark.parametrize(
     "override",
-    ["training.env_steps=0", "training.epsilon=2", "training.evaluation_episodes=0", "training.learn_every=-1"],
+    ["training.env_steps=0", "training.epsilon=2", "training.evaluation_episodes=0", "training.learn_every=-1", "training.learn_growth=2"],
 )
 def test_settings_that_make_no_sense_are_refused_by_name_and_value(override):
     with pytest.raises(ValueError, match=override):
