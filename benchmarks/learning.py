@@ -185,7 +185,7 @@ exploration, after that many real steps, random ones of the warm-up included; ne
 and value are learned from these steps alone, with the default settings: no setting of learning or planning is given, and what
 differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`. *90 % first reached*: real steps at the first
 evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the first one
-behind which no evaluation has less. Evaluations on the way have {way} episodes where the table asks for nothing. Seconds are
+behind which no evaluation has less; the last one alone is also the first held. Evaluations on the way have {way} episodes where the table asks for nothing. Seconds are
 medians over seeds, of runs of one thread each, two at a time on two shared cores.
 """
 
@@ -220,8 +220,10 @@ def seed_rows(found: dict[Row, list[Run]]) -> list[tuple[str, ...]]:
     for row, runs in found.items():
         by_seed = {run.record.seed: run for run in runs}
         for env_steps in row.asked:
-            returns = (f"{at(by_seed[seed], env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS))
-            rows.append((TASKS[row.env].title, row.planner.upper(), f"{env_steps:,}", *returns))
+            cells = [f"{at(by_seed[seed], env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS)]
+            if env_steps == row.env_steps:
+                cells = [f"{cell} ({seconds(by_seed[seed])['all']:.0f} s)" if seed in by_seed else cell for seed, cell in enumerate(cells)]
+            rows.append((TASKS[row.env].title, row.planner.upper(), f"{env_steps:,}", *cells))
     return rows
 
 

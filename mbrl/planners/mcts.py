@@ -75,7 +75,7 @@ class MCTS(AbstractPlanner):
             )
             return _batch_of_one((output, child))
 
-        root_value = _finite_or(model.combine(model.value(root_imagined.state)), 0.0)
+        root_value = _finite_or(model.combine(imagine.future(model, root_imagined, self.discount)), 0.0)
         # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
         steady = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
         lowest, _ = model.normaliser.return_range(steady)

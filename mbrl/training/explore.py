@@ -27,7 +27,7 @@ class Exploration:
     epsilon: EpsilonSchedule  # share of random actions; a number, or a function of real steps (an optax schedule)
     action_noise_std: float  # of noise added to the action's features: to actions in [-1, 1] for Box
     action_noise_exponent: float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
-    disagreement_bonus: float  # reward for full disagreement of the members, in units of the largest reward seen (or 1)
+    disagreement_bonus: float  # reward for full disagreement of the members, in units of a typical reward
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
