@@ -29,7 +29,7 @@ from mbrl.runs.reader import read_metrics, read_summary
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 10
 EPISODES = 50  # of each figure in the table
-EPISODES_ON_THE_WAY = 10  # of the other points of a curve
+EPISODES_ON_THE_WAY = 10  # of a curve's other points, where CEM would take longer to evaluate than to learn
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +81,12 @@ TASKS = {
 # The short ones first, so that there is something to look at.
 ROWS = (
     Row("cartpole", "mcts", {1000: 490, 2000: 490, 3000: 490}, 500, EPISODES),
-    Row("pendulum", "cem", {1000: -150}, 100),
-    Row("pendulum", "mcts", {3000: -160}, 500),
+    Row("pendulum", "cem", {1000: -150}, 250, EPISODES),  # its start states differ too much for ten of them
+    Row("pendulum", "mcts", {3000: -160}, 500, EPISODES),
     Row("cartpole", "cem", {2000: 490}, 500),
-    Row("acrobot", "mcts", {6000: -72}, 500),
-    Row("mountain_car", "mcts", {10_000: -105}, 1000),
-    Row("mountain_car_continuous", "mcts", {10_000: 88}, 1000),
+    Row("acrobot", "mcts", {6000: -72}, 500, EPISODES),
+    Row("mountain_car", "mcts", {10_000: -105}, 1000, EPISODES),
+    Row("mountain_car_continuous", "mcts", {10_000: 88}, 1000, EPISODES),
     Row("acrobot", "cem", {10_000: -85}, 1000),
     Row("mountain_car", "cem", {10_000: -115}, 1000),
     Row("mountain_car_continuous", "cem", {10_000: 92}, 1000),
@@ -185,7 +185,8 @@ exploration, after that many real steps, random ones of the warm-up included; ne
 and value are learned from these steps alone, with the default settings: no setting of learning or planning is given, and what
 differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`. *90 % first reached*: real steps at the first
 evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the first one
-behind which no evaluation has less; the last one alone is also the first held. Evaluations on the way have {way} episodes where the table asks for nothing. Seconds are
+behind which no evaluation has less; the last one alone is also the first held. With CEM evaluations on the way have {way} episodes (on
+Pendulum-v1 {episodes}). Seconds are
 medians over seeds, of runs of one thread each, two at a time on two shared cores.
 """
 
@@ -260,7 +261,8 @@ def draw(task: Task, found: dict[Row, list[Run]], path: Path) -> None:
         axes.axhline(value, color=INK, linewidth=1, linestyle=dashes, label=text, zorder=1)
     axes.xaxis.set_major_formatter("{x:,.10g}")
     style(axes)
-    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.45), frameon=False, fontsize="small", labelcolor=INK)
+    axes.set_xlim(left=0)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small", labelcolor=INK)
     figure.savefig(path)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = "127.0.0.1:6379"
-PATIENCE = 120.0  # seconds
+PATIENCE = 300.0  # seconds
 # One secret for all, and a node is given up soon.
 TOGETHER = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
 TOGETHER |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "1000"}
