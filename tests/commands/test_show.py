@@ -23,7 +23,7 @@ def test_a_run_is_shown_with_its_result_and_what_is_not_the_default(tmp_path, ca
         "last checkpoint 60 env steps",
         "env cartpole pendulum",
         "planner cem mcts",
-        "discount 0.95 0.9",
+        "discount 0.99 0.9",
         "env.episode_limit 200 50",
         "planner.num_simulations 48 6",
     ):
