@@ -185,9 +185,8 @@ exploration, after that many real steps, random ones of the warm-up included; ne
 and value are learned from these steps alone, with the default settings: no setting of learning or planning is given, and what
 differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`. *90 % first reached*: real steps at the first
 evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the first one
-behind which no evaluation has less; the last one alone is also the first held. With CEM evaluations on the way have {way} episodes (on
-Pendulum-v1 {episodes}). Seconds are
-medians over seeds, of runs of one thread each, two at a time on two shared cores.
+behind which no evaluation has less; the last one alone is also the first held. With CEM evaluations on the way have
+{way} episodes (on Pendulum-v1 {episodes}). Seconds are medians over seeds, of runs of one thread each, two at a time on two shared cores.
 """
 
 

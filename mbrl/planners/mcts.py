@@ -77,8 +77,8 @@ class MCTS(AbstractPlanner):
 
         root_value = _finite_or(model.combine(imagine.future(model, root_imagined, self.discount)), 0.0)
         # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
-        steady = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
-        lowest, _ = model.normaliser.return_range(steady)
+        discount = self.discount if self.discount < 1 else 1 - 1 / self.max_depth  # which sums to as many rewards as there can be
+        lowest, _ = model.normaliser.return_range(discount)
         worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
         root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
