@@ -9,13 +9,16 @@ import math
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -80,7 +83,7 @@ class Sweep:
         Returns the job, or None with the reason for one that no run can be.
         """
         config = self._loader.load_sweep_config(self._config, overrides)
-        folder = _numbered(config, number)
+        folder = _numbered(config, number, _what_differs(self._config, config, overrides))
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.set_struct(task, True)
         returned = JobReturn(overrides=list(config.hydra.overrides.task), cfg=task, hydra_cfg=config, working_dir=str(folder))
@@ -148,10 +151,22 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _numbered(config: DictConfig, number: int) -> Path:
-    """The folder of the job with that number, to which all that the config derives from it is set."""
+def _what_differs(sweep: DictConfig, config: DictConfig, overrides: list[str]) -> str:
+    """A job's `hydra.job.override_dirname` without what the command gives to all jobs alike; all of it where nothing is left.
+
+    Hydra's own has the whole command in every name, in which nobody finds what is one job's alone.
+    """
+    parser, form = OverridesParser.create(), config.hydra.job.config.override_dirname
+    given = parser.parse_overrides(list(sweep.hydra.overrides.task))
+    shared = {override.key_or_group for override in given} - {override.key_or_group for override in given if override.is_sweep_override()}
+    name = partial(get_overrides_dirname, parser.parse_overrides(overrides), kv_sep=form.kv_sep, item_sep=form.item_sep)
+    return name(exclude_keys=[*form.exclude_keys, *shared]) or name(exclude_keys=form.exclude_keys)
+
+
+def _numbered(config: DictConfig, number: int, name: str) -> Path:
+    """The folder of the job with that number and name, to which all that the config derives from it is set."""
     with open_dict(config):
-        config.hydra.job.id, config.hydra.job.num = str(number), number
+        config.hydra.job.id, config.hydra.job.num, config.hydra.job.override_dirname = str(number), number, name
     HydraConfig.instance().set_config(config)
     subdir = str(config.hydra.sweep.subdir)
     if Path(subdir).name != subdir:

@@ -19,7 +19,11 @@ class AbstractPlanDistribution(eqx.Module):
 
     @abstractmethod
     def sample(self, noise: Float[Array, "population horizon features"]) -> Shaped[Array, "population horizon *action"]:
-        """Candidate plans, one for each sequence of standard normal noise."""
+        """Candidate plans, one for each sequence of standard normal noise; `actions` tells what each does."""
+
+    @abstractmethod
+    def actions(self, plans: Shaped[Array, "*plans"]) -> Shaped[Array, "*plans"]:
+        """What plans do, within the bounds of actions."""
 
     @abstractmethod
     def refit(
@@ -51,6 +55,9 @@ class CategoricalPlan(AbstractPlanDistribution):
         gumbel = -jnp.log(-jax.scipy.special.log_ndtr(noise))
         return jax.vmap(jax.vmap(self.action_space.nearest))(jnp.log(self.probabilities)[None] + gumbel)
 
+    def actions(self, plans):
+        return plans
+
     def refit(self, plans, weights, momentum):
         fitted = jnp.einsum("p,phf->hf", weights, _features(self.action_space, plans))
         return CategoricalPlan(self.action_space, momentum * self.probabilities + (1 - momentum) * fitted)
@@ -68,26 +75,33 @@ class CategoricalPlan(AbstractPlanDistribution):
 
 
 class GaussianPlan(AbstractPlanDistribution):
-    """A Gaussian at each step, what it draws clipped to [-1, 1]: so a plan can stay at a bound, and can leave it again."""
+    """A Gaussian at each step, whose draws are clipped to [-1, 1] where they are acted on: a plan can stay at a bound, and leave it again.
+
+    It is fitted to the draws as they were, and its mean alone kept within the bounds: the mean of clipped draws never comes to a bound,
+    and what acts on it pushes less than the best plans do (docs/experiments.md).
+    """
 
     mean: Float[Array, "horizon action"]
     std: Float[Array, "horizon action"]
     initial_std: float = eqx.field(static=True)  # of actions in [-1, 1]
 
     def sample(self, noise):
-        return jnp.clip(self.mean[None] + self.std[None] * noise, -1.0, 1.0)
+        return self.mean[None] + self.std[None] * noise
+
+    def actions(self, plans):
+        return jnp.clip(plans, -1.0, 1.0)
 
     def refit(self, plans, weights, momentum):
         mean = jnp.einsum("p,pha->ha", weights, plans)
         variance = jnp.einsum("p,pha->ha", weights, (plans - mean[None]) ** 2)
         return GaussianPlan(
-            momentum * self.mean + (1 - momentum) * mean,
+            self.actions(momentum * self.mean + (1 - momentum) * mean),
             jnp.sqrt(momentum * self.std**2 + (1 - momentum) * variance),
             self.initial_std,
         )
 
     def moved(self, plans, weights):
-        return GaussianPlan(jnp.einsum("p,pha->ha", weights, plans), self.std, self.initial_std)
+        return GaussianPlan(self.actions(jnp.einsum("p,pha->ha", weights, plans)), self.std, self.initial_std)
 
     def best(self):
         return self.mean

@@ -102,7 +102,8 @@ class AbstractSamplingPlanner(AbstractPlanner):
             drawn = [self.sample(sample_key, distribution, num_plans), kept]
             plans = jnp.concatenate([*drawn, distribution.best()[None]] if with_mode else drawn)
             # One key for all: candidates are compared under the same luck of the model.
-            scores = jax.vmap(lambda plan: imagine.score(score_key, model, start, plan, self.discount))(plans)
+            actions = distribution.actions(plans)
+            scores = jax.vmap(lambda actions: imagine.score(score_key, model, start, actions, self.discount))(actions)
             # With no finite score there is nothing to learn from, and the distribution stays as it was.
             usable = jnp.any(jnp.isfinite(scores))
             refitted = self.refit(distribution, plans, scores)
@@ -121,7 +122,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
             carry, scores = jax.lax.scan(partial(iterate, num_plans=sizes[0], with_mode=sizes[1]), carry, group_keys)
             all_scores.append(scores)
         memory, best = carry
-        plan = self.choose(memory.distribution, best.plan)
+        plan = memory.distribution.actions(self.choose(memory.distribution, best.plan))
         return plan[0], self._a_step_later(shift_key, memory), _summary(all_scores)
 
     def _a_step_later(self, key: PRNGKeyArray, memory: Memory) -> Memory:

@@ -96,6 +96,7 @@ def test_two_sweeps_that_start_together_lose_nothing(tmp_path):
 def test_a_job_that_fails_leaves_the_others_alone_and_is_named(tmp_path):
     ended, said, complaints = sweep(tmp_path, *QUICK, "planner=random", "seed=-1,0", "hydra/launcher=joblib", "hydra.sweep.dir=s")
     failed, done = runs_in(tmp_path / "s")
+    assert [failed.name, done.name] == ["0_seed=-1", "1_seed=0"]  # not what both were given
     assert (ended, status(failed), status(done)) == (1, "failed", "completed")
     assert f"{failed.name}: seed=-1 must be a whole number" in said
     assert "1 of 2 jobs are not completed; to finish them: python -m mbrl resume s" in said

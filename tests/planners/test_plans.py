@@ -66,6 +66,17 @@ def test_a_gaussian_refit_keeps_steps_and_dimensions_apart():
     np.testing.assert_allclose(refitted.std, np.sqrt(np.average((plans - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5)
 
 
+def test_a_gaussian_is_fitted_to_draws_beyond_a_bound_and_its_mean_kept_within():
+    """Of two draws at 2 and 0.5 the mean is 1.25, so 1; the spread is the draws' around their own mean."""
+    plans = jnp.array([2.0, 0.5, 0.5, -1.0])[:, None, None]
+    refitted = gaussian([[0.0]], 0.3).refit(plans, WEIGHTS, 0.0)
+    np.testing.assert_allclose(refitted.mean, [[1.0]])
+    np.testing.assert_allclose(refitted.std, [[0.75]], rtol=1e-6)
+    np.testing.assert_allclose(gaussian([[0.0]], 0.3).moved(-plans, WEIGHTS).mean, [[-1.0]])
+    # Half the old mean on a mean of 1.25 stays within.
+    np.testing.assert_allclose(gaussian([[0.5]], 0.3).refit(plans, WEIGHTS, 0.5).mean, [[0.875]], rtol=1e-6)
+
+
 def test_a_gaussian_that_moves_is_as_wide_as_before():
     moved = gaussian([[-0.5]], 0.3).moved(jnp.array([0.8, 0.4, 0.0, -1.0])[:, None, None], WEIGHTS)
     np.testing.assert_allclose(moved.mean, [[0.5]], rtol=1e-6)
@@ -108,9 +119,10 @@ def test_gaussian_samples_follow_mean_and_std():
     np.testing.assert_allclose(plans.std(0), std, rtol=0.056)
 
 
-def test_what_a_gaussian_draws_beyond_a_bound_stays_at_the_bound():
+def test_what_a_gaussian_draws_beyond_a_bound_is_acted_on_at_the_bound():
     """Half of it where the mean is there; of a normal with mean 0.5, 30.85 % are more than half a standard deviation above."""
-    plans = np.asarray(sample(gaussian([[1.0], [-1.0], [0.5]], 1.0)))[:, :, 0]
+    distribution = gaussian([[1.0], [-1.0], [0.5]], 1.0)
+    plans = np.asarray(distribution.actions(sample(distribution)))[:, :, 0]
     assert np.abs(plans).max() == 1
     # Binomials, as above.
     np.testing.assert_allclose((plans == 1).mean(0), [0.5, 0.0228, 0.3085], atol=0.04)
@@ -119,8 +131,9 @@ def test_what_a_gaussian_draws_beyond_a_bound_stays_at_the_bound():
 
 @pytest.mark.parametrize("mean", [-1.0, -0.97, 0.0, 0.6, 1.0])
 @pytest.mark.parametrize("std", [0.0, 0.5, 100.0])
-def test_gaussian_samples_lie_inside_the_bounds(mean, std):
-    assert np.abs(sample(gaussian(np.full((2, 2), mean), std))).max() <= 1
+def test_actions_of_gaussian_samples_lie_inside_the_bounds(mean, std):
+    distribution = gaussian(np.full((2, 2), mean), std)
+    assert np.abs(distribution.actions(sample(distribution))).max() <= 1
 
 
 def test_noise_that_goes_together_makes_actions_that_do(action_space):

@@ -94,7 +94,7 @@ class Twin(NamedTuple):
             plans = [*np.asarray(sample(planner, sample_key, distribution, num_plans)), *kept]
             if self.mode_in_last and iteration == len(self.num_plans) - 1:
                 plans.append(np.asarray(distribution.best()))
-            plans, scores = np.stack(plans), np.array([returns(plan) for plan in plans])
+            plans, scores = np.stack(plans), np.array([returns(acted_on(space, plan)) for plan in plans])
             order = np.argsort(-scores, kind="stable")
             if scores[order[0]] > best_score:
                 best, best_score = plans[order[0]], scores[order[0]]
@@ -104,7 +104,11 @@ class Twin(NamedTuple):
         last = random_plans(shift_key, space, self.num_kept, 1)
         later = Memory(distribution.shifted(), np.concatenate([kept[:, 1:], last], axis=1))
         info = {"score_best": np.max(every), "score_mean": np.mean(scores), "score_std": np.std(scores), "invalid_fraction": 0.0}
-        return (best if self.acts_on_best else distribution.best())[0], later, info
+        return acted_on(space, best if self.acts_on_best else distribution.best())[0], later, info
+
+
+def acted_on(space: AbstractActionSpace, plan: np.ndarray) -> np.ndarray:
+    return np.clip(plan, -1, 1) if isinstance(space, Box) else plan
 
 
 FEW = {"population_size": 10, "num_elites": 3, "num_iterations": 3, "momentum": 0.1}
