@@ -1,4 +1,4 @@
-"""Distributions over plans: refits by hand, samples inside the space, and what is left of them a step later."""
+"""Distributions over plans: refits by hand, actions inside the space, and what is left of them a step later."""
 
 import jax
 import jax.numpy as jnp
