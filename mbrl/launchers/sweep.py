@@ -83,7 +83,9 @@ class Sweep:
         Returns the job, or None with the reason for one that no run can be.
         """
         config = self._loader.load_sweep_config(self._config, overrides)
-        folder = _numbered(config, number, _what_differs(self._config, config, overrides))
+        folder = _numbered(config, number, config.hydra.job.override_dirname)
+        if not folder.exists():  # as it does where the sweep was begun when jobs had the names that Hydra gives them
+            folder = _numbered(config, number, _what_differs(self._config, config, overrides))
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.set_struct(task, True)
         returned = JobReturn(overrides=list(config.hydra.overrides.task), cfg=task, hydra_cfg=config, working_dir=str(folder))
@@ -165,7 +167,7 @@ def _what_differs(sweep: DictConfig, config: DictConfig, overrides: list[str]) -
 
 def _numbered(config: DictConfig, number: int, name: str) -> Path:
     """The folder of the job with that number and name, to which all that the config derives from it is set."""
-    with open_dict(config):
+    with read_write(config.hydra), open_dict(config):
         config.hydra.job.id, config.hydra.job.num, config.hydra.job.override_dirname = str(number), number, name
     HydraConfig.instance().set_config(config)
     subdir = str(config.hydra.sweep.subdir)

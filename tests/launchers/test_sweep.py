@@ -124,6 +124,17 @@ def test_the_same_command_goes_on_with_a_sweep_and_another_is_refused(tmp_path, 
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_sweep_that_has_hydra_s_own_names_goes_on_under_them(tmp_path):
+    settings = (*QUICK, "planner=random", "seed=0,1", "hydra.sweep.dir=s")
+    assert sweep(tmp_path, *settings)[0] == 0
+    old = [f"{seed}_env.episode_limit=50,logger=files,model.num_members=2,planner=random,seed={seed},training=smoke" for seed in (0, 1)]
+    for job, name in zip(runs_in(tmp_path / "s"), old, strict=True):
+        job.rename(job.with_name(name))
+    ended, _, complaints = sweep(tmp_path, *settings)
+    assert ended == 0, complaints
+    assert [job.name for job in runs_in(tmp_path / "s")] == old
+
+
 ONE_AT_A_TIME = {"joblib": "hydra.launcher.n_jobs=1", "submitit_local": "hydra.launcher.jobs_at_once=1", "ray": "num_threads=1"}
 
 
