@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
+REACH = 1.1  # of Gaussian draws, for actions in [-1, 1]
+
 
 class AbstractPlanDistribution(eqx.Module):
     """Distributions over the features of the action at each step of a horizon."""
@@ -77,8 +79,9 @@ class CategoricalPlan(AbstractPlanDistribution):
 class GaussianPlan(AbstractPlanDistribution):
     """A Gaussian at each step, whose draws are clipped to [-1, 1] where they are acted on: a plan can stay at a bound, and leave it again.
 
-    It is fitted to the draws as they were, and its mean alone kept within the bounds: the mean of clipped draws never comes to a bound,
-    and what acts on it pushes less than the best plans do (docs/experiments.md).
+    It is fitted to draws that reach a little beyond, and its mean kept within the bounds. The mean of clipped draws never comes to a
+    bound, and what acts on it pushes less than the best plans do; draws far beyond, which all act alike, would pull it there from
+    afar (docs/experiments.md).
     """
 
     mean: Float[Array, "horizon action"]
@@ -86,7 +89,7 @@ class GaussianPlan(AbstractPlanDistribution):
     initial_std: float = eqx.field(static=True)  # of actions in [-1, 1]
 
     def sample(self, noise):
-        return self.mean[None] + self.std[None] * noise
+        return jnp.clip(self.mean[None] + self.std[None] * noise, -REACH, REACH)
 
     def actions(self, plans):
         return jnp.clip(plans, -1.0, 1.0)
