@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mbrl.data.replay import Replay
 
@@ -23,6 +23,7 @@ class Normaliser(eqx.Module):
     end_reward_min: Float[Array, ""]  # of steps that end it; infinite where there was none
     end_reward_max: Float[Array, ""]
     reward_size: Float[Array, ""]  # root mean square of the rewards seen
+    any_end: Bool[Array, ""]  # whether any step seen ended its task
 
     def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
         """An observation in units of its standard deviation."""
@@ -55,7 +56,7 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     """The normaliser before any data: zero means, unit scales."""
     zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
     zero, one = jnp.zeros(()), jnp.ones(())
-    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero, zero, zero)
+    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero, zero, zero, jnp.array(False))
 
 
 def fit_normaliser(replay: Replay) -> Normaliser:
@@ -71,6 +72,7 @@ def fit_normaliser(replay: Replay) -> Normaliser:
         *_least_and_most(transitions.reward, going_on),
         *_least_and_most(transitions.reward, ends),
         jnp.sqrt(jnp.mean(transitions.reward**2, where=filled)),
+        jnp.any(ends),
     )
 
 

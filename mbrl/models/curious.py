@@ -59,15 +59,20 @@ class Curious(AbstractWorldModel):
         return self.inner.losses(key, transitions)
 
 
-def curious(model: AbstractWorldModel, scale: float) -> Curious:
+def curious(model: AbstractWorldModel, scale: float, goal_awaited: bool = False) -> Curious:
     """The model with a bonus of `scale` times the size of a typical reward, and room for it in what its values can be.
 
-    The size is the root mean square of those seen, so that a large reward, seldom earned, does not make curiosity outweigh it. Where
-    no reward has been seen yet, and curiosity is all there is, it is 1.
+    The size is the root mean square of those seen, so that a large reward, seldom earned, does not make curiosity outweigh it. Where a
+    goal is awaited, it is the largest cost seen, if that is more, until an episode has ended: an agent that idles to avoid costs would
+    else make its typical reward smaller and smaller, and curiosity with it. Where no reward has been seen yet, and curiosity is all
+    there is, it is 1.
     """
-    size = jnp.where(model.normaliser.reward_size > 0, model.normaliser.reward_size, 1.0)
-    bonus = scale * size
     seen = model.normaliser
+    size = seen.reward_size
+    if goal_awaited:
+        size = jnp.where(seen.any_end, size, jnp.maximum(size, -seen.reward_min))
+    size = jnp.where(size > 0, size, 1.0)
+    bonus = scale * size
     enlarged = eqx.tree_at(
         lambda normaliser: (normaliser.reward_max, normaliser.end_reward_max, normaliser.reward_size),
         seen,

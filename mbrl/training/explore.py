@@ -28,6 +28,7 @@ class Exploration:
     action_noise_std: float  # of noise added to the action's features: to actions in [-1, 1] for Box
     action_noise_exponent: float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
     disagreement_bonus: float  # reward for full disagreement of the members, in units of a typical reward
+    goal_awaited: bool  # whether an episode's end is to be found: until one has ended, that unit is at least the largest cost
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
@@ -65,7 +66,7 @@ class Exploration:
             return state.model
         if episode % 2 == 1:
             return incurious(state.model)
-        return curious(with_value(state.model, state.curious_value.function), self.disagreement_bonus)
+        return curious(with_value(state.model, state.curious_value.function), self.disagreement_bonus, self.goal_awaited)
 
 
 def explored(

@@ -42,10 +42,11 @@ class Training(eqx.Module):
     warmup_steps: int = eqx.field(static=True)  # real steps at random before the first learning
     learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
     learn_growth: float = eqx.field(static=True)  # share of all real steps so far that there are between two phases later
-    epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next three: see Exploration
+    epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
     disagreement_bonus: float = eqx.field(static=True)
+    goal_awaited: bool = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
     evaluation_episodes: int = eqx.field(static=True)
     final_evaluation_episodes: int | None = eqx.field(static=True)  # of the one at the budget; None: as many
@@ -104,7 +105,7 @@ class Training(eqx.Module):
 
     @property
     def exploration(self) -> Exploration:
-        return Exploration(self.epsilon, self.action_noise_std, self.action_noise_exponent, self.disagreement_bonus)
+        return Exploration(self.epsilon, self.action_noise_std, self.action_noise_exponent, self.disagreement_bonus, self.goal_awaited)
 
 
 def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumEnvironment, model: AbstractWorldModel) -> TrainState:
