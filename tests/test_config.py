@@ -30,7 +30,7 @@ def refusal(*overrides: str) -> str:
         (["env=gymnasium", "env.id=HalfCheetah-v5"], "env.id=HalfCheetah-v5 needs a package that is not installed"),
         (["env.kwargs={wings: 2}"], "env.kwargs={'wings': 2} do not fit env.id=CartPole-v1"),
         (["planner.horizon=-3"], "planner.horizon=-3 must be at least 1"),
-        (["planner.num_elites=65"], "planner.num_elites=65 exceeds planner.population_size=64"),
+        (["planner.num_elites=41"], "planner.num_elites=41 exceeds planner.population_size=40"),
         (["planner.momentum=1"], "planner.momentum=1 must be in [0, 1)"),
         (["planner.act_on=whim"], "planner.act_on=whim must be 'distribution' or 'best_sample'"),
         (["planner=mcts", "planner.num_simulations=0"], "planner.num_simulations=0 must be at least 1"),

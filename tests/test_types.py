@@ -1,15 +1,15 @@
 """Action spaces: what is drawn lies in the space and everywhere in it, and networks read it faithfully."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mbrl.types import ENUMERABLE, AbstractActionSpace, Box, Discrete, MultiDiscrete
-from tests.quick import quick_jit
 
 
-@quick_jit
+@eqx.filter_jit
 def _samples(space, keys):
     return jax.vmap(space.sample)(keys)
 

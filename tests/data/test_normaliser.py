@@ -1,5 +1,6 @@
 """The statistics of the data against NumPy's."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from mbrl.data.normaliser import fit_normaliser, identity_normaliser
 from mbrl.data.replay import Replay, empty_replay
 from mbrl.types import Discrete, Transition
-from tests.quick import quick_jit
 
 SIZE = 3
 
@@ -29,8 +29,8 @@ def replay_of(*batches: Transition, capacity: int = 50):
     return replay
 
 
-add = quick_jit(Replay.add)
-fit = quick_jit(fit_normaliser)
+add = eqx.filter_jit(Replay.add)
+fit = eqx.filter_jit(fit_normaliser)
 
 
 @pytest.mark.parametrize("numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"])
@@ -48,6 +48,7 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
         np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
     assert (normaliser.reward_min, normaliser.reward_max) == (going_on.min(), going_on.max())
     assert (normaliser.end_reward_min, normaliser.end_reward_max) == (last.min(), last.max())
+    assert normaliser.any_end
     np.testing.assert_allclose(normaliser.reward_size, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5)
 
 
@@ -57,6 +58,7 @@ def test_rewards_of_a_kind_that_never_was_keep_their_unit(terminated, mean, end_
     normaliser = fit(replay_of(batch))
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
     assert (normaliser.end_reward_mean, normaliser.end_reward_std) == (end_mean, 1)
+    assert normaliser.any_end == terminated
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_data_come_out_with_mean_zero_and_unit_scale():
     normaliser = fit(replay_of(batch))
     change = batch.next_observation - batch.observation
 
-    @quick_jit
+    @eqx.filter_jit
     @jax.vmap
     def scaled(observation, change, reward):
         return normaliser.observation(observation), normaliser.delta(change), normaliser.reward(reward), normaliser.end_reward(reward)

@@ -1,12 +1,12 @@
 """The replay against a plain Python list of its transitions."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from mbrl.data.replay import Replay, empty_replay
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete, Transition
-from tests.quick import quick_jit
 
 SIZE = 2  # entries of an observation
 
@@ -36,8 +36,8 @@ def contents(replay: Replay) -> list[dict]:
     return sorted(held, key=lambda row: row["reward"])
 
 
-add = quick_jit(Replay.add)
-sample = quick_jit(Replay.sample)
+add = eqx.filter_jit(Replay.add)
+sample = eqx.filter_jit(Replay.sample)
 
 
 @pytest.mark.parametrize("batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
@@ -64,7 +64,7 @@ def test_numbers_are_those_of_collection(batches):
 def test_adding_compiles_once_however_much_it_holds():
     compiled = []
 
-    @quick_jit
+    @eqx.filter_jit
     def counting_add(replay, batch):
         compiled.append(1)
         return replay.add(batch)

@@ -1,5 +1,6 @@
 """The split against lists of what is trained on and what is held out."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from mbrl.data.replay import Replay, empty_replay
 from mbrl.data.split import Split, sample, split
 from mbrl.types import Discrete, Transition
-from tests.quick import quick_jit
 
 KEY = jax.random.key(5)
 MEMBERS = 3
@@ -30,10 +30,10 @@ def replay_of(number: int, capacity: int, batch: int = 10) -> Replay:
     return replay
 
 
-add = quick_jit(Replay.add)
+add = eqx.filter_jit(Replay.add)
 
 
-@quick_jit
+@eqx.filter_jit
 def _split(key, replay, holdout_share, bootstrap, num_members=MEMBERS):
     return split(key, replay, num_members, holdout_share, bootstrap)
 
@@ -141,7 +141,7 @@ def test_samples_come_as_often_as_the_sets_have_them_and_whole():
     """Against lists in which a transition stands as often as it counts."""
     replay, sets = replay_of(8, 10, batch=4), [[1, 1, 1, 4], [0, 7], [3, 3, 5, 6, 6, 6, 6, 6]]
     counts = np.array([np.bincount(numbers, minlength=10) for numbers in sets])
-    drawn = quick_jit(sample)(KEY, replay, jnp.asarray(np.cumsum(counts, axis=1), jnp.int32), 4000)
+    drawn = eqx.filter_jit(sample)(KEY, replay, jnp.asarray(np.cumsum(counts, axis=1), jnp.int32), 4000)
     assert drawn.observation.shape == (3, 4000, 1)
     for numbers, count in zip(np.asarray(drawn.reward).astype(int), counts, strict=True):
         # Binomial: the standard deviation is at most √(0.25 / 4000) = 0.0079. Five of them; and none of what is not in the set.

@@ -18,7 +18,6 @@ from mbrl.models.termination import LearnedTermination
 from mbrl.models.value import FittedValue
 from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete, Transition
-from tests.quick import quick_jit
 
 OBSERVATION_SIZE = 4
 ACTIONS = Discrete(3)
@@ -45,6 +44,7 @@ def some_normaliser(size: int) -> Normaliser:
         end_reward_min=jnp.float32(-1.0),
         end_reward_max=jnp.float32(4.0),
         reward_size=jnp.float32(5.0),
+        any_end=jnp.array(True),
     )
 
 
@@ -81,7 +81,7 @@ def weighted(make: Callable[[], Module], seed: int = 0) -> Module:
     return jax.tree.map(fill, eqx.filter_eval_shape(make))
 
 
-@quick_jit
+@eqx.filter_jit
 def losses(model: WorldModel, key: jax.Array, transitions: Transition) -> dict[str, jax.Array]:
     return model.losses(key, transitions)
 

@@ -12,7 +12,6 @@ from mbrl.config import build
 from mbrl.types import Transition
 from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
-from tests.quick import quick_jit
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +65,7 @@ def case(request):
     return Case(*request.param)
 
 
-@quick_jit
+@eqx.filter_jit
 def look_ahead(model, observation, action):
     state = model.encode(KEY, observation)
     prediction = model.step(KEY, state, action)
@@ -90,7 +89,7 @@ def test_combining_equal_estimates_changes_nothing(case):
     np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6)
 
 
-@quick_jit
+@eqx.filter_jit
 @eqx.filter_value_and_grad(has_aux=True)
 def total_loss(parts, model, batch):
     losses = eqx.tree_at(lambda m: m.parts, model, parts).losses(KEY, batch)
@@ -107,7 +106,7 @@ def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
         assert np.any(leaf != 0)
 
 
-@quick_jit
+@eqx.filter_jit
 @eqx.filter_grad
 def slope(value_function, model, observation):
     model = eqx.tree_at(lambda m: m.value_function, model, value_function)

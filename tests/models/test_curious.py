@@ -14,14 +14,13 @@ from mbrl.models.propagation import TSInfinity
 from mbrl.models.reward import KnownReward
 from mbrl.models.value import ZeroValue
 from tests.models.small import NORMALISER, a_step, losses, small_model, some_transitions
-from tests.quick import quick_jit
 
 KEY = jax.random.key(3)
 MODEL = small_model()
 OBSERVATION, ACTION = a_step()[0], jnp.array(1)
 
 
-@quick_jit
+@eqx.filter_jit
 def step(model, state):
     return model.step(KEY, state, ACTION)
 
@@ -46,6 +45,19 @@ def test_the_bonus_is_disagreement_in_units_of_a_typical_reward(scale):
 @pytest.mark.parametrize(("low", "high", "bonus"), [(-1.0, 7.0, 2.5), (-7.0, -1.0, 2.5), (0.0, 0.0, 0.5)])
 def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(low, high, bonus):
     np.testing.assert_allclose(curious(rewarded(low, high), 0.5).bonus, bonus, rtol=1e-6)
+
+
+def test_a_typical_reward_is_no_less_than_the_largest_cost_while_a_goal_is_awaited():
+    """However long the agent has idled: costs were 0.25 at most, 0.05 typically."""
+    idle = eqx.tree_at(
+        lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, (jnp.float32(-0.25), jnp.float32(0.0), jnp.float32(0.05))
+    )
+    assert curious(MODEL.normalised(idle), 4.0, goal_awaited=True).bonus == np.float32(0.2)
+    unended = eqx.tree_at(lambda n: n.any_end, idle, jnp.array(False))
+    assert curious(MODEL.normalised(unended), 4.0).bonus == np.float32(0.2)
+    assert curious(MODEL.normalised(unended), 4.0, goal_awaited=True).bonus == 1
+    gains = eqx.tree_at(lambda n: (n.reward_min, n.reward_size), unended, (jnp.float32(0.5), jnp.float32(2.0)))
+    assert curious(MODEL.normalised(gains), 4.0, goal_awaited=True).bonus == 8
 
 
 def test_values_have_room_for_the_bonus():
@@ -112,7 +124,8 @@ def test_a_plan_is_worth_its_bonuses_too():
         state = prediction.state
         bonuses.append(2.5 * float(prediction.disagreement))
     scores = [
-        float(quick_jit(imagine.score)(KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount)) for each in (excited, model)
+        float(eqx.filter_jit(imagine.score)(KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount))
+        for each in (excited, model)
     ]
     np.testing.assert_allclose(scores[0] - scores[1], np.sum(bonuses * discount ** np.arange(3)), rtol=1e-3)
 

@@ -12,7 +12,6 @@ from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.envs import corridor, pendulum
 from mbrl.models.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics
 from tests.models.small import NORMALISER, OBSERVATION_SIZE, SIZES, a_step, num_parameters, silenced, some_normaliser, weighted
-from tests.quick import quick_jit
 
 DYNAMICS = weighted(lambda: ResidualDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1))
 KEY = jax.random.key(1)
@@ -138,12 +137,12 @@ def test_a_gaussians_log_variance_stays_between_its_bounds(said, kept):
 
 def test_the_bounds_are_learned_and_drawn_together():
     observation, action, next_observation = a_step()
-    gradient = quick_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(GAUSSIAN)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(GAUSSIAN)
     assert np.all(gradient.low != 0)
     assert np.all(gradient.high != 0)
     # Far between them, the likelihood does not care, and only their distance pulls.
     wide = eqx.tree_at(lambda d: (d.low, d.high), GAUSSIAN, (jnp.full(4, -60.0), jnp.full(4, 60.0)))
-    gradient = quick_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(wide)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(wide)
     np.testing.assert_allclose(gradient.low, -0.01, rtol=1e-4)
     np.testing.assert_allclose(gradient.high, 0.01, rtol=1e-4)
 
@@ -234,6 +233,6 @@ def test_the_oracle_foresees_what_the_environment_does(overrides):
         state = prediction.state
 
 
-@quick_jit
+@eqx.filter_jit
 def foresee(model, state, action):
     return model.step(KEY, state, action)

@@ -14,7 +14,6 @@ from mbrl.models.value import AbstractValue, ZeroValue
 from mbrl.types import Discrete
 from tests.models.small import NORMALISER, OBSERVATION_SIZE, small_model
 from tests.planners.worlds import bandit, optimal_plan, point_mass, riccati
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 DISCOUNT = 0.5
@@ -64,7 +63,7 @@ def second(estimates):
     return estimates[1]
 
 
-@quick_jit
+@eqx.filter_jit
 def score(model, observation, actions, discount=DISCOUNT):
     return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
 
@@ -186,12 +185,12 @@ def test_survival_is_the_product_of_continuations():
     np.testing.assert_allclose(imagine.future(model, imagined, 0.99), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
 
 
-@quick_jit
+@eqx.filter_jit
 def step(model, state, action):
     return model.step(KEY, state, action)
 
 
-advance = quick_jit(imagine.advance)
+advance = eqx.filter_jit(imagine.advance)
 
 
 def test_a_walk_goes_through_all_its_states():

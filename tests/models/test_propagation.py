@@ -16,7 +16,6 @@ from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete
 from tests.models.small import some_normaliser
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 MEMBERS, SHARE, STEPS = 3, 4, 5
@@ -78,7 +77,7 @@ def model_of(propagation, size: int = 1, num_members: int = MEMBERS, pessimism: 
     return eqx.tree_at(where, model, (jnp.arange(1.0, num_members + 1),) * 3).normalised(some_normaliser(size))
 
 
-@quick_jit
+@eqx.filter_jit
 def histories(model, key):
     """The particles' observations after each step: in the first, one digit each, in the next, two."""
 

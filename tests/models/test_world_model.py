@@ -29,7 +29,6 @@ from tests.models.small import (
     small_model,
     some_transitions,
 )
-from tests.quick import quick_jit
 
 MODEL = small_model()
 KEY = jax.random.key(2)
@@ -42,7 +41,7 @@ def scattered_state() -> jax.Array:
     return OBSERVATION[None] + 0.1 * jnp.arange(3.0)[:, None]
 
 
-@quick_jit
+@eqx.filter_jit
 def step(model, state):
     return model.step(KEY, state, ACTION)
 
@@ -81,7 +80,7 @@ def test_the_constructors_members_differ_and_follow_the_key():
     """Only the dynamics have weights here, for compiling what draws them takes long."""
     unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
     sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2, "propagation": Expectation()}
-    make = quick_jit(partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes))
+    make = eqx.filter_jit(partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes))
     first, again, other = (make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).min() > 0
@@ -148,7 +147,7 @@ def test_a_members_loss_is_its_own_affair():
     other = some_transitions((3, 5), seed=9)
     mixed = jax.tree.map(lambda kept, new: jnp.concatenate([kept[:1], new[1:]]), batch, other)
 
-    @quick_jit
+    @eqx.filter_jit
     @eqx.filter_grad
     def gradient(parts, batch):
         return sum(with_parts(MODEL, parts).losses(KEY, batch).values())

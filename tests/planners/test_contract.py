@@ -12,7 +12,6 @@ from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import poisoned, some_normaliser, weighted
 from tests.planners.plane import episode_return, known_plane, some_starts
 from tests.planners.worlds import bandit, choices, hill
-from tests.quick import quick_jit
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +40,7 @@ class Case:
         self.model = model.normalised(some_normaliser(self.observation_size))
         self.num_compiled = 0
 
-        @quick_jit
+        @eqx.filter_jit
         def act(planner, model, keys, observations, states):
             self.num_compiled += 1
             plan = jax.vmap(planner.plan, in_axes=(0, None, 0, 0))
@@ -172,7 +171,7 @@ DIVERGING = {
 @pytest.mark.parametrize("planner", options("planner"))
 def test_it_keeps_away_from_candidates_that_diverge_and_counts_them(planner, world, is_sane):
     part = build(small_config(f"planner={planner}").planner, action_space=world.action_space)
-    action, state, info = quick_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
+    action, state, info = eqx.filter_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
     assert_in_space(action[None], world.action_space)
     assert_usable(state)
     if not isinstance(part, RandomPlanner):  # which looks at nothing
@@ -181,7 +180,7 @@ def test_it_keeps_away_from_candidates_that_diverge_and_counts_them(planner, wor
         assert all(np.isfinite(number) for number in info.values())
 
 
-@quick_jit
+@eqx.filter_jit
 def returns(planner, model, starts):
     keys = jax.random.split(KEY, starts.shape[0])
     return jax.vmap(lambda key, start: episode_return(key, planner, model, start, num_steps=12))(keys, starts)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,6 @@ from mbrl.models.value import ZeroValue
 from mbrl.planners.greedy import Greedy
 from mbrl.types import Box, Discrete, MultiDiscrete
 from tests.planners.worlds import bandit, board, choices, hill
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -23,7 +23,7 @@ def planner(action_space=None, **changes) -> Greedy:
     return Greedy(Discrete(3) if action_space is None else action_space, **(settings | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def plan(greedy, world, key=KEY):
     action, state, info = greedy.plan(key, world, START, greedy.init(key))
     assert state == ()

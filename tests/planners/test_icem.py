@@ -1,5 +1,6 @@
 """iCEM: its schedule, kept elites, and the mode among the last plans, by hand. What it finds is in test_sampling.py."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,6 @@ from mbrl.planners.plans import GaussianPlan
 from mbrl.planners.sampling import Memory
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import hill
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -22,7 +22,7 @@ def planner(action_space=None, **changes) -> ICEM:
     return ICEM(Box(1) if action_space is None else action_space, **(settings | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def plan(planner, world, state, key=KEY):
     return planner.plan(key, world, START, state)
 

@@ -9,7 +9,6 @@ import pytest
 from mbrl.planners.mcts import MCTS
 from mbrl.types import Box, Discrete, MultiDiscrete
 from tests.planners.worlds import bandit, best_path, board, choices, hill, tree
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -28,7 +27,7 @@ def plan(planner, world, key=KEY):
     return compiled_plan(planner, world, key)
 
 
-@quick_jit
+@eqx.filter_jit
 def compiled_plan(planner, world, key):
     action, _, info = planner.plan(key, world, START, planner.init(key))
     return action, info

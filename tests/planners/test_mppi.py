@@ -1,5 +1,6 @@
 """MPPI: weights by hand, and noise that stays as wide as it was. What it finds is in test_sampling.py."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from mbrl.planners.mppi import MPPI
 from mbrl.planners.plans import widest_plan
 from mbrl.types import Box, Discrete
-from tests.quick import quick_jit
 
 INF = np.inf
 SCORES = [2.0, -1.0, 0.5, 3.0]
@@ -20,7 +20,7 @@ def planner(action_space=None, **changes) -> MPPI:
     return MPPI(Box(1) if action_space is None else action_space, **(settings | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def refit(mppi, plans, scores):
     return mppi.refit(widest_plan(mppi.action_space, mppi.horizon, mppi.initial_std), plans, scores)
 

@@ -1,5 +1,6 @@
 """The random planner: uniform, whatever the model says."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +8,11 @@ import numpy as np
 from mbrl.planners.random import RandomPlanner
 from mbrl.types import Box, Discrete, MultiDiscrete
 from tests.planners.worlds import bandit, choices, hill
-from tests.quick import quick_jit
 
 START = jnp.zeros(1)
 
 
-@quick_jit
+@eqx.filter_jit
 def act(planner, world, keys):
     return jax.vmap(lambda key: planner.plan(key, world, START, planner.init(key))[0])(keys)
 

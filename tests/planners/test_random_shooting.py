@@ -1,5 +1,6 @@
 """Random shooting: the best of its plans by hand, and nothing remembered. What it finds is in test_sampling.py."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,6 @@ from mbrl.planners.plans import random_plans
 from mbrl.planners.random_shooting import RandomShooting
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import hill, tree
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -20,7 +20,7 @@ def planner(action_space=None, **changes) -> RandomShooting:
     return RandomShooting(Discrete(3) if action_space is None else action_space, **(settings | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def plan(planner, world, state, key):
     return planner.plan(key, world, START, state)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +32,6 @@ from tests.planners.worlds import (
     riccati,
     tree,
 )
-from tests.quick import quick_jit
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -57,7 +57,7 @@ def sampler(name: str, action_space: AbstractActionSpace = THREE_ACTIONS, **chan
     return make(action_space, **({"discount": 1.0, "horizon": 3} | settings | EXTRA[name] | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def plan(planner, world, observation, state, key):
     return planner.plan(key, world, observation, state)
 
@@ -66,12 +66,12 @@ def first_plan(planner, world, observation=START):
     return plan(planner, world, observation, planner.init(KEY), KEY)
 
 
-@quick_jit
+@eqx.filter_jit
 def sample(planner, key, distribution, num_plans):
     return planner.sample(key, distribution, num_plans)
 
 
-@quick_jit
+@eqx.filter_jit
 def refit(planner, distribution, plans, scores):
     return planner.refit(distribution, plans, scores)
 

@@ -62,7 +62,7 @@ def collector_of(planner_class, seed=0, **exploration):
     planner = planner_class(Discrete(2))
     config = compose(["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"])
     *_, state = build_parts(config)
-    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0}
+    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0, "goal_awaited": False}
     return Collector(environment, planner, Exploration(**(nothing | exploration))), state
 
 

@@ -1,5 +1,7 @@
 """Exploration: random actions by schedule, noise, a bonus for collection; and none of it where nothing is asked for, or evaluated."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,6 @@ from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import ValueState
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
-from tests.quick import quick_jit
 
 KEY = jax.random.key(4)
 FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 10}"
@@ -29,16 +30,16 @@ def action_space(request) -> AbstractActionSpace:
 
 
 def exploration(**changes) -> Exploration:
-    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0}
+    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0, "goal_awaited": False}
     return Exploration(**(nothing | changes))
 
 
-@quick_jit
+@eqx.filter_jit
 def drawn(space, number):
     return jax.vmap(space.sample)(jax.random.split(jax.random.key(0), number))
 
 
-@quick_jit
+@eqx.filter_jit
 def explored_all(space, actions, epsilon, noise):
     keys = jax.random.split(KEY, len(actions))
     return jax.vmap(lambda key, action: explored(key, space, action, epsilon, noise))(keys, actions)
@@ -81,7 +82,7 @@ def test_noise_changes_a_choice_where_it_outweighs_it():
     np.testing.assert_array_equal(both, [[2, 0]])
 
 
-@quick_jit
+@eqx.filter_jit
 def noises(part: Exploration, keys):
     return jax.vmap(lambda key: part.noise(key, Box(2)))(keys)
 
@@ -197,6 +198,20 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
     scores = [act(planner, each, state.key, np.asarray(0), observation, (), *settings)[2]["score_best"] for each in (model, state.model)]
     assert scores[0] != scores[1]
+
+
+def test_a_goal_that_is_awaited_is_worth_more(curious_run):
+    """Nothing ends an episode of the point mass: the unit would be its largest cost for ever."""
+    training, _, _, state, _ = curious_run
+    awaiting = replace(training.exploration, goal_awaited=True).model(state)
+    np.testing.assert_allclose(awaiting.bonus, -0.5 * state.model.normaliser.reward_min)
+    assert awaiting.bonus > 1.5 * training.exploration.model(state).bonus
+
+
+@pytest.mark.parametrize(("env", "awaited"), [("mountain_car_continuous", True), ("cartpole", False), ("pendulum", False)])
+def test_a_goal_is_awaited_where_episodes_end_in_one(env, awaited):
+    config = compose([f"env={env}"]).training
+    assert build(config).exploration.goal_awaited is awaited
 
 
 def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):

@@ -23,7 +23,6 @@ from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Box, Transition
 from tests.configs import small_config
 from tests.models.small import linear_transitions, losses, small_model, weighted
-from tests.quick import quick_jit
 
 ROOT_KEY, KEY = jax.random.key(7), jax.random.key(8)
 HOLDOUT_SHARE = 0.3
@@ -74,7 +73,7 @@ def weights(state: TrainState) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(state.model.parts, eqx.is_inexact_array))]
 
 
-@quick_jit
+@eqx.filter_jit
 def phase(model_learner, key, state):
     return model_learner.learn(key, state)
 
