@@ -2,10 +2,11 @@
 
     python benchmarks/learning.py                                 all of it: 10 seeds a row, some hours on two cores
     python benchmarks/learning.py cartpole_mcts pendulum_cem      these rows
-    python benchmarks/learning.py --report                        what there is so far, without running anything
+    python benchmarks/learning.py --report                        the page alone, without running anything
 
 Each row is one sweep, whose command is printed. What is killed or interrupted goes on with the same command: finished runs stay,
-the others go on from their checkpoints. The budgets differ only in where a run ends; no setting of learning or planning is given.
+the others go on from their checkpoints. What they came to is kept in docs/results, a file a row, and the page is made of these files.
+The budgets differ only in where a run ends; no setting of learning or planning is given.
 """
 
 import argparse
@@ -22,12 +23,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from mbrl.analysis.compare import Run, compare
-from mbrl.analysis.comparison_plot import COLOURS, DASHES, INK, MARKERS, curve, style
+from learning_results import Result, keep, kept
+from mbrl.analysis.comparison_plot import COLOURS, DASHES, INK, MARKERS, style
 from mbrl.analysis.statistics import bootstrap_interval, mean
 from mbrl.config import compose
 from mbrl.runs.folder import write_whole
-from mbrl.runs.reader import read_metrics, read_summary
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 10
@@ -103,6 +103,7 @@ def main() -> None:
             command = row.command(given.folder, given.jobs)
             print("\npython", *command, flush=True)
             subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
+            report(given.folder)
     report(given.folder)
 
 
@@ -120,25 +121,18 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def report(folder: Path) -> None:
-    """Writes docs/results.md and its figures."""
-    found = {row: completed(ROOT / folder / row.name) for row in ROWS}
+    """Keeps what there is of the runs, and writes docs/results.md and its figures."""
+    found: dict[Row, list[Result]] = {}
+    for row in ROWS:
+        path = ROOT / "docs" / "results" / f"{row.name}.csv"
+        keep(ROOT / folder / row.name, path)
+        found[row] = kept(path)
     for env, task in TASKS.items():
-        rows = {row: runs for row, runs in found.items() if row.env == env and runs}
+        rows = {row: results for row, results in found.items() if row.env == env and results}
         if rows:
             draw(task, rows, ROOT / "docs" / "images" / f"results_{env}.png")
     write_whole(ROOT / "docs" / "results.md", page(found, folder))
     print("docs/results.md")
-
-
-def completed(sweep: Path) -> list[Run]:
-    """The finished runs of a sweep, by seed."""
-    runs = compare([sweep]).runs if sweep.is_dir() else ()
-    return sorted((run for run in runs if run.is_completed), key=lambda run: run.record.seed)
-
-
-def at(run: Run, env_steps: int) -> float:
-    """The mean return of the evaluation after so many real steps."""
-    return float(run.returns[run.steps == env_steps][0])
 
 
 @cache
@@ -153,28 +147,14 @@ def level(env: str) -> float:
     return random + 0.9 * (best - random)
 
 
-def first_held(run: Run, threshold: float) -> float:
-    """Real steps at the first evaluation with this return behind which no evaluation has less; infinite where the last one has."""
-    below = np.flatnonzero(run.returns < threshold)
-    first = below[-1] + 1 if below.size else 0
-    return float(run.steps[first]) if first < run.steps.size else float("inf")
-
-
-def seconds(run: Run) -> dict[str, float]:
-    """Of a run's phases, and of all of it."""
-    rows = read_metrics(run.record.folder)
-    phases = {phase: sum(row.get(f"time/{phase}") or 0.0 for row in rows) for phase in ("collect", "learn", "evaluate")}
-    return phases | {"all": read_summary(run.record.folder)["wall_seconds"]}
-
-
-def page(found: dict[Row, list[Run]], folder: Path) -> str:
+def page(found: dict[Row, list[Result]], folder: Path) -> str:
     """docs/results.md."""
     lines = [HEAD.format(seeds=SEEDS, last_seed=SEEDS - 1, episodes=EPISODES, way=EPISODES_ON_THE_WAY)]
     columns = ("task", "planner", "real steps", "mean return", "worst seed", "asked", "best recorded elsewhere", "best possible")
-    lines += table((*columns, "90 % first reached", "first held", "collect + learn", "whole run"), main_rows(found))
+    lines += table((*columns, "90 % first reached", "first held", "collect + learn", "whole run", "commit"), main_rows(found))
     lines += ["", "## Curves", ""]
     for env, task in TASKS.items():
-        if any(runs for row, runs in found.items() if row.env == env):
+        if any(results for row, results in found.items() if row.env == env):
             lines += [f"![{task.title}: evaluation return against real steps](images/results_{env}.png)", ""]
     by_seed = table(("task", "planner", "real steps", *(f"seed {seed}" for seed in range(SEEDS))), seed_rows(found))
     lines += ["## Every seed", "", *by_seed, ""]
@@ -184,8 +164,9 @@ def page(found: dict[Row, list[Run]], folder: Path) -> str:
 
 HEAD = """# Results
 
-`python benchmarks/learning.py` makes this page and all that is on it; it goes on where it was stopped. What was tried on the way
-there is in [experiments.md](experiments.md).
+`python benchmarks/learning.py` makes this page and all that is on it; it goes on where it was stopped. Every evaluation's return, its
+seconds and the commit that it was computed by are in [results/](results), a file a row. What was tried on the way there is in
+[experiments.md](experiments.md).
 
 Each row is the mean over {seeds} seeds (0 to {last_seed}) of the mean return of {episodes} episodes from held-out start states, without
 exploration, after that many real steps, random ones of the warm-up included; never the best so far. Dynamics, reward, termination
@@ -198,39 +179,42 @@ episodes (on Pendulum-v1 {episodes}). Seconds are medians over seeds, of runs of
 """
 
 
-def main_rows(found: dict[Row, list[Run]]) -> list[tuple[str, ...]]:
+def main_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for row, runs in found.items():
+    for row, results in found.items():
         task = TASKS[row.env]
         for env_steps, asked in row.asked.items():
             titles = (task.title, row.planner.upper(), f"{env_steps:,}")
             record = f"{task.record:g} at {task.record_steps:,} ({task.source})"
-            if not runs:
-                rows.append((*titles, "not run yet", "", f"{asked:g}", record, "", "", "", "", ""))
-                continue
-            returns = np.array([at(run, env_steps) for run in runs])
-            threshold = level(row.env)
-            reached = float(np.median([run.reached(threshold)[0] for run in runs]))
-            held = float(np.median([first_held(run, threshold) for run in runs]))
-            timed = [seconds(run) for run in runs]
-            learning, whole = (float(np.median(each)) for each in ([t["collect"] + t["learn"] for t in timed], [t["all"] for t in timed]))
-            number = f"{returns.mean():.1f}" if len(runs) == SEEDS else f"{returns.mean():.1f} ({len(runs)} seeds)"
-            number = f"**{number}**" if returns.mean() >= asked else number
-            times = (f"{learning:.0f} s", f"{whole:.0f} s") if env_steps == row.env_steps else ("", "")
-            marks = (steps(reached), steps(held)) if env_steps == row.env_steps else ("", "")
             best = f"{facts(row.env).best_score:g}"
-            rows.append((*titles, number, f"{returns.min():.1f}", f"{asked:g}", record, best, *marks, *times))
+            if not results:
+                rows.append((*titles, "not run yet", "", f"{asked:g}", record, best, *[""] * 5))
+                continue
+            returns = np.array([result.at(env_steps) for result in results])
+            number = f"{returns.mean():.1f}" if len(results) == SEEDS else f"{returns.mean():.1f} ({len(results)} seeds)"
+            number = f"**{number}**" if returns.mean() >= asked else number
+            whole = whole_run(row, results) if env_steps == row.env_steps else [""] * 5
+            rows.append((*titles, number, f"{returns.min():.1f}", f"{asked:g}", record, best, *whole))
     return rows
 
 
-def seed_rows(found: dict[Row, list[Run]]) -> list[tuple[str, ...]]:
+def whole_run(row: Row, results: Sequence[Result]) -> list[str]:
+    """What is said of a row once: steps to 90 %, seconds, commits."""
+    threshold = level(row.env)
+    marks = np.median([(result.first_reached(threshold), result.first_held(threshold)) for result in results], axis=0)
+    times = np.median([(result.learning_seconds, result.wall_seconds) for result in results], axis=0)
+    commits = sorted({result.commit[:7] for result in results})
+    return [*(steps(float(each)) for each in marks), *(f"{each:.0f} s" for each in times), ", ".join(commits)]
+
+
+def seed_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for row, runs in found.items():
-        by_seed = {run.record.seed: run for run in runs}
+    for row, results in found.items():
+        by_seed = {result.seed: result for result in results}
         for env_steps in row.asked:
-            cells = [f"{at(by_seed[seed], env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS)]
+            cells = [f"{by_seed[seed].at(env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS)]
             if env_steps == row.env_steps:
-                cells = [f"{cell} ({seconds(by_seed[seed])['all']:.0f} s)" if seed in by_seed else cell for seed, cell in enumerate(cells)]
+                cells = [f"{cell} ({by_seed[seed].wall_seconds:.0f} s)" if seed in by_seed else cell for seed, cell in enumerate(cells)]
             rows.append((TASKS[row.env].title, row.planner.upper(), f"{env_steps:,}", *cells))
     return rows
 
@@ -248,7 +232,7 @@ def quoted(command: Sequence[str]) -> list[str]:
     return [f"'{word}'" if "(" in word else word for word in command]
 
 
-def draw(task: Task, found: dict[Row, list[Run]], path: Path) -> None:
+def draw(task: Task, found: dict[Row, list[Result]], path: Path) -> None:
     """Learning curves of a task: means over seeds, their bootstrap intervals, and what there is to compare them with."""
     figure = Figure(figsize=(8, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -256,8 +240,8 @@ def draw(task: Task, found: dict[Row, list[Run]], path: Path) -> None:
     axes.set_title(task.title, loc="left", color=INK, fontweight="bold")
     axes.set_xlabel("real env steps, warm-up included")
     axes.set_ylabel("evaluation return\nmean over seeds, 95 % interval")
-    for index, (row, runs) in enumerate(sorted(found.items(), key=lambda each: each[0].planner)):
-        draw_curve(axes, index, f"{row.planner.upper()}, {len(runs)} seeds", runs)
+    for index, (row, results) in enumerate(sorted(found.items(), key=lambda each: each[0].planner)):
+        draw_curve(axes, index, f"{row.planner.upper()}, {len(results)} seeds", results)
     known = facts(next(iter(found)).env)
     for value, text, dashes in (
         (known.best_score, "best possible", "-"),
@@ -272,11 +256,11 @@ def draw(task: Task, found: dict[Row, list[Run]], path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_curve(axes: Axes, index: int, label: str, runs: Sequence[Run]) -> None:
-    env_steps, returns = curve(runs)
+def draw_curve(axes: Axes, index: int, label: str, results: Sequence[Result]) -> None:
+    env_steps, returns = results[0].steps, np.stack([result.returns for result in results], axis=-1)
     looks = {"color": COLOURS[index], "marker": MARKERS[index], "linestyle": DASHES[index]}
     axes.plot(env_steps, mean(returns), label=label, linewidth=1.8, markersize=4.5, **looks)
-    if len(runs) > 1:
+    if len(results) > 1:
         low, high = bootstrap_interval([returns], mean)
         axes.fill_between(env_steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
 
