@@ -27,10 +27,10 @@ from jaxtyping import Array, Float
 
 from mbrl.config import build, compose, set_threads
 from mbrl.envs.spec import AbstractTrueDynamics
-from mbrl.experiment import build_parts
 from mbrl.models import imagine
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
+from mbrl.parts import build_parts
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import evaluate
 from mbrl.training.fit_value import with_value

@@ -28,7 +28,7 @@ def run_cell(planner: str, model: str, actions: str) -> float:
     """Seconds of a toy run. Raises ConfigError where the two refuse each other."""
     import jax
 
-    from mbrl.experiment import build_parts
+    from mbrl.parts import build_parts
     from mbrl.training.loop import train
 
     started = perf_counter()

@@ -13,20 +13,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
 from mbrl.config import ConfigError, RunError, build, enable_compilation_cache, fingerprint, resolved, set_threads, to_yaml
-from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.envs.watched import EnvironmentFault
 from mbrl.launch import Launch, launch
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.console import print_result, result_table
-from mbrl.models.base import AbstractWorldModel
+from mbrl.parts import SeedlessParts, build_parts
 from mbrl.planners.base import AbstractPlanner
 from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.difference import Twins
@@ -36,14 +32,11 @@ from mbrl.runs.reader import read_metrics, read_provenance
 from mbrl.runs.stopping import StopRequest
 from mbrl.training.collect import NotDeterministic
 from mbrl.training.compute import ALONE, AbstractCompute
-from mbrl.training.loop import Row, Training, initial_state, learn, train
-from mbrl.training.memory import check_memory
+from mbrl.training.loop import Row, Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
-from mbrl.training.state import MODEL_INIT, TrainState
+from mbrl.training.state import TrainState
 
 logger = logging.getLogger(__name__)
-
-SeedlessParts = tuple[Training, GymnasiumEnvironment, AbstractPlanner]
 
 
 def run(config: DictConfig) -> float:
@@ -104,82 +97,6 @@ def carry_out(
     if stopping():
         raise stopping.interrupted("Interrupted, just after the run was completed.")
     return score
-
-
-def build_parts(
-    config: DictConfig, trust: tuple[str, ...] = (), like: SeedlessParts | None = None
-) -> tuple[Training, GymnasiumEnvironment, AbstractPlanner, TrainState]:
-    """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`.
-
-    `like` are the first three of a run that differs in its seed only: then nothing is built, traced, or later compiled, twice.
-    """
-    resolved(config)  # which refuses what no run can have
-    training, environment, planner = like or _seedless_parts(config, trust)
-    spaces = {"observation_size": environment.observation_size, "action_space": environment.action_space}
-
-    def make_state(key):
-        model = build(config.model, trust, key=jax.random.fold_in(key, MODEL_INIT), **spaces)
-        _check_kind(config, "model", model, AbstractWorldModel)
-        return initial_state(key, training, environment, model)
-
-    with within_memory(config):
-        try:
-            if like is None:
-                _check_fit(training, environment, planner, check_memory(make_state, jax.random.key(0)))
-            return training, environment, planner, make_state(jax.random.key(config.seed))
-        except (ValueError, TypeError) as error:  # a TypeError: what was given for a function cannot be called like it
-            raise ConfigError(str(error) if isinstance(error, ValueError) else f"The parts do not fit together: {error}.") from error
-
-
-def _seedless_parts(config: DictConfig, trust: tuple[str, ...]) -> SeedlessParts:
-    training = build(config.training, trust)
-    _check_kind(config, "training", training, Training)
-    environment = build(config.env, trust)
-    _check_kind(config, "env", environment, GymnasiumEnvironment)
-    planner = build(config.planner, trust, action_space=environment.action_space)
-    _check_kind(config, "planner", planner, AbstractPlanner)
-    return training, environment, planner
-
-
-def _check_kind(config: DictConfig, name: str, part: Any, kind: type) -> None:
-    if not isinstance(part, kind):
-        raise ConfigError(f"{name}._target_={config[name]._target_} makes no {kind.__name__}; choose one of conf/{name}.")
-
-
-def _check_fit(training: Training, environment: GymnasiumEnvironment, planner: AbstractPlanner, state: TrainState) -> None:
-    """Lets parts that cannot work together say so before the first step, by tracing an evaluation's decision and a phase of learning."""
-
-    def decide(state, observation):
-        return planner.plan(state.key, state.model, observation, planner.init(state.key))[0]
-
-    observations = jax.ShapeDtypeStruct((training.most_evaluation_episodes, environment.observation_size), jnp.float32)
-    check_memory(eqx.filter_vmap(decide, in_axes=(None, 0)), state, observations)
-    check_memory(learn, training, state, np.asarray(0))
-
-
-@contextmanager
-def within_memory(config: DictConfig) -> Iterator[None]:
-    """Turns want of memory into a ConfigError that names the settings to look at."""
-    try:
-        yield
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        largest = sorted(_whole_numbers("", resolved(config)), reverse=True)[:3]
-        named = ", ".join(f"{name}={number}" for number, name in largest)
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise ConfigError(
-            f"This config needs too much memory ({reason}): lower what is too large; its largest numbers are {named}."
-        ) from error
-
-
-def _whole_numbers(name: str, value: Any) -> Iterator[tuple[int, str]]:
-    """Every whole number in a resolved config, with its name."""
-    if isinstance(value, dict):
-        for key in value:
-            yield from _whole_numbers(f"{name}.{key}".lstrip("."), value[key])
-    elif isinstance(value, int) and name != "training.evaluation_seed" and name != "seed":
-        yield value, name
 
 
 def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int = 0) -> list[AbstractLogger]:

@@ -9,8 +9,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from mbrl.config import ConfigError, build, compose, resolved, set_threads
-from mbrl.experiment import build_parts, run
+from mbrl.experiment import run
 from mbrl.launch import launch
+from mbrl.parts import build_parts
 from tests.configs import options
 
 ROOT = Path(__file__).parent.parent

@@ -8,8 +8,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config import ConfigError, build, compose, resolved, to_yaml
-from mbrl.experiment import build_loggers, build_parts, run
+from mbrl.experiment import build_loggers, run
 from mbrl.launch import launch
+from mbrl.parts import build_parts
 from mbrl.trust import allowed_target, saved_config, trusted_packages
 
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"

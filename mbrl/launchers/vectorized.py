@@ -133,7 +133,7 @@ def _in_lockstep(group: list[Written], like: Any, settings: dict[str, Any], stop
 
 def _what_they_share(config: DictConfig, trust: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
     """The parts that do not depend on the seed, and what of their programs is computed faster together."""
-    from mbrl.experiment import build_parts
+    from mbrl.parts import build_parts
     from mbrl.training.lockstep import on_this_device, sizes_of_decisions
 
     training, environment, planner, state = build_parts(config, trust)

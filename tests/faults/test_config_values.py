@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config import ConfigError, RunError
-from mbrl.experiment import build_parts, run
+from mbrl.experiment import run
+from mbrl.parts import build_parts
 from mbrl.schema import LARGEST_INT, shown
 from tests.configs import options, small_config
 

@@ -9,8 +9,8 @@ import pytest
 
 from mbrl.config import build, compose
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.experiment import build_parts
 from mbrl.models.curious import Curious
+from mbrl.parts import build_parts
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.explore import Exploration

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mbrl.config import compose
-from mbrl.experiment import build_parts
+from mbrl.parts import build_parts
 from mbrl.training.evaluate import evaluate
 from mbrl.training.state import EVALUATE
 

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from mbrl.config import ConfigError, build, compose
-from mbrl.experiment import build_parts
 from mbrl.models.curious import Curious
+from mbrl.parts import build_parts
 from mbrl.training.collect import act, begin
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import NOISE_STEPS, Exploration, explored

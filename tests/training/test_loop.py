@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from mbrl.config import compose
-from mbrl.experiment import build_parts
+from mbrl.parts import build_parts
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 

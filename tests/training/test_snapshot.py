@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.experiment import build_parts
+from mbrl.parts import build_parts
 from mbrl.training.collect import Collector, NotDeterministic, episode_seed
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 from tests.configs import ACTION_KINDS, point_mass_with, small_config
