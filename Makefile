@@ -24,7 +24,7 @@ run: $(INSTALLED) ## Run the main job, or another: make run ARGS="planner=mcts s
 	@$(BIN)/python run.py $(ARGS)
 
 test: $(INSTALLED) ## Run every test that CI runs
-	$(PYTEST) $(ARGS)
+	$(PYTEST) --durations=50 $(ARGS)
 
 test-fast: $(INSTALLED) ## Run the tests that neither train, start processes nor compile every combination
 	$(PYTEST) -m "not slow" $(ARGS)

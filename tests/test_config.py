@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import DependencyNotInstalled
 from omegaconf import OmegaConf
 
 from mbrl.config import ConfigError, build, compose, resolved, set_threads
@@ -28,7 +31,6 @@ def refusal(*overrides: str) -> str:
     [
         (["env=gymnasium", "env.id=Nowhere-v0"], "env.id=Nowhere-v0 is not an environment"),
         (["env=gymnasium", "env.id=CartPole-v9"], "env.id=CartPole-v9 is not an environment"),
-        (["env=gymnasium", "env.id=HalfCheetah-v5"], "env.id=HalfCheetah-v5 needs a package that is not installed"),
         (["env.kwargs={wings: 2}"], "env.kwargs={'wings': 2} do not fit env.id=CartPole-v1"),
         (["planner.horizon=-3"], "planner.horizon=-3 must be at least 1"),
         (["planner.num_elites=41"], "planner.num_elites=41 exceeds planner.population_size=40"),
@@ -112,6 +114,16 @@ def test_a_value_that_makes_no_sense_is_named(overrides, named):
     assert named in sentence
     assert "\n" not in sentence
     assert sentence[-1] in ".?"
+
+
+def test_an_environment_whose_package_is_missing_is_named(monkeypatch):
+    def made():
+        raise DependencyNotInstalled('MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`')
+
+    monkeypatch.setitem(gymnasium.registry, "Unmet-v0", EnvSpec("Unmet-v0", entry_point=made))
+    sentence = refusal("env=gymnasium", "env.id=Unmet-v0")
+    assert sentence.startswith("env.id=Unmet-v0 needs a package that is not installed: MuJoCo is not installed")
+    assert "\n" not in sentence
 
 
 @pytest.mark.parametrize("part", ["value=none", "reward=known", "termination=known", "termination=never"])
