@@ -28,12 +28,12 @@ from jaxtyping import Array, Float
 from mbrl.config import build, compose, set_threads
 from mbrl.envs.spec import AbstractTrueDynamics
 from mbrl.models import imagine
+from mbrl.models.base import with_value
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
 from mbrl.parts import build_parts
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import evaluate
-from mbrl.training.fit_value import with_value
 from mbrl.types import AbstractActionSpace, Box
 
 EPISODES, FIRST_SEED = 50, 10_000  # the held-out start states that results are reported on

@@ -174,8 +174,10 @@ and value are learned from these steps alone, with the default settings: no sett
 differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`, on the same start states, by dynamic programming
 or search in the true dynamics (`python benchmarks/best_score.py`; Acrobot-v1's is no more than an estimate). *90 % first reached*: real
 steps at the first evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the
-first one behind which no evaluation has less; the last one alone is also the first held. With CEM evaluations on the way have {way}
-episodes (on Pendulum-v1 {episodes}). Seconds are medians over seeds, of runs of one thread each, two at a time on two shared cores.
+first one behind which no evaluation has less; the last one alone is also the first held. *Asked* is what the project set itself; a
+mean in bold comes up to it. With CEM evaluations on the way have {way}
+episodes (on Pendulum-v1 {episodes}). Seconds are medians over seeds, of runs of one thread each, two at a time on two shared cores unless
+[experiments.md](experiments.md) says otherwise.
 """
 
 
@@ -220,7 +222,7 @@ def seed_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
 
 
 def steps(number: float) -> str:
-    return f"{number:,.0f}" if np.isfinite(number) else "not held"
+    return f"{number:,.0f}" if np.isfinite(number) else "never"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

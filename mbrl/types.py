@@ -28,7 +28,7 @@ class Transition(NamedTuple):
     """One real step. `next_observation` is the last one of its episode where the episode ends, never the reset's.
 
     `terminated` means that the task ended (no reward can follow); `truncated` that a time limit cut it off, after which
-    there would have been more: only the first one teaches a termination model, and only the second one bootstraps.
+    there would have been more: only the first one teaches a termination model; the second one is kept for the record.
     """
 
     observation: Float[Array, "*batch observation"]

@@ -10,7 +10,7 @@ IGNORED = frozenset(
     {
         *("seed", "trust", "logger.", "compilation_cache", "training.checkpoint_every", "training.checkpoints_kept", "env.step_timeout"),
         "num_threads",  # changes last digits, as another machine does, which no config knows
-        *("env.id", "env.solved_score", "env.random_score", "env.best_score", "env.suggested_steps"),
+        *("env.id", "env.time_step", "env.solved_score", "env.random_score", "env.best_score", "env.suggested_steps"),
     }
 )
 IGNORED_CHOICES = ("logger", "env")  # what an environment's file says shows as settings: env.id is a section of its own

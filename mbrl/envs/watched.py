@@ -1,5 +1,6 @@
 """A watched environment: one that raises, hangs, or returns what is no number ends the run with a sentence that says so."""
 
+import logging
 import math
 import signal
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 
 class EnvironmentFault(RuntimeError):
     """The environment failed, in one sentence that says how and at which step of its episode."""
@@ -18,7 +21,7 @@ class EnvironmentFault(RuntimeError):
 
 class Watched(gymnasium.Wrapper):
     """Passes everything through, and raises EnvironmentFault where `step` or `reset` raise, return a number that is not
-    finite, or take more than `timeout` seconds (None: wait for ever).
+    finite, or take more than `timeout` seconds (None: wait for ever). Where `close` does, there is a warning.
 
     A call that hangs in compiled code cannot be timed out; nor can one outside a process's main thread, but others learn of it
     (`overdue`), and it raises when it returns after all.
@@ -47,6 +50,13 @@ class Watched(gymnasium.Wrapper):
             self._check_shape(observation)
         self._check_finite(observation, reward, doing)
         return observation, reward, terminated, truncated, info
+
+    def close(self):
+        try:
+            with self._watching("close()"):
+                self.env.close()
+        except EnvironmentFault as fault:  # which no step and no score depends on any more
+            logger.warning("%s", fault)
 
     @contextmanager
     def _watching(self, doing: str) -> Iterator[None]:

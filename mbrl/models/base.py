@@ -59,3 +59,8 @@ class AbstractWorldModel(eqx.Module):
     @abstractmethod
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
         """What to minimise for `parts`, by metric name, on a batch for each member (leaves lead with [members, batch])."""
+
+
+def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
+    """The model with another value function."""
+    return eqx.tree_at(lambda model: model.value_function, model, value)

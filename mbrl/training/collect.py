@@ -54,6 +54,10 @@ class Collector:
         self.instance = self.environment.make()
         self.compute.reached(self.env_steps)
 
+    def close(self) -> None:
+        """Lets go of the environment."""
+        self.instance.close()
+
     def take_up(self, state: TrainState, tolerance: float = 0.0) -> None:
         """Brings the environment to where the episode in flight is, if there is one; raises NotDeterministic where it cannot."""
         if self.episode:

@@ -1,6 +1,7 @@
 """Evaluation: the planner alone, without exploration, from held-out start states."""
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 import equinox as eqx
 import jax
@@ -27,20 +28,19 @@ def evaluate(
     so that its result does not depend on how many are evaluated. None where `stopping` cut it short.
     """
     episodes = np.arange(num_episodes)
-    instances = [environment.make() for _ in episodes]
-    observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
-    planner_states = compute(begin_all, planner, state.key, episodes)
-    returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
-    while running.any() and not stopping():
-        outputs = compute(act_all, planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
-        actions, planner_states = np.asarray(outputs[0]), outputs[1]
-        for i in np.flatnonzero(running):
-            observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])
-            returns[i] += reward
-            running[i] = not (terminated or truncated)
-        step += 1
-    for instance in instances:
-        instance.close()
+    with ExitStack() as opened:
+        instances = [opened.enter_context(closing(environment.make())) for _ in episodes]
+        observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
+        planner_states = compute(begin_all, planner, state.key, episodes)
+        returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
+        while running.any() and not stopping():
+            outputs = compute(act_all, planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
+            actions, planner_states = np.asarray(outputs[0]), outputs[1]
+            for i in np.flatnonzero(running):
+                observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])
+                returns[i] += reward
+                running[i] = not (terminated or truncated)
+            step += 1
     return None if running.any() else returns
 
 

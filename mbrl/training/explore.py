@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.curious import curious, incurious
 from mbrl.planners.noise import STEEPEST, coloured_noise
-from mbrl.training.fit_value import with_value
 from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from mbrl.data.replay import Replay
 from mbrl.models import imagine
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.value import AbstractValue
 from mbrl.training.descent import copied, descend, last_tenth, num_parameters, scan_modules
 from mbrl.training.state import ValueState
@@ -50,7 +50,7 @@ class ValueLearner(eqx.Module):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
         if self.walk_steps < 0:
-            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 10.")
+            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20.")
         if not 0 < self.target_rate <= 1:
             raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
 
@@ -131,8 +131,3 @@ def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targe
     values = jax.vmap(with_value(model, value).value)(states)
     loss = jnp.mean((values - targets[:, None]) ** 2)
     return loss, {"value/mean": jnp.mean(values), "value/disagreement": jnp.mean(jnp.std(values, axis=1))}
-
-
-def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
-    """The model with another value function."""
-    return eqx.tree_at(lambda model: model.value_function, model, value)

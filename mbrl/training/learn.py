@@ -43,7 +43,7 @@ class ModelLearner(eqx.Module):
     """
 
     optimizer: optax.GradientTransformation = eqx.field(static=True)
-    num_updates: int = eqx.field(static=True)  # gradient steps a phase, rounded up to ten equal parts
+    num_updates: int = eqx.field(static=True)  # gradient steps a phase, rounded up to at most ten equal parts
     batch_size: int = eqx.field(static=True)  # transitions a member and gradient step
     holdout_share: float = eqx.field(static=True)  # of all transitions, never trained on
     bootstrap: bool = eqx.field(static=True)  # whether each member trains on a resample of its own, or all on the same transitions
@@ -54,7 +54,7 @@ class ModelLearner(eqx.Module):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
         if not 0 < self.holdout_share < 1:
-            raise ValueError(f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.1.")
+            raise ValueError(f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.05.")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"training.model_learner.patience={self.patience} must be at least 1, or null to use all updates.")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from time import perf_counter
 from typing import Any
 
@@ -12,14 +13,14 @@ from jaxtyping import PRNGKeyArray
 
 from mbrl.data.replay import empty_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
-from mbrl.training.fit_value import ValueLearner, with_value
+from mbrl.training.fit_value import ValueLearner
 from mbrl.training.learn import ModelLearner
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import LEARN, CuriousValue, TrainState
@@ -39,7 +40,7 @@ class Training(eqx.Module):
     model_learner: ModelLearner
     value_learner: ValueLearner
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
-    warmup_steps: int = eqx.field(static=True)  # real steps at random before the first learning
+    warmup_steps: int = eqx.field(static=True)  # real ones at random, at whose end the first learning is
     learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
     learn_growth: float = eqx.field(static=True)  # share of all real steps so far that there are between two phases later
     epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
@@ -148,37 +149,38 @@ def train(
     """
     state, evaluated_at, seconds, evaluation = start.state, start.evaluated_at, start.collecting_seconds, {}
     collector = Collector(environment, planner, training.exploration, start.env_steps, start.num_episodes, start.episode, compute)
-    collector.take_up(state, tolerance)
+    with closing(collector):
+        collector.take_up(state, tolerance)
 
-    def snapshot() -> Snapshot:
-        return Snapshot(state, collector.env_steps, collector.num_episodes, evaluated_at, seconds, collector.episode)
+        def snapshot() -> Snapshot:
+            return Snapshot(state, collector.env_steps, collector.num_episodes, evaluated_at, seconds, collector.episode)
 
-    while not stopping():
-        env_steps = collector.env_steps
-        if evaluated_at < env_steps and (_due(env_steps, training.evaluate_every) or env_steps == training.env_steps):
-            evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute)
-            if not evaluation:
+        while not stopping():
+            env_steps = collector.env_steps
+            if evaluated_at < env_steps and (_due(env_steps, training.evaluate_every) or env_steps == training.env_steps):
+                evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute)
+                if not evaluation:
+                    break
+                log(evaluation | ({"time/collect": seconds} if seconds else {}))
+                evaluated_at, seconds = env_steps, 0.0
+            if env_steps >= training.env_steps:
                 break
-            log(evaluation | ({"time/collect": seconds} if seconds else {}))
-            evaluated_at, seconds = env_steps, 0.0
-        if env_steps >= training.env_steps:
-            break
-        until, started = _next_stop(training, env_steps), perf_counter()
-        state, episodes = collector.collect(state, until - env_steps, env_steps < training.warmup_steps, stopping)
-        seconds += perf_counter() - started
-        for row in episodes:
-            log(row)
-        if collector.env_steps < until:
-            break
-        if _due(until, training.learning_interval(until)) and until >= training.warmup_steps:
-            state, row = _timed_learning(training, state, until, compute)
-            log(row | {"time/collect": seconds})
-            _check_finite(row)
-            seconds = 0.0
-        if training.checkpoint_every is not None and env_steps // training.checkpoint_every < until // training.checkpoint_every:
-            keep(snapshot())
-    keep(snapshot())
-    return state, evaluation
+            until, started = _next_stop(training, env_steps), perf_counter()
+            state, episodes = collector.collect(state, until - env_steps, env_steps < training.warmup_steps, stopping)
+            seconds += perf_counter() - started
+            for row in episodes:
+                log(row)
+            if collector.env_steps < until:
+                break
+            if until == training.warmup_steps or (until > training.warmup_steps and _due(until, training.learning_interval(until))):
+                state, row = _timed_learning(training, state, until, compute)
+                log(row | {"time/collect": seconds})
+                _check_finite(row)
+                seconds = 0.0
+            if training.checkpoint_every is not None and env_steps // training.checkpoint_every < until // training.checkpoint_every:
+                keep(snapshot())
+        keep(snapshot())
+    return state, evaluation if evaluated_at == training.env_steps else {}
 
 
 def _next_stop(training: Training, env_steps: int) -> int:

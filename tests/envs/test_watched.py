@@ -47,6 +47,18 @@ def third_step(timeout: float | None = None, **script):
     return env.step(0)
 
 
+def test_a_close_that_fails_is_a_warning_and_no_more(caplog):
+    """A score that is there already does not depend on it."""
+
+    class Stuck(Scripted):
+        def close(self):
+            raise RuntimeError("the door jams")
+
+    Watched(Stuck(), "env.id=Stuck-v0", None).close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages == ["env.id=Stuck-v0 raised RuntimeError at close() (the door jams): mend the environment."]
+
+
 def test_what_is_right_passes_through():
     observation, reward, terminated, truncated, info = third_step(timeout=60.0)
     assert observation.tolist() == pytest.approx([0.3, 0.3])

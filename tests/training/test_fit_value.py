@@ -9,10 +9,10 @@ import pytest
 
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import empty_replay
-from mbrl.models.base import AbstractWorldModel, Prediction
+from mbrl.models.base import AbstractWorldModel, Prediction, with_value
 from mbrl.models.ensemble import each_member, members_of
 from mbrl.models.value import FittedValue, ZeroValue
-from mbrl.training.fit_value import ValueLearner, with_value
+from mbrl.training.fit_value import ValueLearner
 from mbrl.types import Discrete, Transition
 
 DISCOUNT, LENGTH = 0.9, 5

@@ -1,9 +1,12 @@
 """The loop's promises: prefixes, repeatability, no compilation after the first phases, budgets."""
 
+from contextlib import nullcontext
+
 import jax
 import pytest
 
 from mbrl.config import compose
+from mbrl.envs.watched import EnvironmentFault
 from mbrl.parts import build_parts
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
@@ -42,6 +45,46 @@ def test_the_budget_is_spent_exactly_and_evaluated(budget):
 def test_learning_begins_after_the_warm_up_and_keeps_its_rhythm():
     rows, _, _ = rows_of("training.env_steps=100", "training.warmup_steps=40", "training.learn_every=20")
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 100]
+
+
+def test_nothing_is_planned_before_something_is_learned():
+    """Though the warm-up ends between two phases."""
+    rows, _, _ = rows_of("training.env_steps=90", "training.warmup_steps=50", "training.learn_every=20")
+    assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [50, 60, 80]
+
+
+def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
+    """Even if there was one on the way."""
+    training, environment, planner, state = build_parts(compose(["training=smoke"]))
+    rows = []
+    _, evaluation = train(
+        training, environment, planner, Snapshot(state), rows.append, stopping=lambda: bool(rows) and "evaluation/returns" in rows[-1]
+    )
+    assert rows[-1]["env_steps"] == 40 < training.env_steps
+    assert evaluation == {}
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["to its end", "into a fault"])
+def test_every_environment_is_closed(failing, monkeypatch):
+    training, environment, planner, state = build_parts(compose(["training=smoke"]))
+    opened, closed, make = [], [], type(environment).make
+
+    def counted(self):
+        instance = make(self)
+        opened.append(instance)
+        monkeypatch.setattr(instance, "close", lambda: closed.append(instance))
+        if failing and len(opened) == 3:  # the second one of the first evaluation
+            monkeypatch.setattr(instance, "step", raising)
+        return instance
+
+    def raising(action):
+        raise EnvironmentFault("No light.")
+
+    monkeypatch.setattr(type(environment), "make", counted)
+    with pytest.raises(EnvironmentFault, match="No light") if failing else nullcontext():
+        train(training, environment, planner, Snapshot(state), lambda row: None)
+    assert len(opened) == (3 if failing else 5)
+    assert set(map(id, opened)) == set(map(id, closed))
 
 
 def test_phases_of_learning_come_farther_apart_as_the_data_grow():
