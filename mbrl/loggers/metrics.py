@@ -12,8 +12,8 @@ METRICS: dict[str, str] = {
     "of the phase's updates.",
     "loss/curious_value": "The same, in the same units, of the value that collection plans with where "
     "training.disagreement_bonus is not 0.",
-    "validation/dynamics": "The same as loss/dynamics, in the same units, on held-out transitions, by the weights at the end of the phase. "
-    "Each counts once, where steps that end a task may count several times in training.",
+    "validation/dynamics": "The same as loss/dynamics, in the same units, on held-out transitions, by the weights at the end of the phase, "
+    "each counted once, where steps that end a task may count several times in training.",
     "validation/reward": "The same as loss/reward, in the same units, on held-out transitions; likewise.",
     "validation/termination": "The same as loss/termination, in nats a step, on held-out transitions; likewise.",
     "learn/updates": "Gradient steps of the model in this phase: fewer than asked where the validation error ended it.",

@@ -169,7 +169,6 @@ def refusal(make) -> str:
         ("CartPole-v1", {"gravitty": 1}, ["env.kwargs={'gravitty': 1} do not fit env.id=CartPole-v1", "gravitty"]),
         ("FrozenLake-v1", {"map_name": "9x9"}, ["env.kwargs={'map_name': '9x9'} do not fit env.id=FrozenLake-v1", "9x9"]),
         ("FrozenLake-v1", {"success_rate": "high"}, ["env.kwargs={'success_rate': 'high'} do not fit env.id=FrozenLake-v1"]),
-        ("HalfCheetah-v5", {}, ["env.id=HalfCheetah-v5 needs a package that is not installed", "mujoco"]),
     ],
 )
 def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words):
