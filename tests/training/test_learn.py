@@ -227,8 +227,8 @@ def test_an_oracle_learns_the_reward_that_it_is_not_told():
     [
         ({"num_updates": 0}, "num_updates=0 must be at least 1"),
         ({"batch_size": -1}, "batch_size=-1 must be at least 1"),
-        ({"holdout_share": 0.0}, "holdout_share=0.0 must be between 0 and 1; try 0.1"),
-        ({"holdout_share": 1.0}, "holdout_share=1.0 must be between 0 and 1; try 0.1"),
+        ({"holdout_share": 0.0}, "holdout_share=0.0 must be between 0 and 1; try 0.05"),
+        ({"holdout_share": 1.0}, "holdout_share=1.0 must be between 0 and 1; try 0.05"),
         ({"patience": 0}, "patience=0 must be at least 1, or null"),
     ],
 )
