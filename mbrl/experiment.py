@@ -7,8 +7,8 @@ score = run(compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -99,8 +99,8 @@ def carry_out(
     return score
 
 
-def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int = 0) -> list[AbstractLogger]:
-    """The loggers that the config names; each takes of the run's facts what it needs."""
+def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int = 0) -> Iterator[AbstractLogger]:
+    """The loggers that the config names, each built as it is asked for; it takes of the run's facts what it needs."""
     facts = {
         "folder": started.folder,
         "config": settings,
@@ -111,7 +111,8 @@ def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_befo
         "alone": started.alone,
         "total_env_steps": config.training.env_steps,
     }
-    return [build(node, started.trust, **facts) for node in config.logger.values()]
+    for node in config.logger.values():
+        yield build(node, started.trust, **facts)
 
 
 class Record:
@@ -148,18 +149,22 @@ class Record:
         self.num_rows += 1
 
     @contextmanager
-    def kept_by(self, loggers: list[AbstractLogger]) -> Iterator[None]:
-        """Ends each of the loggers, however the block ends."""
-        self._loggers, status = loggers, "interrupted"
-        try:
-            yield
-            status = "completed"
-        except Exception:
-            status = "failed"
-            raise
-        finally:
+    def kept_by(self, loggers: Iterable[AbstractLogger]) -> Iterator[None]:
+        """Ends each of the loggers, however the block ends, and those built before one that cannot be."""
+        with ExitStack() as ending:
             for each in loggers:
-                each.finish(status)
+                ending.push(_finishing(each))
+                self._loggers.append(each)
+            yield
+
+
+def _finishing(each: AbstractLogger) -> Callable[..., None]:
+    """What ends a logger, by how its block ended."""
+
+    def finish(kind: type[BaseException] | None, *_: Any) -> None:
+        each.finish("completed" if kind is None else "failed" if issubclass(kind, Exception) else "interrupted")
+
+    return finish
 
 
 def _taken_up(

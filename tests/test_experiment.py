@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib.image
@@ -11,11 +13,13 @@ import pytest
 import yaml
 
 from mbrl.__main__ import main
-from mbrl.config import compose
-from mbrl.experiment import run
+from mbrl.config import ConfigError, compose
+from mbrl.experiment import Record, run
+from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.metrics import METRICS
 from mbrl.runs.difference import differences
 from mbrl.runs.reader import read_metrics, read_summary
+from mbrl.runs.stopping import Interrupted
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -131,6 +135,49 @@ def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
     for ours, theirs in zip(read_metrics(tmp_path), items, strict=True):
         shared = {name: value for name, value in ours.items() if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))}
         assert shared == {name: theirs[name] for name in shared}
+
+
+class Ended(AbstractLogger):
+    """Remembers how it was ended; may have trouble with that."""
+
+    def __init__(self, trouble: Exception | None = None):
+        self.statuses: list[str] = []
+        self.trouble = trouble
+
+    def log(self, row):
+        pass
+
+    def finish(self, status):
+        self.statuses.append(status)
+        if self.trouble:
+            raise self.trouble
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(None, "completed"), (RuntimeError("a fault"), "failed"), (Interrupted(signal.SIGINT, "a signal"), "interrupted")]
+)
+def test_loggers_are_told_how_a_run_ended(end, status):
+    loggers = [Ended(), Ended()]
+    with pytest.raises(type(end)) if end else nullcontext(), Record("").kept_by(loggers):
+        if end:
+            raise end
+    assert [each.statuses for each in loggers] == [[status], [status]]
+
+
+def test_a_logger_is_ended_whatever_becomes_of_the_others():
+    first, last = Ended(), Ended(OSError("the disk is full"))
+
+    def refused():
+        yield first
+        raise ConfigError("the second cannot be built")
+
+    with pytest.raises(ConfigError, match="the second"), Record("").kept_by(refused()):
+        raise AssertionError("nothing is run")
+    assert first.statuses == ["failed"]
+    first.statuses.clear()
+    with pytest.raises(OSError, match="the disk is full"), Record("").kept_by([first, last]):
+        pass
+    assert (first.statuses, last.statuses) == (["failed"], ["completed"])
 
 
 def test_any_gymnasium_environment_runs(tmp_path):

@@ -189,7 +189,7 @@ def test_a_config_does_not_choose_where_a_logger_writes(tmp_path):
         assert "is not for a config to say" in refusal(SOUND | {"console": logger | settings})
     config = compose(["logger=files", f"+logger.files.folder={tmp_path}"])
     with pytest.raises(ConfigError, match=r"logger\.files\.folder=.* is not for a config to say"):
-        build_loggers(config, resolved(config), launch(config))
+        list(build_loggers(config, resolved(config), launch(config)))
     assert (tmp_path / "metrics.jsonl").read_text().endswith("half a row")
 
 

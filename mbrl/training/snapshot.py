@@ -12,7 +12,7 @@ from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import Episode, begin
 from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.explore import Exploration
-from mbrl.training.state import TrainState
+from mbrl.training.state import TrainState, is_key
 
 Arrays = dict[str, np.ndarray]
 
@@ -109,7 +109,7 @@ def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_lengt
         raise ValueError(f"The checkpoint's {name} is {saved.dtype}{saved.shape}, the config's {numbers.dtype}{numbers.shape}.")
     if isinstance(leaf, np.ndarray):
         return saved
-    if _is_key(leaf):
+    if is_key(leaf):
         return jax.random.wrap_key_data(jnp.asarray(saved), impl=jax.random.key_impl(leaf))
     return jnp.asarray(saved)
 
@@ -120,12 +120,8 @@ def _name(prefix: str, path: tuple) -> str:
 
 def _numbers(leaf: Any) -> Any:
     """What a file can hold of an array: a typed PRNG key is kept as its words."""
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray)
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

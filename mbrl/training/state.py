@@ -1,7 +1,8 @@
 """TrainState: everything that a phase of the loop reads and writes on the device."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
 from mbrl.data.replay import Replay
@@ -37,3 +38,8 @@ class TrainState(NamedTuple):
 
 # Who draws randomness. A new consumer takes a new number, so that it does not reshuffle the others.
 MODEL_INIT, COLLECT, EPISODE_SEEDS, LEARN, EVALUATE, PLANNER_INIT, SPLIT, ACTION_NOISE = range(8)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether it is a typed PRNG key, which NumPy cannot hold."""
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from mbrl.training.state import is_key
+
 
 class Together:
     """Stacks the arguments of `num_rows` runs, calls the vmapped function once, and hands out what is each run's.
@@ -78,7 +80,7 @@ def _stack_on_host(*same: Any) -> Any:
     """Some of these may be on the device yet, as a planner's state is at the start of an episode."""
     if not eqx.is_array(same[0]):
         return same[0]
-    return _stack_on_device(list(same)) if _is_key(same[0]) else np.stack([np.asarray(leaf) for leaf in same])
+    return _stack_on_device(list(same)) if is_key(same[0]) else np.stack([np.asarray(leaf) for leaf in same])
 
 
 @eqx.filter_jit
@@ -103,8 +105,4 @@ def _is_on_host(leaf: Any) -> bool:
 
 
 def _to_host(leaf: Any) -> Any:
-    return np.asarray(leaf) if isinstance(leaf, jax.Array) and not _is_key(leaf) else leaf
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(leaf) if isinstance(leaf, jax.Array) and not is_key(leaf) else leaf
