@@ -45,6 +45,10 @@ class AbstractWorldModel(eqx.Module):
         """What an action leads to."""
 
     @abstractmethod
+    def gathered(self, key: PRNGKeyArray, state: PyTree) -> PyTree:
+        """The state with all particles where one of them is: one place, of which it can be asked what it is worth."""
+
+    @abstractmethod
     def value(self, state: PyTree) -> Float[Array, " particles"]:
         """Expected discounted return from here on; zero where no value is learned."""
 

@@ -46,6 +46,9 @@ class Curious(AbstractWorldModel):
         reward = prediction.reward + prediction.penalty - penalty + self.bonus * prediction.disagreement
         return prediction._replace(reward=reward, penalty=penalty)
 
+    def gathered(self, key, state):
+        return self.inner.gathered(key, state)
+
     def value(self, state):
         return self.inner.value(state)
 

@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.models.base import AbstractWorldModel
 
+GATHER = 2  # beside the two keys that a step of a walk is split into
+
 
 class Imagined(NamedTuple):
     """Where an imagined episode has come to."""
@@ -95,11 +97,15 @@ def walk(
     policy: Callable[[PRNGKeyArray, PyTree], Shaped[Array, "*action"]],
     num_steps: int,
 ) -> PyTree:
-    """The states that a policy of (key, state) comes through, the first one included; leaves lead with [num_steps + 1]."""
+    """The states that a policy of (key, state) comes through, the first one included; leaves lead with [num_steps + 1].
+
+    A walk is at one place at a time: where luck leads the particles apart, it goes on from one of them.
+    """
 
     def one_step(state: PyTree, key: PRNGKeyArray):
         policy_key, step_key = jax.random.split(key)
-        return model.step(step_key, state, policy(policy_key, state)).state, state
+        next_state = model.step(step_key, state, policy(policy_key, state)).state
+        return model.gathered(jax.random.fold_in(key, GATHER), next_state), state
 
     last, states = jax.lax.scan(one_step, state, jax.random.split(key, num_steps))
     return jax.tree.map(lambda states, last: jnp.concatenate([states, last[None]]), states, last)

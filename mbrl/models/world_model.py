@@ -105,6 +105,11 @@ class WorldModel(AbstractWorldModel):
         penalty = self.caution * self.normaliser.reward_size * disagreement
         return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
 
+    def gathered(self, key: PRNGKeyArray, state: Float[Array, "particles observation"]) -> Float[Array, "particles observation"]:
+        if not self.propagation.samples or len(state) == 1:  # they agree already
+            return state
+        return jnp.broadcast_to(jax.random.choice(key, state), state.shape)
+
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
         return self._each_particle(lambda value, observation: value(self.normaliser, observation), state, of=self.value_function)
 

@@ -13,7 +13,7 @@ import pytest
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import empty_replay
 from mbrl.models.dynamics import ResidualDynamics
-from mbrl.models.propagation import Expectation
+from mbrl.models.propagation import TS1, Expectation, TSInfinity
 from mbrl.models.termination import NeverTermination
 from mbrl.models.value import ZeroValue
 from mbrl.models.world_model import Parts, WorldModel
@@ -62,6 +62,19 @@ def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_it
         continuation = parts.termination(*ends)
         np.testing.assert_allclose(prediction.continuation[i], continuation, rtol=1e-4)
         np.testing.assert_allclose(prediction.reward[i], parts.reward(*ends, continuation), rtol=1e-4)
+
+
+@pytest.mark.parametrize("propagation", [TS1(2), TSInfinity(2)], ids=["ts1", "ts_infinity"])
+def test_scattered_particles_are_gathered_where_one_of_them_is(propagation):
+    model, state = small_model(propagation=propagation), jnp.arange(24.0).reshape(6, 4)
+    gathered = [np.asarray(model.gathered(key, state)) for key in jax.random.split(KEY, 50)]
+    assert all(np.all(each == each[0]) for each in gathered)
+    assert {tuple(each[0]) for each in gathered} == {tuple(place) for place in np.asarray(state)}
+
+
+def test_particles_that_agree_are_left_alone():
+    state = MODEL.encode(KEY, OBSERVATION)
+    assert MODEL.gathered(KEY, state) is state
 
 
 def test_values_are_each_members_own():

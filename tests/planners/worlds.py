@@ -46,6 +46,9 @@ class World(AbstractWorldModel):
         step = (self.facts, state[0], action)
         return Prediction(self.transition(*step)[None], self.reward(*step)[None], self.continuation(*step)[None], jnp.zeros(()))
 
+    def gathered(self, key, state):
+        return state
+
     def value(self, state):
         return self.worth(self.facts, state[0])[None]
 

@@ -33,6 +33,9 @@ class Cart(AbstractWorldModel):
         moved = jnp.where(jnp.abs(moved[0]) > self.cliff, jnp.nan, moved)
         return Prediction(moved[None], jnp.zeros(1), jnp.ones(1), jnp.zeros(()))
 
+    def gathered(self, key, state):
+        return state
+
     def value(self, state):
         return jnp.zeros(1)
 
