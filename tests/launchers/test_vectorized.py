@@ -1,6 +1,7 @@
 """Runs in lock-step are runs like any other: the same contract, the same results, and each fails for itself."""
 
 import logging
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-3  # relative; of runs so short that no digit that differs has come to decide an action
 NAMES = ("act", "act_all", "learn")
+CARTPOLE = settings("mcts", "discrete")  # whose episodes, and so evaluations, end at different times
+PENDULUM = settings("cem", "continuous")
+FRAGILE = ("training=smoke", "logger=files", *BREAKABLE, *PLANNERS["mcts"], "training.env_steps=80", "env.step_timeout=1.0")
+RANDOM = ("training=smoke", "logger=files", "planner=random", "model.num_members=2")
 
 
 @pytest.fixture(autouse=True)
@@ -62,45 +67,63 @@ def alone(folder: Path, *overrides: str, seeds=(0, 1, 2)) -> list[Path]:
     return folders
 
 
+@pytest.fixture(scope="module")
+def alone_on_cartpole(tmp_path_factory) -> Path:
+    """Three runs, each by itself."""
+    return alone(tmp_path_factory.mktemp("alone"), *CARTPOLE)[0].parent
+
+
+@pytest.fixture(scope="module")
+def together_on_cartpole(tmp_path_factory) -> Path:
+    """The same three, everything of them in lock-step."""
+    folder = tmp_path_factory.mktemp("together")
+    carry_out_together(written(folder, *CARTPOLE), together=NAMES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> list[Path]:
+    """Three runs, each by itself, to which nothing happens."""
+    return alone(tmp_path_factory.mktemp("unbroken"), *FRAGILE)
+
+
 def largest(folder: Path, reference: Path) -> float:
     """The largest relative difference of a metric."""
     return max((each.largest for each in differences(read_metrics(reference), read_metrics(folder))), default=0.0)
 
 
-@pytest.mark.parametrize("actions", ["discrete", "continuous"])
-@pytest.mark.parametrize("planner", ["cem", "mcts"])
-def test_each_seed_is_what_it_is_alone(tmp_path, planner, actions):
-    """Episodes of CartPole, and so evaluations, end at different times."""
-    given = settings(planner, actions)
-    wanted, own, decisions, everything = (tmp_path / name for name in ("wanted", "own", "decisions", "everything"))
-    references = alone(wanted, *given)
+@pytest.mark.parametrize("task", ["cartpole", "pendulum"])
+def test_each_seed_is_what_it_is_alone(tmp_path, task, alone_on_cartpole):
+    given = CARTPOLE if task == "cartpole" else PENDULUM
+    references = sorted(alone_on_cartpole.iterdir()) if task == "cartpole" else alone(tmp_path / "wanted", *PENDULUM)
+    own, decisions = tmp_path / "own", tmp_path / "decisions"
     carry_out_together(written(own, *given), together=())
     carry_out_together(written(decisions, *given))
-    carry_out_together(written(everything, *given), together=NAMES)
-    for place, reference in enumerate(references):
+    for reference in references:
         assert lost(own / reference.name, reference) == 0
         assert largest(decisions / reference.name, reference) <= TOLERANCE
-        assert status(everything / reference.name) == "completed"
-        assert (everything / reference.name / "learning_curve.png").exists()
-        facts = read_provenance(everything / reference.name)
+
+
+def test_runs_that_learn_together_leave_what_a_run_leaves(together_on_cartpole):
+    for place, folder in enumerate(sorted(together_on_cartpole.iterdir())):
+        assert status(folder) == "completed"
+        assert (folder / "learning_curve.png").exists()
+        facts = read_provenance(folder)
         assert facts["lockstep"] == {"runs": 3, "place": place, "chunk": 3, "together": list(NAMES)}
-        assert facts["name"] == reference.name
+        assert facts["name"] == folder.name
 
 
-def test_the_same_runs_together_again_have_the_same_bits(tmp_path):
-    given = settings("mcts", "discrete")
-    for name in ("first", "second"):
-        carry_out_together(written(tmp_path / name, *given), together=NAMES)
-    for first, second in zip(*(sorted((tmp_path / name).iterdir()) for name in ("first", "second")), strict=True):
-        assert lost(second, first) == 0
+def test_the_same_runs_together_again_have_the_same_bits(tmp_path, together_on_cartpole):
+    again = written(tmp_path, *CARTPOLE)
+    carry_out_together(again, together=NAMES)
+    assert [lost(folder, together_on_cartpole / folder.name) for folder in again] == [0, 0, 0]
 
 
 def test_those_that_differ_in_more_than_the_seed_are_groups_of_their_own(tmp_path):
-    given = settings("mcts", "discrete")
-    folders = written(tmp_path / "one", *given, seeds=(0, 1)) + written(tmp_path / "other", *given, "training.env_steps=80", seeds=(0,))
+    folders = written(tmp_path / "one", *RANDOM, seeds=(0, 1)) + written(tmp_path / "other", *RANDOM, "training.env_steps=80", seeds=(0,))
     carry_out_together(folders, max_together=2)
     assert [read_provenance(folder)["lockstep"]["runs"] for folder in folders] == [2, 2, 1]
-    assert [read_summary(folder)["env_steps"] for folder in folders] == [160, 160, 80]
+    assert [read_summary(folder)["env_steps"] for folder in folders] == [60, 60, 80]
 
 
 def in_thread(name: str, deed):
@@ -128,25 +151,23 @@ def hanging(env):
 
 
 @pytest.mark.parametrize(("deed", "said"), [(raising, "the robot fell off"), (hanging, "did not return within env.step_timeout")])
-def test_a_run_that_fails_leaves_the_others_what_they_are(tmp_path, monkeypatch, capsys, deed, said):
-    given = ("training=smoke", "logger=files", *BREAKABLE, *PLANNERS["mcts"], "training.env_steps=80", "env.step_timeout=1.0")
-    references = alone(tmp_path / "alone", *given)
-    folders = written(tmp_path / "together", *given)
+def test_a_run_that_fails_leaves_the_others_what_they_are(tmp_path, monkeypatch, caplog, unbroken, deed, said):
+    folders = written(tmp_path, *FRAGILE)
     monkeypatch.setattr(Watched, "step", in_thread("seed1", deed))
     carry_out_together(folders, ["trust=[tests]"], together=())
     assert [read_summary(folder)["status"] for folder in folders] == ["completed", "failed", "completed"]
     assert said in read_summary(folders[1])["error"]
-    assert "the others go on" in capsys.readouterr().err
-    assert [lost(folders[i], references[i]) for i in (0, 2)] == [0, 0]
+    assert "the others go on" in caplog.text
+    assert [lost(folders[i], unbroken[i]) for i in (0, 2)] == [0, 0]
     while any(thread.name == "seed1" for thread in threading.enumerate()):
         time.sleep(0.1)  # who hung comes back, and ends
     monkeypatch.undo()
     resume_here(folders[1], "trust=[tests]")
-    assert lost(folders[1], references[1]) == 0
+    assert lost(folders[1], unbroken[1]) == 0
 
 
 def test_what_cannot_be_taken_up_fails_alone(tmp_path):
-    folders = written(tmp_path, *settings("mcts", "discrete"), seeds=(0, 1))
+    folders = written(tmp_path, *RANDOM, seeds=(0, 1))
     (folders[0] / "config.yaml").write_text("seed: nonsense")
     carry_out_together(folders)
     assert [status(folder) for folder in folders] == ["never started", "completed"]
@@ -158,10 +179,8 @@ def test_what_cannot_be_taken_up_fails_alone(tmp_path):
 
 
 @pytest.mark.parametrize("together", [(), NAMES])
-def test_a_group_that_is_asked_to_stop_checkpoints_and_is_taken_up(tmp_path, monkeypatch, together):
-    given = settings("mcts", "discrete")
-    carry_out_together(written(tmp_path / "whole", *given), together=together)
-    folders, count = written(tmp_path / "stopped", *given), [0]
+def test_a_group_that_is_asked_to_stop_checkpoints_and_is_taken_up(tmp_path, monkeypatch, alone_on_cartpole, together):
+    folders, count = written(tmp_path, *CARTPOLE), [0]
 
     def stopping(request):
         count[0] += 1
@@ -179,13 +198,12 @@ def test_a_group_that_is_asked_to_stop_checkpoints_and_is_taken_up(tmp_path, mon
         assert status(folder) == "completed"
         assert len(read_provenance(folder)["resumes"]) == 1
         if not together:
-            assert lost(folder, tmp_path / "whole" / folder.name) == 0
+            assert lost(folder, alone_on_cartpole / folder.name) == 0
 
 
-def test_rows_to_be_met_again_are_set_aside_in_lockstep(tmp_path):
-    given = settings("mcts", "discrete")
-    (folder,) = written(tmp_path, *given, seeds=(0,))
-    carry_out_together([folder], together=NAMES)
+def test_rows_to_be_met_again_are_set_aside_in_lockstep(tmp_path, together_on_cartpole):
+    folder = tmp_path / "seed0"
+    shutil.copytree(together_on_cartpole / "seed0", folder)
     row = dict(read_metrics(folder)[-1], env_steps=200)
     (folder / "metrics.superseded.jsonl").write_text('{"env_steps": 180, "learn/updates": -1}\n')
     resume_here(folder, "training.env_steps=200")
@@ -198,7 +216,7 @@ def test_each_run_has_its_log_and_no_other(tmp_path, monkeypatch):
         raise OSError("the disk is full")
 
     monkeypatch.setattr("mbrl.experiment.save_checkpoint", full)
-    folders = written(tmp_path, *settings("mcts", "discrete"), "training.checkpoint_every=null", seeds=(0, 1))
+    folders = written(tmp_path, *RANDOM, "training.checkpoint_every=null", seeds=(0, 1))
     before = list(logging.getLogger().handlers)
     carry_out_together(folders)
     assert logging.getLogger().handlers == before
