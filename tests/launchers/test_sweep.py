@@ -149,7 +149,7 @@ def started_and_begun(folder: Path, launcher: str, *overrides: str) -> subproces
 
 @pytest.mark.parametrize(
     ("launcher", "signum"),
-    [("joblib", signal.SIGINT), ("joblib", signal.SIGTERM), ("submitit_local", signal.SIGTERM), ("ray", signal.SIGTERM)],
+    [("joblib", signal.SIGINT), ("submitit_local", signal.SIGTERM), ("ray", signal.SIGTERM)],
 )
 def test_a_sweep_that_is_asked_to_stop_is_finished_by_resume(tmp_path, one_by_one, launcher, signum):
     folder = tmp_path / "s"
