@@ -84,6 +84,14 @@ def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_goi
     assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
 
 
+def test_gathered_particles_are_at_one_place_in_a_state_like_the_last(case):
+    state = look_ahead(case.model, case.observation, case.action)[1].state
+    gathered = case.model.gathered(KEY, state)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(gathered), strict=True):
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+        np.testing.assert_array_equal(after, np.broadcast_to(after[0], after.shape))
+
+
 def test_combining_equal_estimates_changes_nothing(case):
     particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
     np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6)
