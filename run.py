@@ -18,6 +18,8 @@ def main(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     with plain_errors(within_hydra=True):
-        check_command_line(sys.argv[1:])  # Hydra would start what a config names before any line of this project's own
+        check_command_line(
+            sys.argv[1:]
+        )  # Hydra would start what a config names before any line of this project's own
         take_own_launcher()
         main()

@@ -85,10 +85,22 @@ class GridValue(AbstractValue):
     axes: tuple[Axis, ...] = eqx.field(static=True)
 
     def __call__(self, normaliser, observation):
-        below, above, shares = zip(*map(self._neighbours, self.axes, self.values.shape, self.dynamics.state(observation)), strict=True)
-        corners = itertools.product(*([(low, 1 - share), (high, share)] for low, high, share in zip(below, above, shares, strict=True)))
+        below, above, shares = zip(
+            *map(self._neighbours, self.axes, self.values.shape, self.dynamics.state(observation)),
+            strict=True,
+        )
+        corners = itertools.product(
+            *(
+                [(low, 1 - share), (high, share)]
+                for low, high, share in zip(below, above, shares, strict=True)
+            )
+        )
         return sum(
-            (self.values[tuple(place for place, _ in corner)] * jnp.prod(jnp.stack([share for _, share in corner])) for corner in corners),
+            (
+                self.values[tuple(place for place, _ in corner)]
+                * jnp.prod(jnp.stack([share for _, share in corner]))
+                for corner in corners
+            ),
             jnp.zeros(()),
         )
 
@@ -112,10 +124,25 @@ def main() -> None:
 
 
 def parsed_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("envs", nargs="*", choices=[*AXES, PUSHED, []], metavar="ENV", help=f"of {', '.join(AXES)}, {PUSHED}")
-    parser.add_argument("--planner", default="planner=greedy", help="overrides that choose the planner, in quotes")
-    parser.add_argument("--points", type=int, default=400, help="of each axis of the grid; an even number has one at the angle 0")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "envs",
+        nargs="*",
+        choices=[*AXES, PUSHED, []],
+        metavar="ENV",
+        help=f"of {', '.join(AXES)}, {PUSHED}",
+    )
+    parser.add_argument(
+        "--planner", default="planner=greedy", help="overrides that choose the planner, in quotes"
+    )
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=400,
+        help="of each axis of the grid; an even number has one at the angle 0",
+    )
     return parser.parse_args()
 
 
@@ -123,7 +150,9 @@ def pushed() -> str:
     """What the best factors earn."""
     config = compose([f"env={PUSHED}", "model/value=none", "planner=random"])
     _, environment, _, state = build_parts(config)
-    pushing = [Pushing(environment.action_space, jnp.asarray(factor, jnp.float32)) for factor in FACTORS]
+    pushing = [
+        Pushing(environment.action_space, jnp.asarray(factor, jnp.float32)) for factor in FACTORS
+    ]
     returns = [evaluate(environment, planner, state, EPISODES, FIRST_SEED) for planner in pushing]
     best = np.argmax(returns, axis=0)
     return f"{summary(np.max(returns, axis=0))}, with power {FACTORS[best.min()]:.2g} to {FACTORS[best.max()]:.2g} times the velocity"
@@ -135,14 +164,20 @@ def planned(env: str, planner: list[str], points: int) -> str:
     _, environment, _, state = build_parts(compose([*common, "planner=random"]))
     axes = AXES[env]
     grid = [axis.points(points) for axis in axes]
-    value = GridValue(jnp.zeros([each.size for each in grid]), state.model.parts.dynamics.function, axes)
-    states = jnp.asarray(np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid)), jnp.float32)
+    value = GridValue(
+        jnp.zeros([each.size for each in grid]), state.model.parts.dynamics.function, axes
+    )
+    states = jnp.asarray(
+        np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid)), jnp.float32
+    )
     actions, changes = every_action(environment.action_space), []
     while not changes or (changes[-1] > SETTLED and len(changes) < environment.episode_limit):
         value, change = swept(state.model, value, states, actions)
         changes.append(float(change))
     acting = build(compose([*common, *planner]).planner, (), action_space=environment.action_space)
-    returns = evaluate(environment, acting, state._replace(model=valued(state.model, value)), EPISODES, FIRST_SEED)
+    returns = evaluate(
+        environment, acting, state._replace(model=valued(state.model, value)), EPISODES, FIRST_SEED
+    )
     assert returns is not None
     return f"{summary(returns)}, {grid[0].size} points an axis, {len(changes)} sweeps, the last changes: {changes[-1]:.2g}"
 
@@ -160,21 +195,29 @@ def every_action(space: AbstractActionSpace) -> Array:
 
 
 @eqx.filter_jit
-def swept(model: WorldModel, value: GridValue, states: Float[Array, "points coordinates"], actions: Array):
+def swept(
+    model: WorldModel, value: GridValue, states: Float[Array, "points coordinates"], actions: Array
+):
     """The value one step farther from the end of an episode, and the largest change."""
     before, key = valued(model, value), jax.random.key(0)  # nothing is random here
 
     def best_of(state: Float[Array, " coordinates"]) -> Float[Array, ""]:
         start = imagine.begin(key, before, value.dynamics.observation(state))
-        return jnp.max(jax.vmap(lambda action: imagine.score(key, before, start, action[None], 1.0))(actions))
+        return jnp.max(
+            jax.vmap(lambda action: imagine.score(key, before, start, action[None], 1.0))(actions)
+        )
 
     values = jax.lax.map(best_of, states, batch_size=STATES_AT_ONCE).reshape(value.values.shape)
-    return eqx.tree_at(lambda value: value.values, value, values), jnp.max(jnp.abs(values - value.values))
+    return eqx.tree_at(lambda value: value.values, value, values), jnp.max(
+        jnp.abs(values - value.values)
+    )
 
 
 def valued(model: WorldModel, value: GridValue) -> WorldModel:
     """The model with a value for its only member."""
-    return with_value(model, jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, value))
+    return with_value(
+        model, jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, value)
+    )
 
 
 if __name__ == "__main__":

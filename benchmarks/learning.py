@@ -32,7 +32,9 @@ from mbrl.runs.folder import write_whole
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 10
 EPISODES = 50  # of each figure in the table
-EPISODES_ON_THE_WAY = 10  # of a curve's other points, where CEM would take longer to evaluate than to learn
+EPISODES_ON_THE_WAY = (
+    10  # of a curve's other points, where CEM would take longer to evaluate than to learn
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +59,20 @@ class Row:
         """The sweep."""
         return [
             *("run.py", "-m", f"env={self.env}", f"planner={self.planner}", f"seed=range({SEEDS})"),
-            *(f"training.env_steps={self.env_steps}", f"training.evaluate_every={self.evaluate_every}"),
-            *(f"training.evaluation_episodes={self.episodes}", f"training.final_evaluation_episodes={EPISODES}"),
-            *("logger=files", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={num_jobs}", f"hydra.sweep.dir={folder / self.name}"),
+            *(
+                f"training.env_steps={self.env_steps}",
+                f"training.evaluate_every={self.evaluate_every}",
+            ),
+            *(
+                f"training.evaluation_episodes={self.episodes}",
+                f"training.final_evaluation_episodes={EPISODES}",
+            ),
+            *(
+                "logger=files",
+                "hydra/launcher=joblib",
+                f"hydra.launcher.n_jobs={num_jobs}",
+                f"hydra.sweep.dir={folder / self.name}",
+            ),
         ]
 
 
@@ -84,7 +97,9 @@ TASKS = {
 # The short ones first, so that there is something to look at.
 ROWS = (
     Row("cartpole", "mcts", {1000: 490, 2000: 490, 3000: 490}, 500, EPISODES),
-    Row("pendulum", "cem", {1000: -150}, 250, EPISODES),  # its start states differ too much for ten of them
+    Row(
+        "pendulum", "cem", {1000: -150}, 250, EPISODES
+    ),  # its start states differ too much for ten of them
     Row("pendulum", "mcts", {3000: -160}, 500, EPISODES),
     Row("cartpole", "cem", {2000: 490}, 500),
     Row("acrobot", "mcts", {6000: -72}, 500, EPISODES),
@@ -108,15 +123,28 @@ def main() -> None:
 
 
 def parsed_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(row.name for row in ROWS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"of {', '.join(row.name for row in ROWS)}"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of a thread each")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/learning"), help="of the sweeps; seen from the repository's root")
-    parser.add_argument("--report", action="store_true", help="run nothing; write docs/results.md of what there is")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("outputs/learning"),
+        help="of the sweeps; seen from the repository's root",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="run nothing; write docs/results.md of what there is"
+    )
     given = parser.parse_args()
     unknown = set(given.rows) - {row.name for row in ROWS}
     if unknown:
-        parser.error(f"{', '.join(sorted(unknown))} is no row of the table: name some of {', '.join(row.name for row in ROWS)}.")
+        parser.error(
+            f"{', '.join(sorted(unknown))} is no row of the table: name some of {', '.join(row.name for row in ROWS)}."
+        )
     return given
 
 
@@ -149,16 +177,42 @@ def level(env: str) -> float:
 
 def page(found: dict[Row, list[Result]], folder: Path) -> str:
     """docs/results.md."""
-    lines = [HEAD.format(seeds=SEEDS, last_seed=SEEDS - 1, episodes=EPISODES, way=EPISODES_ON_THE_WAY)]
-    columns = ("task", "planner", "real steps", "mean return", "worst seed", "asked", "best recorded elsewhere", "best possible")
-    lines += table((*columns, "90 % first reached", "first held", "collect + learn", "whole run", "commit"), main_rows(found))
+    lines = [
+        HEAD.format(seeds=SEEDS, last_seed=SEEDS - 1, episodes=EPISODES, way=EPISODES_ON_THE_WAY)
+    ]
+    columns = (
+        "task",
+        "planner",
+        "real steps",
+        "mean return",
+        "worst seed",
+        "asked",
+        "best recorded elsewhere",
+        "best possible",
+    )
+    lines += table(
+        (*columns, "90 % first reached", "first held", "collect + learn", "whole run", "commit"),
+        main_rows(found),
+    )
     lines += ["", "## Curves", ""]
     for env, task in TASKS.items():
         if any(results for row, results in found.items() if row.env == env):
-            lines += [f"![{task.title}: evaluation return against real steps](images/results_{env}.png)", ""]
-    by_seed = table(("task", "planner", "real steps", *(f"seed {seed}" for seed in range(SEEDS))), seed_rows(found))
+            lines += [
+                f"![{task.title}: evaluation return against real steps](images/results_{env}.png)",
+                "",
+            ]
+    by_seed = table(
+        ("task", "planner", "real steps", *(f"seed {seed}" for seed in range(SEEDS))),
+        seed_rows(found),
+    )
     lines += ["## Every seed", "", *by_seed, ""]
-    lines += ["## Commands", "", "```", *(f"python {' '.join(quoted(row.command(folder, 2)))}" for row in ROWS), "```"]
+    lines += [
+        "## Commands",
+        "",
+        "```",
+        *(f"python {' '.join(quoted(row.command(folder, 2)))}" for row in ROWS),
+        "```",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -193,20 +247,35 @@ def main_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
                 rows.append((*titles, "not run yet", "", f"{asked:g}", record, best, *[""] * 5))
                 continue
             returns = np.array([result.at(env_steps) for result in results])
-            number = f"{returns.mean():.1f}" if len(results) == SEEDS else f"{returns.mean():.1f} ({len(results)} seeds)"
+            number = (
+                f"{returns.mean():.1f}"
+                if len(results) == SEEDS
+                else f"{returns.mean():.1f} ({len(results)} seeds)"
+            )
             number = f"**{number}**" if returns.mean() >= asked else number
             whole = whole_run(row, results) if env_steps == row.env_steps else [""] * 5
-            rows.append((*titles, number, f"{returns.min():.1f}", f"{asked:g}", record, best, *whole))
+            rows.append(
+                (*titles, number, f"{returns.min():.1f}", f"{asked:g}", record, best, *whole)
+            )
     return rows
 
 
 def whole_run(row: Row, results: Sequence[Result]) -> list[str]:
     """What is said of a row once: steps to 90 %, seconds, commits."""
     threshold = level(row.env)
-    marks = np.median([(result.first_reached(threshold), result.first_held(threshold)) for result in results], axis=0)
-    times = np.median([(result.learning_seconds, result.wall_seconds) for result in results], axis=0)
+    marks = np.median(
+        [(result.first_reached(threshold), result.first_held(threshold)) for result in results],
+        axis=0,
+    )
+    times = np.median(
+        [(result.learning_seconds, result.wall_seconds) for result in results], axis=0
+    )
     commits = sorted({result.commit[:7] for result in results})
-    return [*(steps(float(each)) for each in marks), *(f"{each:.0f} s" for each in times), ", ".join(commits)]
+    return [
+        *(steps(float(each)) for each in marks),
+        *(f"{each:.0f} s" for each in times),
+        ", ".join(commits),
+    ]
 
 
 def seed_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
@@ -214,9 +283,15 @@ def seed_rows(found: dict[Row, list[Result]]) -> list[tuple[str, ...]]:
     for row, results in found.items():
         by_seed = {result.seed: result for result in results}
         for env_steps in row.asked:
-            cells = [f"{by_seed[seed].at(env_steps):.1f}" if seed in by_seed else "–" for seed in range(SEEDS)]
+            cells = [
+                f"{by_seed[seed].at(env_steps):.1f}" if seed in by_seed else "–"
+                for seed in range(SEEDS)
+            ]
             if env_steps == row.env_steps:
-                cells = [f"{cell} ({by_seed[seed].wall_seconds:.0f} s)" if seed in by_seed else cell for seed, cell in enumerate(cells)]
+                cells = [
+                    f"{cell} ({by_seed[seed].wall_seconds:.0f} s)" if seed in by_seed else cell
+                    for seed, cell in enumerate(cells)
+                ]
             rows.append((TASKS[row.env].title, row.planner.upper(), f"{env_steps:,}", *cells))
     return rows
 
@@ -254,7 +329,9 @@ def draw(task: Task, found: dict[Row, list[Result]], path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:,.10g}")
     style(axes)
     axes.set_xlim(left=0)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small", labelcolor=INK)
+    figure.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize="small", labelcolor=INK
+    )
     figure.savefig(path)
 
 

@@ -66,7 +66,13 @@ def keep(sweep: Path, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [line for _, lines in sorted((_read(path) | found).items()) for line in lines]
-    write_whole(path, "".join(",".join(map(str, each)) + "\n" for each in (Evaluation.__dataclass_fields__, *map(astuple, lines))))
+    write_whole(
+        path,
+        "".join(
+            ",".join(map(str, each)) + "\n"
+            for each in (Evaluation.__dataclass_fields__, *map(astuple, lines))
+        ),
+    )
 
 
 def _read(path: Path) -> dict[int, list[Evaluation]]:
@@ -80,18 +86,29 @@ def _read(path: Path) -> dict[int, list[Evaluation]]:
 
 def _evaluations(run: Run) -> Iterable[Evaluation]:
     rows = read_metrics(run.record.folder)
-    for env_steps, wall_seconds, return_mean in zip(run.steps, run.seconds, run.returns, strict=True):
+    for env_steps, wall_seconds, return_mean in zip(
+        run.steps, run.seconds, run.returns, strict=True
+    ):
         before = [row for row in rows if row["env_steps"] <= env_steps]
-        learning = sum(row.get(f"time/{phase}") or 0.0 for row in before for phase in ("collect", "learn"))
+        learning = sum(
+            row.get(f"time/{phase}") or 0.0 for row in before for phase in ("collect", "learn")
+        )
         seconds = (round(float(each), 1) for each in (learning, wall_seconds))
-        yield Evaluation(run.record.seed, int(env_steps), float(return_mean), *seconds, run.record.commit)
+        yield Evaluation(
+            run.record.seed, int(env_steps), float(return_mean), *seconds, run.record.commit
+        )
 
 
 def _evaluation(line: dict[str, str]) -> Evaluation:
-    return Evaluation(*(field.type(line[name]) for name, field in Evaluation.__dataclass_fields__.items()))
+    return Evaluation(
+        *(field.type(line[name]) for name, field in Evaluation.__dataclass_fields__.items())
+    )
 
 
 def _result(lines: list[Evaluation]) -> Result:
     last = lines[-1]
-    steps, returns = np.array([line.env_steps for line in lines]), np.array([line.return_mean for line in lines])
+    steps, returns = (
+        np.array([line.env_steps for line in lines]),
+        np.array([line.return_mean for line in lines]),
+    )
     return Result(last.seed, last.commit, steps, returns, last.learning_seconds, last.wall_seconds)

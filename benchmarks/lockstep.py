@@ -36,17 +36,27 @@ def main() -> None:
     for _ in range(given.repeats):
         for way, measurements in found.items():  # interleaved, since others may use the machine
             command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
-            measurements.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+            measurements.append(
+                json.loads(
+                    subprocess.run(
+                        command, check=True, capture_output=True, text=True
+                    ).stdout.splitlines()[-1]
+                )
+            )
     Console().print(table(given, {way: least(measurements) for way, measurements in found.items()}))
 
 
 def parsed_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--planner", default="mcts")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--num-threads", type=int, default=1)
-    parser.add_argument("--together", help="what is vmapped, of learn,act_all,act; by default what pays")
+    parser.add_argument(
+        "--together", help="what is vmapped, of learn,act_all,act; by default what pays"
+    )
     parser.add_argument("--repeats", type=int, default=1, help="of each way; the least counts")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", metavar="name=value")
@@ -66,13 +76,21 @@ def measured(given: argparse.Namespace) -> dict[str, float]:
         assert all(read_summary(each)["status"] == "completed" for each in folders)
         share = len(folders) if given.way == "lock-step" else 1
         for phase in PHASES:
-            seconds[phase] = sum(row.get(f"time/{phase}", 0.0) for each in folders for row in read_metrics(each)) / share
+            seconds[phase] = (
+                sum(row.get(f"time/{phase}", 0.0) for each in folders for row in read_metrics(each))
+                / share
+            )
     return seconds
 
 
 def written(folder: Path, given: argparse.Namespace, seed: int) -> Path:
     """A run that is written down, as a sweep's jobs are."""
-    settings = [f"planner={given.planner}", f"training.env_steps={given.steps}", f"num_threads={given.num_threads}", "logger=files"]
+    settings = [
+        f"planner={given.planner}",
+        f"training.env_steps={given.steps}",
+        f"num_threads={given.num_threads}",
+        "logger=files",
+    ]
     config = compose([*settings, *given.overrides, f"seed={seed}"])
     folder.mkdir()
     write_json(folder / "provenance.json", launch(config).identity())
@@ -83,7 +101,10 @@ def written(folder: Path, given: argparse.Namespace, seed: int) -> Path:
 def in_lockstep(folders: list[Path], together: str | None) -> None:
     from mbrl.launchers.vectorized import carry_out_together
 
-    carry_out_together(folders, together=None if together is None else [name for name in together.split(",") if name])
+    carry_out_together(
+        folders,
+        together=None if together is None else [name for name in together.split(",") if name],
+    )
 
 
 def one_after_the_other(folders: list[Path]) -> None:
@@ -102,7 +123,12 @@ def table(given: argparse.Namespace, seconds: dict[str, dict[str, float]]) -> Ta
     result = Table("seconds", *seconds, "ratio", title=title)
     alone, lockstep = seconds.values()
     for name in (*PHASES, "whole run", "processor"):
-        result.add_row(name, f"{alone[name]:.1f}", f"{lockstep[name]:.1f}", f"{alone[name] / lockstep[name]:.2f}")
+        result.add_row(
+            name,
+            f"{alone[name]:.1f}",
+            f"{lockstep[name]:.1f}",
+            f"{alone[name] / lockstep[name]:.2f}",
+        )
     return result
 
 

@@ -32,10 +32,14 @@ def run_cell(planner: str, model: str, actions: str) -> float:
     from mbrl.training.loop import train
 
     started = perf_counter()
-    parts = build_parts(compose([*TOY, f"env.kwargs.actions={actions}", f"planner={planner}", f"model={model}"]))
+    parts = build_parts(
+        compose([*TOY, f"env.kwargs.actions={actions}", f"planner={planner}", f"model={model}"])
+    )
     rows: list[dict] = []
     _, evaluation = train(*parts, rows.append)
-    if not -1e6 < evaluation["evaluation/return_mean"] < 0 or not any("time/learn" in row for row in rows):
+    if not -1e6 < evaluation["evaluation/return_mean"] < 0 or not any(
+        "time/learn" in row for row in rows
+    ):
         raise AssertionError(f"learned nothing, or returns {evaluation['evaluation/return_mean']}")
     # Programs that nobody will run again fill the process's memory maps.
     jax.clear_caches()
@@ -44,12 +48,18 @@ def run_cell(planner: str, model: str, actions: str) -> float:
 
 def main(arguments: list[str]) -> int:
     axes = {"planner": options("planner"), "model": options("model"), "actions": list(ACTIONS)}
-    axes |= {name: chosen.split(",") for name, _, chosen in (argument.partition("=") for argument in arguments)}
+    axes |= {
+        name: chosen.split(",")
+        for name, _, chosen in (argument.partition("=") for argument in arguments)
+    }
     set_threads(1)
     enable_compilation_cache(1)
     refusals: list[str] = []
     errors: list[str] = []
-    table = Table("planner", *(f"{model}\n{actions}" for model in axes["model"] for actions in axes["actions"]))
+    table = Table(
+        "planner",
+        *(f"{model}\n{actions}" for model in axes["model"] for actions in axes["actions"]),
+    )
     for planner in axes["planner"]:
         cells = []
         for model in axes["model"]:

@@ -26,9 +26,13 @@ class OptunaSweeper(Sweeper):
         except ModuleNotFoundError as missing:
             if missing.name != "optuna":
                 raise
-            raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.") from missing
+            raise ConfigError(
+                "hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'."
+            ) from missing
         launch_by = Plugins.instance().instantiate_launcher
-        make_launcher = partial(launch_by, hydra_context=hydra_context, task_function=task_function, config=config)
+        make_launcher = partial(
+            launch_by, hydra_context=hydra_context, task_function=task_function, config=config
+        )
         self._search = OptunaSearch(config, make_launcher, hydra_context.config_loader)
 
     def sweep(self, arguments: list[str]) -> Any:

@@ -18,7 +18,10 @@ COMMANDS = {
 
 def main(arguments: list[str]) -> int:
     """Runs a command; returns its exit status."""
-    parser = argparse.ArgumentParser("python -m mbrl", description="Works with saved runs; `python run.py --help` is about new ones.")
+    parser = argparse.ArgumentParser(
+        "python -m mbrl",
+        description="Works with saved runs; `python run.py --help` is about new ones.",
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, meaning in COMMANDS.items():
         subparsers.add_parser(name, help=meaning, add_help=False)

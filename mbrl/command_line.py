@@ -18,16 +18,43 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config import CONFIG_FOLDER
-from mbrl.trust import ConfigError, allowed_target, dotted_name, refusal, refuse_interpolations, trusted_packages, within
+from mbrl.trust import (
+    ConfigError,
+    allowed_target,
+    dotted_name,
+    refusal,
+    refuse_interpolations,
+    trusted_packages,
+    within,
+)
 
-PLUGIN_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins")  # where launchers and sweepers come from
-STARTED = ("callbacks", "launcher", "sweeper")  # the sections of hydra's settings that it makes objects of
+PLUGIN_PACKAGES = (
+    "hydra._internal.core_plugins",
+    "hydra_plugins",
+)  # where launchers and sweepers come from
+STARTED = (
+    "callbacks",
+    "launcher",
+    "sweeper",
+)  # the sections of hydra's settings that it makes objects of
 
-CHECKED = ("hydra.callbacks.", "hydra.job_logging.", "hydra.hydra_logging.")  # all that these can say is looked at
+CHECKED = (
+    "hydra.callbacks.",
+    "hydra.job_logging.",
+    "hydra.hydra_logging.",
+)  # all that these can say is looked at
 LOGGING = ["job_logging", "hydra_logging"]
-LOG_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter")
+LOG_CLASSES = (
+    "logging.StreamHandler",
+    "logging.FileHandler",
+    "logging.NullHandler",
+    "logging.Formatter",
+)
 LOG_OBJECTS = ("ext://sys.stdout", "ext://sys.stderr")
-LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")  # as Hydra's own configs have them
+LOG_FILES = (
+    "${hydra.runtime.output_dir}/${hydra.job.name}.log",
+    "hydra-${hydra.job.name}.log",
+)  # as Hydra's own configs have them
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
@@ -43,7 +70,9 @@ def check_command_line(arguments: Sequence[str]) -> None:
             f"--experimental-rerun={given.experimental_rerun} would unpickle that file, which runs what it holds, whatever is "
             "trusted; run it again from its saved config: python -m mbrl reproduce RUN (a `trust=[package]` goes there too)."
         )
-    foreign = any(option is not None for option in (given.config_dir, given.config_path, given.config_name))
+    foreign = any(
+        option is not None for option in (given.config_dir, given.config_path, given.config_name)
+    )
     if foreign or any("hydra" in override for override in given.overrides):
         _check_configs(given, foreign, trusted_packages(given.overrides))
 
@@ -65,14 +94,20 @@ def _check_configs(given: Namespace, foreign: bool, trust: Sequence[str]) -> Non
     _check_search_path(loader, name, given.overrides, trust)
     # Without foreign files to choose among, the first run of a sweep tells all.
     for overrides in islice(_runs(loader, given.overrides), None if foreign else 1):
-        config = loader.load_configuration(name, overrides, RunMode.MULTIRUN, from_shell=False, validate_sweep_overrides=False)
+        config = loader.load_configuration(
+            name, overrides, RunMode.MULTIRUN, from_shell=False, validate_sweep_overrides=False
+        )
         _check_started(config, trust)
-        _check_logging(OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, LOGGING)), "hydra", trust)
+        _check_logging(
+            OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, LOGGING)), "hydra", trust
+        )
         _check_sources(loader, name, overrides, trust)
         _check_overrides(config, overrides)
 
 
-def _loader(config_path: str | None, config_dir: str | None, trust: Sequence[str]) -> ConfigLoaderImpl:
+def _loader(
+    config_path: str | None, config_dir: str | None, trust: Sequence[str]
+) -> ConfigLoaderImpl:
     """Hydra's loader of configs, as `hydra.main` in run.py makes it for these options."""
     setup_globals()
     main = str(CONFIG_FOLDER)
@@ -83,7 +118,11 @@ def _loader(config_path: str | None, config_dir: str | None, trust: Sequence[str
         main = os.path.normpath(os.path.join(os.path.realpath(CONFIG_FOLDER.parent), config_path))
     search_path = create_config_search_path(main)
     if config_dir is not None:
-        search_path.prepend("command-line", f"file://{os.path.abspath(config_dir)}", SearchPathQuery(provider="schema"))
+        search_path.prepend(
+            "command-line",
+            f"file://{os.path.abspath(config_dir)}",
+            SearchPathQuery(provider="schema"),
+        )
     return ConfigLoaderImpl(search_path)
 
 
@@ -94,11 +133,15 @@ def _check_package(path: str, setting: str, trust: Sequence[str]) -> None:
         raise refusal(f"{setting}={path} (which imports {package})", package.split(".")[0])
 
 
-def _check_search_path(loader: ConfigLoaderImpl, name: str, overrides: Sequence[str], trust: Sequence[str]) -> None:
+def _check_search_path(
+    loader: ConfigLoaderImpl, name: str, overrides: Sequence[str], trust: Sequence[str]
+) -> None:
     """Raises ConfigError for a hydra.searchpath, which Hydra follows while it composes, before anything can be seen of it."""
     primary = loader.repository.load_config(name)
     # As they are written: what an interpolation stands for may change until Hydra looks.
-    settings: Any = dict(_items(OmegaConf.to_container(primary.config) if primary else None)).get("hydra")
+    settings: Any = dict(_items(OmegaConf.to_container(primary.config) if primary else None)).get(
+        "hydra"
+    )
     written = settings.get("searchpath") if isinstance(settings, Mapping) else settings
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     said = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
@@ -118,9 +161,14 @@ def _runs(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Iterator[list[s
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     choices = []
     for override in parsed:
-        sweeps = override.is_discrete_sweep() and loader.repository.group_exists(override.key_or_group)
+        sweeps = override.is_discrete_sweep() and loader.repository.group_exists(
+            override.key_or_group
+        )
         options = override.sweep_string_iterator() if sweeps else ()
-        choices.append([f"{override.get_key_element()}={option}" for option in options] or [str(override.input_line)])
+        choices.append(
+            [f"{override.get_key_element()}={option}" for option in options]
+            or [str(override.input_line)]
+        )
     yield from map(list, product(*choices))
 
 
@@ -129,11 +177,17 @@ def _check_started(config: DictConfig, trust: Sequence[str]) -> None:
     plugins = (*PLUGIN_PACKAGES, *trust)
     _check_targets(OmegaConf.to_container(config.hydra), plugins)
     before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)  # for the interpolations: an object may be made of what they stand for
+    HydraConfig.instance().set_config(
+        config
+    )  # for the interpolations: an object may be made of what they stand for
     try:
         for section in STARTED:
             settings = config.hydra[section]
-            values = OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
+            values = (
+                OmegaConf.to_container(settings, resolve=True)
+                if OmegaConf.is_config(settings)
+                else settings
+            )
             refuse_interpolations(values)
             _check_targets(values, trust if section == "callbacks" else plugins)
     finally:
@@ -159,12 +213,18 @@ def _check_logging(values: Any, where: str, trust: Sequence[str]) -> None:
             name = str(value).removeprefix("ext://")
             if not within(name, trust):
                 raise refusal(what, name.split(".")[0])
-        elif (key == "filename" or "${" in text) and value not in LOG_FILES and "hydra" not in trust:
-            raise ConfigError(f"{what} is not where Hydra writes its log: leave it out, or, if you trust it, say trust=[hydra].")
+        elif (
+            (key == "filename" or "${" in text) and value not in LOG_FILES and "hydra" not in trust
+        ):
+            raise ConfigError(
+                f"{what} is not where Hydra writes its log: leave it out, or, if you trust it, say trust=[hydra]."
+            )
         _check_logging(value, f"{where}.{key}", trust)
 
 
-def _check_sources(loader: ConfigLoaderImpl, name: str, overrides: list[str], trust: Sequence[str]) -> None:
+def _check_sources(
+    loader: ConfigLoaderImpl, name: str, overrides: list[str], trust: Sequence[str]
+) -> None:
     """Raises ConfigError for settings of Hydra's from a file that neither this project nor a package ships.
 
     Some are commands (a cluster's setup) or decide where files go, and a plugin may have any; so none is taken, but for those
@@ -175,9 +235,15 @@ def _check_sources(loader: ConfigLoaderImpl, name: str, overrides: list[str], tr
     for default in loader.compute_defaults_list(name, overrides, RunMode.MULTIRUN).defaults:
         loaded = loader.repository.load_config(str(default.config_path))
         scheme, _, folder = loaded.path.partition("://") if loaded else ("", "", "")
-        if loaded is None or scheme != "file" or os.path.realpath(folder) == os.path.realpath(CONFIG_FOLDER):
+        if (
+            loaded is None
+            or scheme != "file"
+            or os.path.realpath(folder) == os.path.realpath(CONFIG_FOLDER)
+        ):
             continue
-        for setting in _settings(OmegaConf.to_container(loader._embed_result_config(loaded, default.package).config)):
+        for setting in _settings(
+            OmegaConf.to_container(loader._embed_result_config(loaded, default.package).config)
+        ):
             if setting.startswith(("hydra.", "hydra=")) and not _was_checked(setting):
                 raise ConfigError(
                     f"{folder}/{default.config_path}.yaml says {setting}, and Hydra's settings can run commands: "
@@ -200,8 +266,14 @@ def _settings(values: Any, where: str = "") -> Iterator[str]:
 
 def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
     """Raises ConfigError where a config adds to what Hydra takes for the command line, and so could vouch for itself."""
-    recorded: Any = OmegaConf.to_container(config.hydra.overrides)  # unresolved: an override may hold an interpolation
-    forged = [override for override in (*recorded["hydra"], *recorded["task"]) if override not in overrides]
+    recorded: Any = OmegaConf.to_container(
+        config.hydra.overrides
+    )  # unresolved: an override may hold an interpolation
+    forged = [
+        override
+        for override in (*recorded["hydra"], *recorded["task"])
+        if override not in overrides
+    ]
     if forged:
         raise ConfigError(
             f"A config sets hydra.overrides to {forged[0]}, which is for the command line to say: say it there, or leave it out."
@@ -210,4 +282,10 @@ def _check_overrides(config: DictConfig, overrides: list[str]) -> None:
 
 def _items(values: Any) -> Any:
     """The keys and values of a plain container; none of anything else."""
-    return values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list | tuple) else ()
+    return (
+        values.items()
+        if isinstance(values, Mapping)
+        else enumerate(values)
+        if isinstance(values, list | tuple)
+        else ()
+    )

@@ -21,11 +21,19 @@ from omegaconf.errors import OmegaConfBaseException
 from mbrl.runs.folder import safe_name
 from mbrl.runs.reader import DamagedRun
 from mbrl.schema import broken_rules, is_part, shown
-from mbrl.trust import ConfigError, allowed_target, check_environment_modules, checked_part, refuse_interpolations
+from mbrl.trust import (
+    ConfigError,
+    allowed_target,
+    check_environment_modules,
+    checked_part,
+    refuse_interpolations,
+)
 
 PACKAGE = Path(__file__).parent
 # Beside the package in a checkout; inside it in a wheel.
-CONFIG_FOLDER = next(folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir())
+CONFIG_FOLDER = next(
+    folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir()
+)
 
 _threads_of_this_process: int | None = None
 
@@ -70,7 +78,10 @@ def enable_compilation_cache(num_threads: int) -> None:
 
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     # One for each number of threads: programs are compiled for it.
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_home / "mbrl" / f"jax-{num_threads}-threads"
+    folder = (
+        os.environ.get("JAX_COMPILATION_CACHE_DIR")
+        or cache_home / "mbrl" / f"jax-{num_threads}-threads"
+    )
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -88,9 +99,13 @@ def _worked_out(config: DictConfig) -> dict[str, Any]:
         missing = sorted(OmegaConf.missing_keys(config))
         container = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key} refers to what is not there: {_first_line(error)}; mend what it refers to.") from error
+        raise ConfigError(
+            f"{error.full_key} refers to what is not there: {_first_line(error)}; mend what it refers to."
+        ) from error
     if missing:
-        raise ConfigError(f"{missing[0]} has no value: give it on the command line, {missing[0]}=….")
+        raise ConfigError(
+            f"{missing[0]} has no value: give it on the command line, {missing[0]}=…."
+        )
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -98,17 +113,26 @@ def _worked_out(config: DictConfig) -> dict[str, Any]:
 def _check_top(config: DictConfig) -> None:
     """Raises ConfigError for what is wrong at the top of a config; below, each part's constructor is the schema."""
     _refuse(broken_rules(config, _top, find=str))
-    for name, node in [*((name, config[name]) for name in PARTS), *((f"logger.{name}", node) for name, node in config.logger.items())]:
+    for name, node in [
+        *((name, config[name]) for name in PARTS),
+        *((f"logger.{name}", node) for name, node in config.logger.items()),
+    ]:
         if not is_part(node):
             raise ConfigError(
                 f"{name}={shown(node)} is no part: a part is a mapping with a _target_, as the files of conf/{name.split('.')[0]} have."
             )
-    if not isinstance(config.seed, int) or isinstance(config.seed, bool) or not 0 <= config.seed < 2**32:
+    if (
+        not isinstance(config.seed, int)
+        or isinstance(config.seed, bool)
+        or not 0 <= config.seed < 2**32
+    ):
         raise ConfigError(
             f"seed={shown(config.seed)} must be a whole number in [0, 2^32), since JAX tells no others apart; choose another."
         )
     if not 0 < config.discount <= 1:
-        raise ConfigError(f"discount={config.discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99.")
+        raise ConfigError(
+            f"discount={config.discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99."
+        )
     if config.horizon < 1:
         raise ConfigError(f"horizon={config.horizon} must be at least 1; raise it.")
 
@@ -183,7 +207,9 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
     except hydra.errors.InstantiationException as error:
         found = re.search(r"full_key: (\S+)", str(error))
-        raise _not_built(found[1] if found else node._get_full_key(None), error.__cause__ or error) from error
+        raise _not_built(
+            found[1] if found else node._get_full_key(None), error.__cause__ or error
+        ) from error
     _check_arguments(node, make, runtime)
     try:
         return make(**runtime)
@@ -193,7 +219,9 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
 
 def _not_built(name: str, error: BaseException) -> ConfigError:
     """Most constructors name what they refuse; where one does not, at least the part is named."""
-    return ConfigError(str(error) if isinstance(error, ValueError) else f"{name} cannot be built: {error}.")
+    return ConfigError(
+        str(error) if isinstance(error, ValueError) else f"{name} cannot be built: {error}."
+    )
 
 
 def _settled(node: Any) -> DictConfig:
@@ -202,7 +230,9 @@ def _settled(node: Any) -> DictConfig:
     Raises ConfigError for what describes no object, lacks a value, or would be worked out once more.
     """
     if not isinstance(node, DictConfig) or not node or "_target_" not in node:
-        raise ConfigError(f"The config has {node} where a part must be described by its _target_, as in conf/.")
+        raise ConfigError(
+            f"The config has {node} where a part must be described by its _target_, as in conf/."
+        )
     settings = _worked_out(node)
     refuse_interpolations(settings)
     settled = OmegaConf.create(settings)
@@ -252,7 +282,14 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
         os.environ |= {"HYDRA_FULL_ERROR": "1", OUR_OWN: "1"}
     try:
         yield
-    except (ConfigError, RunError, DamagedRun, HydraException, OmegaConfBaseException, OSError) as error:
+    except (
+        ConfigError,
+        RunError,
+        DamagedRun,
+        HydraException,
+        OmegaConfBaseException,
+        OSError,
+    ) as error:
         print(f"Error: {_explanation(error)}", file=sys.stderr)
         sys.exit(status)
     except KeyboardInterrupt as interruption:
@@ -263,13 +300,17 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
 def _choose(fact: Any, defaults: Mapping[str, Any]) -> Any:
     """A default that follows from a fact about the environment: `${choose:${env.ending},{failure:1.0,goal:0.0}}`."""
     if fact not in defaults:
-        raise ValueError(f"a fact about the environment (env.ending, say) is {fact}, and must be one of {', '.join(defaults)}")
+        raise ValueError(
+            f"a fact about the environment (env.ending, say) is {fact}, and must be one of {', '.join(defaults)}"
+        )
     return defaults[fact]
 
 
 def _explanation(error: BaseException) -> str:
     """Hydra's and OmegaConf's errors as a sentence that says how to mend them."""
-    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):  # raised by what Hydra has built
+    while isinstance(error, HydraException) and isinstance(
+        error.__cause__, ConfigError
+    ):  # raised by what Hydra has built
         error = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")

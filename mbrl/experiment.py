@@ -17,7 +17,16 @@ import jax
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import ConfigError, RunError, build, enable_compilation_cache, fingerprint, resolved, set_threads, to_yaml
+from mbrl.config import (
+    ConfigError,
+    RunError,
+    build,
+    enable_compilation_cache,
+    fingerprint,
+    resolved,
+    set_threads,
+    to_yaml,
+)
 from mbrl.envs.watched import EnvironmentFault
 from mbrl.launch import Launch, launch
 from mbrl.loggers.base import AbstractLogger, finite_or_none
@@ -68,8 +77,14 @@ def carry_out(
     def found_out() -> dict[str, Any]:
         return provenance(config.seed, config.num_threads) | started.identity() | compute.facts()
 
-    asked: AbstractContextManager[StopRequest] = StopRequest() if stopping is None else nullcontext(stopping)
-    with asked as stopping, RunFolder(started.folder, to_yaml(settings), again) as folder, _failing_plainly(folder.path):
+    asked: AbstractContextManager[StopRequest] = (
+        StopRequest() if stopping is None else nullcontext(stopping)
+    )
+    with (
+        asked as stopping,
+        RunFolder(started.folder, to_yaml(settings), again) as folder,
+        _failing_plainly(folder.path),
+    ):
         set_threads(config.num_threads)
         if config.compilation_cache:
             enable_compilation_cache(config.num_threads)
@@ -82,9 +97,21 @@ def carry_out(
             folder.write_provenance(found_out())
         with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
             keep = _checkpoints(folder, record, training.checkpoints_kept)
-            _, evaluation = train(training, environment, planner, start, record.log, keep, stopping, tolerance, compute)
+            _, evaluation = train(
+                training,
+                environment,
+                planner,
+                start,
+                record.log,
+                keep,
+                stopping,
+                tolerance,
+                compute,
+            )
             if stopping():
-                raise stopping.interrupted(f"Interrupted; go on with `python -m mbrl resume {folder.path}`.")
+                raise stopping.interrupted(
+                    f"Interrupted; go on with `python -m mbrl resume {folder.path}`."
+                )
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         rows = read_metrics(folder.path)
         try:
@@ -99,7 +126,9 @@ def carry_out(
     return score
 
 
-def build_loggers(config: DictConfig, settings: dict, started: Launch, rows_before: int = 0) -> Iterator[AbstractLogger]:
+def build_loggers(
+    config: DictConfig, settings: dict, started: Launch, rows_before: int = 0
+) -> Iterator[AbstractLogger]:
     """The loggers that the config names, each built as it is asked for; it takes of the run's facts what it needs."""
     facts = {
         "folder": started.folder,
@@ -127,7 +156,12 @@ class Record:
 
     def facts(self, env_steps: int) -> dict[str, Any]:
         """What a checkpoint must know of it."""
-        return {"env_steps": env_steps, "num_rows": self.num_rows, "wall_seconds": self.wall_seconds, "config": self.config}
+        return {
+            "env_steps": env_steps,
+            "num_rows": self.num_rows,
+            "wall_seconds": self.wall_seconds,
+            "config": self.config,
+        }
 
     def go_on(self, num_rows: int, wall_seconds: float, twins: Twins) -> None:
         """Takes up the record of a run that was interrupted after so many rows and seconds."""
@@ -162,7 +196,13 @@ def _finishing(each: AbstractLogger) -> Callable[..., None]:
     """What ends a logger, by how its block ended."""
 
     def finish(kind: type[BaseException] | None, *_: Any) -> None:
-        each.finish("completed" if kind is None else "failed" if issubclass(kind, Exception) else "interrupted")
+        each.finish(
+            "completed"
+            if kind is None
+            else "failed"
+            if issubclass(kind, Exception)
+            else "interrupted"
+        )
 
     return finish
 
@@ -188,14 +228,18 @@ def _taken_up(
         start = _restored(checkpoint, folder, record, training, planner, state, compute)
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
-        raise ConfigError(f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken.")
+        raise ConfigError(
+            f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken."
+        )
     folder.begin()  # nothing of the run is changed before here
     outdated = _evaluated_for_an_old_budget(start, training)
     if outdated:
         # Its row goes. First a checkpoint that does not count it, for there may be no time for another.
         start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
         record.go_on(num_rows, seconds, Twins([]))
-        save_checkpoint(folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept)
+        save_checkpoint(
+            folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept
+        )
     folder.keep_rows(num_rows)
     if outdated and start.env_steps % training.evaluate_every == 0:
         folder.set_superseded_aside()  # it will come again, with another number of episodes
@@ -209,9 +253,14 @@ def _held_to(folder: RunFolder, compute: AbstractCompute) -> list[Row]:
     """The rows that must come out the same again: none where they were, or will be, computed together with other runs."""
     rows = read_metrics(folder.path, "metrics.superseded.jsonl")
     before = read_provenance(folder.path)
-    if not rows or not any(_together(facts) for facts in (before, *before.get("resumes", ()), compute.facts())):
+    if not rows or not any(
+        _together(facts) for facts in (before, *before.get("resumes", ()), compute.facts())
+    ):
         return rows
-    logger.info("The %d rows after the last checkpoint are set aside: in lock-step their last digits depend on the other runs.", len(rows))
+    logger.info(
+        "The %d rows after the last checkpoint are set aside: in lock-step their last digits depend on the other runs.",
+        len(rows),
+    )
     folder.set_superseded_aside()
     return []
 
@@ -238,14 +287,20 @@ def _restored(
     try:
         return from_arrays(checkpoint.arrays, state, planner, training.exploration, compute)
     except (ValueError, KeyError, TypeError) as reason:
-        raise ConfigError(f"The last checkpoint in {folder.path} does not fit this version of the program: {reason}.") from reason
+        raise ConfigError(
+            f"The last checkpoint in {folder.path} does not fit this version of the program: {reason}."
+        ) from reason
 
 
 def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
     """Whether the last row is an evaluation that a run with the present budget has not, or has with another number of episodes."""
     at_the_end = 0 < start.env_steps == start.evaluated_at
     another = training.final_evaluation_episodes not in (None, training.evaluation_episodes)
-    return at_the_end and start.env_steps < training.env_steps and (start.env_steps % training.evaluate_every != 0 or another)
+    return (
+        at_the_end
+        and start.env_steps < training.env_steps
+        and (start.env_steps % training.evaluate_every != 0 or another)
+    )
 
 
 def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
@@ -254,9 +309,15 @@ def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
     def keep(snapshot: Snapshot) -> None:
         try:
             folder.sync_rows()
-            save_checkpoint(folder.path, to_arrays(snapshot), record.facts(snapshot.env_steps), num_kept)
+            save_checkpoint(
+                folder.path, to_arrays(snapshot), record.facts(snapshot.env_steps), num_kept
+            )
         except OSError as reason:
-            logger.warning("No checkpoint at %d real steps (%s); a resumed run would go on from an older one.", snapshot.env_steps, reason)
+            logger.warning(
+                "No checkpoint at %d real steps (%s); a resumed run would go on from an older one.",
+                snapshot.env_steps,
+                reason,
+            )
 
     return keep
 
@@ -266,8 +327,16 @@ def _failing_plainly(folder: Path) -> Iterator[None]:
     """Turns what can befall a run into one sentence; the traceback goes to its log."""
     try:
         yield
-    except (EnvironmentFault, FloatingPointError, NotDeterministic, OSError, jax.errors.JaxRuntimeError) as error:
+    except (
+        EnvironmentFault,
+        FloatingPointError,
+        NotDeterministic,
+        OSError,
+        jax.errors.JaxRuntimeError,
+    ) as error:
         logger.info("The run failed.", exc_info=True)
         again = f" The run's checkpoints are in its folder: once mended, go on with `python -m mbrl resume {folder}`."
         # What has diverged would do so again.
-        raise RunError(str(error) + ("" if isinstance(error, FloatingPointError) else again)) from error
+        raise RunError(
+            str(error) + ("" if isinstance(error, FloatingPointError) else again)
+        ) from error

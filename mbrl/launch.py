@@ -26,13 +26,18 @@ class Launch:
     choices: dict[str, str]  # config group → the option chosen
     trust: tuple[str, ...]  # packages that the command line vouches for
     overrides: tuple[str, ...]  # as given
-    environment: Mapping[str, str] = field(default_factory=dict)  # variables that hydra.job.env_set sets
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # variables that hydra.job.env_set sets
     alone: bool = True  # whether the terminal is this run's, or others write to it too
     run_id: str = field(default_factory=lambda: _wandb_run_id())  # W&B's
 
     def identity(self) -> dict[str, Any]:
         """What provenance.json keeps of it, so that the run can be taken up."""
-        return {name: getattr(self, name) for name in ("name", "group", "choices", "overrides", "environment", "run_id")}
+        return {
+            name: getattr(self, name)
+            for name in ("name", "group", "choices", "overrides", "environment", "run_id")
+        }
 
 
 def _wandb_run_id() -> str:
@@ -41,10 +46,14 @@ def _wandb_run_id() -> str:
     return begun or secrets.token_hex(4)
 
 
-def relaunch(folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alone: bool = True) -> Launch:
+def relaunch(
+    folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], alone: bool = True
+) -> Launch:
     """The launch of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
     choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
-    environment = {str(name): str(value) for name, value in dict(kept.get("environment") or {}).items()}
+    environment = {
+        str(name): str(value) for name, value in dict(kept.get("environment") or {}).items()
+    }
     _check_environment(environment)
     started = Launch(
         folder=folder.absolute(),
@@ -77,7 +86,11 @@ def launch(config: DictConfig) -> Launch:
     sweep = settings.mode == RunMode.MULTIRUN
     composed_only = OmegaConf.is_missing(settings.runtime, "output_dir")
     folder = settings.run.dir if composed_only else settings.runtime.output_dir
-    choices = {group: str(choice) for group, choice in settings.runtime.choices.items() if "/" not in group and choice}
+    choices = {
+        group: str(choice)
+        for group, choice in settings.runtime.choices.items()
+        if "/" not in group and choice
+    }
     return Launch(
         folder=Path(folder).absolute(),
         name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
@@ -100,6 +113,10 @@ def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict, 
 
 def _restore_platform(kept: dict) -> None:
     """Computes on the kind of device that the run was computed on, where JAX was not told otherwise."""
-    platforms = [str(device.get("platform")) for device in kept.get("devices") or () if isinstance(device, dict)]
+    platforms = [
+        str(device.get("platform"))
+        for device in kept.get("devices") or ()
+        if isinstance(device, dict)
+    ]
     if platforms[:1] == ["cpu"]:  # any other kind JAX prefers by itself, where it is there
         os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -30,7 +30,10 @@ def build_parts(
     """
     resolved(config)  # which refuses what no run can have
     training, environment, planner = like or _seedless_parts(config, trust)
-    spaces = {"observation_size": environment.observation_size, "action_space": environment.action_space}
+    spaces = {
+        "observation_size": environment.observation_size,
+        "action_space": environment.action_space,
+    }
 
     def make_state(key):
         model = build(config.model, trust, key=jax.random.fold_in(key, MODEL_INIT), **spaces)
@@ -40,10 +43,19 @@ def build_parts(
     with _within_memory(config):
         try:
             if like is None:
-                _check_fit(training, environment, planner, check_memory(make_state, jax.random.key(0)))
+                _check_fit(
+                    training, environment, planner, check_memory(make_state, jax.random.key(0))
+                )
             return training, environment, planner, make_state(jax.random.key(config.seed))
-        except (ValueError, TypeError) as error:  # a TypeError: what was given for a function cannot be called like it
-            raise ConfigError(str(error) if isinstance(error, ValueError) else f"The parts do not fit together: {error}.") from error
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # a TypeError: what was given for a function cannot be called like it
+            raise ConfigError(
+                str(error)
+                if isinstance(error, ValueError)
+                else f"The parts do not fit together: {error}."
+            ) from error
 
 
 def _seedless_parts(config: DictConfig, trust: tuple[str, ...]) -> SeedlessParts:
@@ -58,16 +70,25 @@ def _seedless_parts(config: DictConfig, trust: tuple[str, ...]) -> SeedlessParts
 
 def _check_kind(config: DictConfig, name: str, part: Any, kind: type) -> None:
     if not isinstance(part, kind):
-        raise ConfigError(f"{name}._target_={config[name]._target_} makes no {kind.__name__}; choose one of conf/{name}.")
+        raise ConfigError(
+            f"{name}._target_={config[name]._target_} makes no {kind.__name__}; choose one of conf/{name}."
+        )
 
 
-def _check_fit(training: Training, environment: GymnasiumEnvironment, planner: AbstractPlanner, state: TrainState) -> None:
+def _check_fit(
+    training: Training,
+    environment: GymnasiumEnvironment,
+    planner: AbstractPlanner,
+    state: TrainState,
+) -> None:
     """Lets parts that cannot work together say so before the first step, by tracing an evaluation's decision and a phase of learning."""
 
     def decide(state, observation):
         return planner.plan(state.key, state.model, observation, planner.init(state.key))[0]
 
-    observations = jax.ShapeDtypeStruct((training.most_evaluation_episodes, environment.observation_size), jnp.float32)
+    observations = jax.ShapeDtypeStruct(
+        (training.most_evaluation_episodes, environment.observation_size), jnp.float32
+    )
     check_memory(eqx.filter_vmap(decide, in_axes=(None, 0)), state, observations)
     check_memory(learn, training, state, np.asarray(0))
 

@@ -12,9 +12,20 @@ LARGEST_INT = 2**31 - 1  # of the 32 bits in which JAX counts here
 LARGEST_FLOAT = 3.4e38  # near the end of single precision
 LONGEST_VALUE = 100  # characters of a value that a message shows
 
-HYDRAS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")  # keys that are no argument
+HYDRAS = (
+    "_target_",
+    "_partial_",
+    "_args_",
+    "_convert_",
+    "_recursive_",
+)  # keys that are no argument
 ANYTHING = (Any, object, inspect.Parameter.empty)
-ARRAYS = ("jax", "jaxlib", "jaxtyping", "numpy")  # packages whose types a config can only give a number for
+ARRAYS = (
+    "jax",
+    "jaxlib",
+    "jaxtyping",
+    "numpy",
+)  # packages whose types a config can only give a number for
 MEANINGS = {
     NoneType: "null",
     bool: "true or false",
@@ -35,7 +46,11 @@ Find = Callable[[Any], Any]  # from a _target_ to what it names
 def broken_rules(node: DictConfig, target: Any, find: Find) -> Iterator[str]:
     """A sentence for each setting in `node` that is nothing for the constructor or function `target`."""
     signature = _signature(target).parameters.values()
-    parameters = {parameter.name: parameter for parameter in signature if parameter.kind < parameter.VAR_KEYWORD}
+    parameters = {
+        parameter.name: parameter
+        for parameter in signature
+        if parameter.kind < parameter.VAR_KEYWORD
+    }
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature)
     for name in node:
         setting = node._get_full_key(name)
@@ -43,7 +58,11 @@ def broken_rules(node: DictConfig, target: Any, find: Find) -> Iterator[str]:
             yield from _broken_rule(setting, node[name], parameters[name], find)
         elif name not in HYDRAS and not takes_any:
             near = difflib.get_close_matches(str(name), parameters, n=1)
-            mend = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(parameters) or 'nothing'}."
+            mend = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"it takes {', '.join(parameters) or 'nothing'}."
+            )
             yield f"{setting} is an unexpected keyword argument '{shown(name)}' of {node._target_}; {mend}"
 
 
@@ -58,12 +77,16 @@ def is_part(value: Any) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value
 
 
-def _broken_rule(setting: str, value: Any, parameter: inspect.Parameter, find: Find) -> Iterator[str]:
+def _broken_rule(
+    setting: str, value: Any, parameter: inspect.Parameter, find: Find
+) -> Iterator[str]:
     kinds = _kinds(parameter.annotation)
     if not any(_fits(value, kind, find) for kind in kinds):
         rule = " or ".join(dict.fromkeys(_meaning(kind) for kind in kinds))
         yield f"{setting}={shown(value)} must be {rule}; mend it on the command line or in its file."
-    elif parameter.name == "learning_rate" and isinstance(value, int | float) and value < 0:  # which optax would take
+    elif (
+        parameter.name == "learning_rate" and isinstance(value, int | float) and value < 0
+    ):  # which optax would take
         yield f"{setting}={value} must not be negative: it is how far a gradient step goes; try 0.001."
 
 
@@ -79,7 +102,9 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, UnionType):
         kinds = [kind for alternative in get_args(annotation) for kind in _kinds(alternative)]
         # optax counts true and 2j among the numbers.
-        return tuple(kind for kind in kinds if float not in kinds or kind not in (bool, int, complex))
+        return tuple(
+            kind for kind in kinds if float not in kinds or kind not in (bool, int, complex)
+        )
     return (float,) if _is_array(annotation) else (annotation,)
 
 
@@ -94,7 +119,9 @@ def _fits(value: Any, kind: Any, find: Find) -> bool:
         return value in get_args(kind)
     if origin in (Sequence, list, tuple):
         kinds = _kinds(get_args(kind)[0]) if get_args(kind) else (Any,)
-        return isinstance(value, ListConfig) and all(any(_fits(item, each, find) for each in kinds) for item in value)
+        return isinstance(value, ListConfig) and all(
+            any(_fits(item, each, find) for each in kinds) for item in value
+        )
     if origin in (Mapping, dict):
         return isinstance(value, DictConfig) and not is_part(value)
     if origin is Callable or _says_something(origin):
@@ -107,7 +134,11 @@ def _becomes(part: DictConfig, kind: Any, find: Find) -> bool:
     target = find(part._target_)
     made = target if inspect.isclass(target) else _signature(target).return_annotation
     if (get_origin(kind) or kind) is not Callable:
-        return not part.get("_partial_") and get_origin(made) is not Callable and _is_kind_of(made, kind)
+        return (
+            not part.get("_partial_")
+            and get_origin(made) is not Callable
+            and _is_kind_of(made, kind)
+        )
     result = get_args(kind)[1] if get_args(kind) else Any
     if part.get("_partial_"):
         return _is_kind_of(made, result)
@@ -124,7 +155,9 @@ def _is_kind_of(made: Any, wanted: Any) -> bool:
 
 def _says_something(kind: Any) -> bool:
     """Whether it is a class of this project's or its like, that a config describes by a part."""
-    return inspect.isclass(kind) and kind not in ANYTHING and kind is not float and not _is_array(kind)
+    return (
+        inspect.isclass(kind) and kind not in ANYTHING and kind is not float and not _is_array(kind)
+    )
 
 
 def _is_array(kind: Any) -> bool:
@@ -135,4 +168,6 @@ def _meaning(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Literal:
         return " or ".join(map(repr, get_args(kind)))
-    return MEANINGS.get(origin, f"a part (by its _target_) of the kind {getattr(origin, '__name__', origin)}")
+    return MEANINGS.get(
+        origin, f"a part (by its _target_) of the kind {getattr(origin, '__name__', origin)}"
+    )

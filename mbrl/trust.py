@@ -50,9 +50,15 @@ class ConfigError(ValueError):
 def trusted_packages(overrides: Sequence[str]) -> tuple[str, ...]:
     """The packages that the command line itself vouches for; a `trust` in a config file does not count."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    given = [override.value() for override in parsed if override.key_or_group == "trust" and not override.is_sweep_override()]
+    given = [
+        override.value()
+        for override in parsed
+        if override.key_or_group == "trust" and not override.is_sweep_override()
+    ]
     names = given[-1] if given else []
-    return tuple(str(name) for name in (names if isinstance(names, list) else [names] if names else []))
+    return tuple(
+        str(name) for name in (names if isinstance(names, list) else [names] if names else [])
+    )
 
 
 def within(name: str, packages: Sequence[str]) -> bool:
@@ -99,7 +105,9 @@ def allowed_target(target: Any, trust: Sequence[str]) -> Any:
         found = hydra.utils.get_object(name) if trusted else _member(name)
     except (ImportError, AttributeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise ConfigError(f"_target_={name} cannot be found: {reason}; check its spelling.") from error
+        raise ConfigError(
+            f"_target_={name} cannot be found: {reason}; check its spelling."
+        ) from error
     home = getattr(_unwrapped(found), "__module__", None) or ""
     if not within(home, (*HOMES, *trust)):
         raise refusal(f"_target_={name}", home.split(".")[0] or package)
@@ -118,12 +126,21 @@ def dotted_name(target: Any) -> str:
 
 def check_environment_modules(node: Any, trust: Sequence[str]) -> None:
     """Raises ConfigError for an environment's id, `module:EnvId`, whose module Gymnasium would import from elsewhere."""
-    values = node.items() if isinstance(node, DictConfig) else enumerate(node) if OmegaConf.is_list(node) else ()
+    values = (
+        node.items()
+        if isinstance(node, DictConfig)
+        else enumerate(node)
+        if OmegaConf.is_list(node)
+        else ()
+    )
     for key, value in values:
         if key in ENVIRONMENT_KEYS and isinstance(value, str) and ":" in value:
             module = value.split(":")[0]
             if not within(module, (*ALLOWED_PACKAGES, *trust)):
-                raise refusal(f"{node._get_full_key(key)}={value} (which imports {module})", module.split(".")[0])
+                raise refusal(
+                    f"{node._get_full_key(key)}={value} (which imports {module})",
+                    module.split(".")[0],
+                )
         check_environment_modules(value, trust)
 
 
@@ -131,7 +148,9 @@ def refuse_interpolations(values: Any) -> None:
     """Raises ConfigError where text in plain containers could be worked out again, and so become what nobody has checked."""
     for text in _texts(values):
         if "${" in text:
-            raise ConfigError(f"The config's {text} is an interpolation, where only plain values can be: write the value itself.")
+            raise ConfigError(
+                f"The config's {text} is an interpolation, where only plain values can be: write the value itself."
+            )
 
 
 def saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
@@ -142,9 +161,15 @@ def saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
     that the command line does not name.
     """
     values = _plain_yaml(_limited_text(path), path)
-    missing = [key for key in SAVED_KEYS if key not in values] if isinstance(values, Mapping) else list(SAVED_KEYS)
+    missing = (
+        [key for key in SAVED_KEYS if key not in values]
+        if isinstance(values, Mapping)
+        else list(SAVED_KEYS)
+    )
     if missing:
-        raise ConfigError(f"{path} is not the saved config of a run: it has no {', '.join(missing)}.")
+        raise ConfigError(
+            f"{path} is not the saved config of a run: it has no {', '.join(missing)}."
+        )
     refuse_interpolations(values)
     _check_saved_trust(values.get("trust"), trust, path)
     config = OmegaConf.create(values)
@@ -208,22 +233,39 @@ def _plain_yaml(text: str, path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except ConfigError:
         raise
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, AssertionError) as error:  # the last for a bare number
-        raise ConfigError(f"{path} is not the YAML of a saved config: {' '.join(str(error).split())}.") from error
+    except (
+        yaml.YAMLError,
+        OmegaConfBaseException,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ) as error:  # the last for a bare number
+        raise ConfigError(
+            f"{path} is not the YAML of a saved config: {' '.join(str(error).split())}."
+        ) from error
 
 
 def _check_yaml(text: str, path: Path) -> None:
     """Raises ConfigError for aliases, which can grow without bound, for tags, and for containers nested too deep to walk."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        opens, closes = isinstance(event, yaml.CollectionStartEvent), isinstance(event, yaml.CollectionEndEvent)
+        opens, closes = (
+            isinstance(event, yaml.CollectionStartEvent),
+            isinstance(event, yaml.CollectionEndEvent),
+        )
         depth += int(opens) - int(closes)
         if getattr(event, "anchor", None) is not None:
-            raise ConfigError(f"{path} has the YAML anchor or alias '{event.anchor}', and no saved config has any.")
+            raise ConfigError(
+                f"{path} has the YAML anchor or alias '{event.anchor}', and no saved config has any."
+            )
         if getattr(event, "tag", None) is not None:
-            raise ConfigError(f"{path} has the YAML tag '{event.tag}', and no saved config has any.")
+            raise ConfigError(
+                f"{path} has the YAML tag '{event.tag}', and no saved config has any."
+            )
         if depth > DEEPEST:
-            raise ConfigError(f"{path} is nested more than {DEEPEST} levels deep, which no saved config is.")
+            raise ConfigError(
+                f"{path} is nested more than {DEEPEST} levels deep, which no saved config is."
+            )
 
 
 def _check_saved_trust(saved: Any, trust: Sequence[str], path: Path) -> None:

@@ -65,7 +65,9 @@ class AbstractActionSpace(eqx.Module):
         """The action whose features come nearest to a vector of any length and direction."""
 
     @abstractmethod
-    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Shaped[Array, "candidates *action"]:
+    def candidates(
+        self, key: PRNGKeyArray, num_actions: int
+    ) -> Shaped[Array, "candidates *action"]:
         """Actions to choose among by enumeration: all of them where they are few, else `num_actions` samples."""
 
 
@@ -112,7 +114,9 @@ class MultiDiscrete(AbstractActionSpace):
         return jax.random.randint(key, (len(self.sizes),), 0, jnp.array(self.sizes))
 
     def features(self, action: Int[Array, " action"]) -> Float[Array, " features"]:
-        return jnp.concatenate([jax.nn.one_hot(entry, size) for entry, size in zip(action, self.sizes, strict=True)])
+        return jnp.concatenate(
+            [jax.nn.one_hot(entry, size) for entry, size in zip(action, self.sizes, strict=True)]
+        )
 
     def nearest(self, features: Float[Array, " features"]) -> Int[Array, " action"]:
         ends = list(itertools.accumulate(self.sizes))[:-1]
@@ -152,7 +156,9 @@ class Box(AbstractActionSpace):
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
         # A Latin hypercube (McKay et al. 1979): each entry has one sample in each of as many equal parts of its range.
         order_key, place_key = jax.random.split(key)
-        parts = jnp.broadcast_to(jnp.arange(num_actions, dtype=float)[:, None], (num_actions, self.size))
+        parts = jnp.broadcast_to(
+            jnp.arange(num_actions, dtype=float)[:, None], (num_actions, self.size)
+        )
         parts = jax.random.permutation(order_key, parts, axis=0, independent=True)
         places = parts + jax.random.uniform(place_key, (num_actions, self.size))
         return 2.0 * places / num_actions - 1.0

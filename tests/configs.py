@@ -7,7 +7,15 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.config import CONFIG_FOLDER, compose
 
 # What makes a part small, wherever a config has it.
-SMALL = {"width": 8, "depth": 1, "num_members": 2, "horizon": 4, "population_size": 16, "num_elites": 4, "num_iterations": 2}
+SMALL = {
+    "width": 8,
+    "depth": 1,
+    "num_members": 2,
+    "horizon": 4,
+    "population_size": 16,
+    "num_elites": 4,
+    "num_iterations": 2,
+}
 SMALL |= {"num_simulations": 8, "max_depth": 4, "num_actions": 4}
 
 ACTION_KINDS = ("discrete", "box", "multi_discrete")

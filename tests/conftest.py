@@ -3,7 +3,9 @@
 import os
 
 # Before JAX starts, and inherited by the processes that tests start: programs that are half as long in compiling, and as fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+)
 
 import jax
 import pytest
@@ -26,15 +28,25 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults", choices=("reduced", "whole"), default="reduced", help="how many faults the fault tests try")
+    parser.addoption(
+        "--faults",
+        choices=("reduced", "whole"),
+        default="reduced",
+        help="how many faults the fault tests try",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Two test processes may meet at one file of the cache; the one that finds it half written compiles for itself.
-    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning")
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning",
+    )
 
 
-@pytest.fixture(params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
+@pytest.fixture(
+    params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"]
+)
 def action_space(request) -> AbstractActionSpace:
     """A small space of each kind, in turn."""
     return request.param
@@ -49,10 +61,19 @@ def forgotten_programs():
 
 def pytest_terminal_summary(terminalreporter) -> None:
     """The table of what the fault tests measured, ready for docs/faults.md."""
-    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())]
-    lines = [line for report in reports for kind, line in report.user_properties if kind == "fault" and report.when == "call"]
+    reports = [
+        report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())
+    ]
+    lines = [
+        line
+        for report in reports
+        for kind, line in report.user_properties
+        if kind == "fault" and report.when == "call"
+    ]
     if lines:
         terminalreporter.section("faults")
-        terminalreporter.line("| fault | tries | survived | metrics lost |\n| --- | --- | --- | --- |")
+        terminalreporter.line(
+            "| fault | tries | survived | metrics lost |\n| --- | --- | --- | --- |"
+        )
         for line in sorted(lines):
             terminalreporter.line(f"| {' | '.join(map(str, line))} |")

@@ -89,7 +89,12 @@ def test_a_plain_command_line_is_not_even_composed(monkeypatch):
     [
         ["hydra.run.dir=somewhere", "planner=mcts"],
         ["-m", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
-        ["-m", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///somewhere.db", "planner=mcts,cem"],
+        [
+            "-m",
+            "hydra/sweeper=optuna",
+            "hydra.sweeper.storage=sqlite:///somewhere.db",
+            "planner=mcts,cem",
+        ],
         ["-m", "hydra/launcher=basic", "hydra.verbose=true", "discount=interval(0.9,0.99)"],
         ["hydra/job_logging=disabled"],
         ["hydra/job_logging=stdout", "hydra/hydra_logging=hydra_debug"],
@@ -105,7 +110,11 @@ def test_what_the_project_and_hydra_ship_passes(arguments):
 
 
 def test_a_config_of_somebody_s_own_passes(folder):
-    write(folder, "experiment/theirs", "# @package _global_\ndefaults: [{override /planner: theirs}]\nseed: 3")
+    write(
+        folder,
+        "experiment/theirs",
+        "# @package _global_\ndefaults: [{override /planner: theirs}]\nseed: 3",
+    )
     write(folder, "planner/theirs", "_target_: their_package.Planner\nname: ${experiment}")
     check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[their_package]"])
     check_command_line(["-m", "--config-dir", str(folder), "planner=theirs,cem", "seed=0,1"])
@@ -139,7 +148,11 @@ def test_a_callback_is_not_made(folder, canary, options):
     write(folder, "hydra/callbacks/theirs", "hostile: {_target_: foreign.Callback}")
     write(folder, "planner/callback", "_target_: foreign.Callback")
     write(folder, "planner/many", "hostile: {_target_: foreign.Callback}")
-    write(folder, "experiment/overriding", "# @package _global_\ndefaults: [{override /hydra/callbacks: theirs}]")
+    write(
+        folder,
+        "experiment/overriding",
+        "# @package _global_\ndefaults: [{override /hydra/callbacks: theirs}]",
+    )
     write(folder, "primary", f"defaults: [_self_]\n{CALLBACK}")
     arguments = [option.format(folder) if "{}" in option else option for option in options]
     sentence = refusal(*arguments)
@@ -154,14 +167,23 @@ def test_a_callback_is_not_made(folder, canary, options):
         ("callbacks: {a: {_target_: foreign.Callback}}", CALLBACK_NAMED),
         ("callbacks: {a: {_target_: foreign.Callback, _partial_: true}}", CALLBACK_NAMED),
         ("callbacks: {a: {b: [{c: {_target_: foreign.Callback}}]}}", CALLBACK_NAMED),
-        ("callbacks: {a: {_target_: mbrl.loggers.files.FilesLogger, folder: /}}", "_target_=mbrl.loggers.files.FilesLogger"),
-        ("callbacks: {a: {_target_: hydra.utils.get_object, path: foreign}}", "_target_=hydra.utils.get_object"),
+        (
+            "callbacks: {a: {_target_: mbrl.loggers.files.FilesLogger, folder: /}}",
+            "_target_=mbrl.loggers.files.FilesLogger",
+        ),
+        (
+            "callbacks: {a: {_target_: hydra.utils.get_object, path: foreign}}",
+            "_target_=hydra.utils.get_object",
+        ),
         ("callbacks: {a: {_target_: [foreign.Callback]}}", "_target_=['foreign.Callback']"),
         ("callbacks: {a: '${hostile}'}", CALLBACK_NAMED),
         ("callbacks: '${hostiles}'", CALLBACK_NAMED),
         ("callbacks: {a: '\\${hostile}'}", "${hostile}"),
         ("launcher: {_target_: foreign.Callback}", CALLBACK_NAMED),
-        ("launcher: {_target_: hydra._internal.core_plugins.basic_launcher.Path}", "core_plugins.basic_launcher.Path is not one"),
+        (
+            "launcher: {_target_: hydra._internal.core_plugins.basic_launcher.Path}",
+            "core_plugins.basic_launcher.Path is not one",
+        ),
         ("sweeper: {_target_: foreign.Callback}", CALLBACK_NAMED),
         ("sweeper: {params: {trust: foreign}}", "hydra.sweeper.params.trust=foreign"),
         ("mode: MULTIRUN", "hydra.mode=MULTIRUN"),
@@ -169,17 +191,44 @@ def test_a_callback_is_not_made(folder, canary, options):
         ("output_subdir: /elsewhere", "hydra.output_subdir=/elsewhere"),
         ("job: {env_set: {LD_PRELOAD: theirs.so}}", "hydra.job.env_set.LD_PRELOAD=theirs.so"),
         ("overrides: {task: ['trust=[foreign]']}", "hydra.overrides.task.0=trust=[foreign]"),
-        ("job_logging: {handlers: {a: {(): foreign.Handler}}}", "hydra.job_logging.handlers.a.()=foreign.Handler"),
-        ("job_logging: {handlers: {a: {class: foreign.Handler}}}", "hydra.job_logging.handlers.a.class=foreign.Handler"),
-        ("job_logging: {formatters: {a: {(): foreign.Handler}}}", "hydra.job_logging.formatters.a.()=foreign.Handler"),
-        ("job_logging: {formatters: {a: {class: foreign.Handler}}}", "hydra.job_logging.formatters.a.class=foreign.Handler"),
-        ("job_logging: {filters: {a: {(): foreign.Handler}}}", "hydra.job_logging.filters.a.()=foreign.Handler"),
-        ("job_logging: {handlers: {a: {class: logging.StreamHandler, stream: ext://foreign.a}}}", "stream=ext://foreign.a"),
-        ("job_logging: {handlers: {a: {class: logging.handlers.SocketHandler}}}", "class=logging.handlers.SocketHandler"),
-        ("job_logging: {handlers: {file: {filename: /elsewhere}}}", "hydra.job_logging.handlers.file.filename=/elsewhere"),
+        (
+            "job_logging: {handlers: {a: {(): foreign.Handler}}}",
+            "hydra.job_logging.handlers.a.()=foreign.Handler",
+        ),
+        (
+            "job_logging: {handlers: {a: {class: foreign.Handler}}}",
+            "hydra.job_logging.handlers.a.class=foreign.Handler",
+        ),
+        (
+            "job_logging: {formatters: {a: {(): foreign.Handler}}}",
+            "hydra.job_logging.formatters.a.()=foreign.Handler",
+        ),
+        (
+            "job_logging: {formatters: {a: {class: foreign.Handler}}}",
+            "hydra.job_logging.formatters.a.class=foreign.Handler",
+        ),
+        (
+            "job_logging: {filters: {a: {(): foreign.Handler}}}",
+            "hydra.job_logging.filters.a.()=foreign.Handler",
+        ),
+        (
+            "job_logging: {handlers: {a: {class: logging.StreamHandler, stream: ext://foreign.a}}}",
+            "stream=ext://foreign.a",
+        ),
+        (
+            "job_logging: {handlers: {a: {class: logging.handlers.SocketHandler}}}",
+            "class=logging.handlers.SocketHandler",
+        ),
+        (
+            "job_logging: {handlers: {file: {filename: /elsewhere}}}",
+            "hydra.job_logging.handlers.file.filename=/elsewhere",
+        ),
         ("job_logging: {handlers: {a: '${hostile}'}}", "hydra.job_logging.handlers.a=${hostile}"),
         ("job_logging: '${hostile}'", "hydra.job_logging=${hostile}"),
-        ("hydra_logging: {handlers: {a: {(): foreign.Handler}}}", "hydra.hydra_logging.handlers.a.()=foreign.Handler"),
+        (
+            "hydra_logging: {handlers: {a: {(): foreign.Handler}}}",
+            "hydra.hydra_logging.handlers.a.()=foreign.Handler",
+        ),
     ],
 )
 def test_hydra_s_own_settings_run_nothing(folder, canary, text, named):
@@ -206,9 +255,15 @@ def test_hydra_s_own_settings_run_nothing(folder, canary, text, named):
 def test_a_launcher_or_sweeper_of_somebody_else_s_runs_nothing(folder, canary, group, text, named):
     target = f"hydra._internal.core_plugins.basic_{group}.Basic{group.title()}"
     write(folder, f"hydra/{group}/theirs", f"{text}\n_target_: {target}")
-    write(folder, "experiment/theirs", f"# @package _global_\ndefaults: [{{override /hydra/{group}: theirs}}]")
+    write(
+        folder,
+        "experiment/theirs",
+        f"# @package _global_\ndefaults: [{{override /hydra/{group}: theirs}}]",
+    )
     for override in (f"hydra/{group}=theirs", "experiment=theirs"):
-        sentence = refusal("-m", "--config-dir", str(folder), override, "+hostile._target_=foreign.Callback")
+        sentence = refusal(
+            "-m", "--config-dir", str(folder), override, "+hostile._target_=foreign.Callback"
+        )
         assert named in sentence
         assert "trust=[" in sentence or "write the value itself" in sentence
         assert not canary.exists()
@@ -219,13 +274,23 @@ def test_trust_lets_hydra_start_what_it_names(folder, canary):
     write(folder, "experiment/theirs", f"# @package _global_\n{text}")
     check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[foreign]"])
     assert canary.exists()
-    write(folder, "experiment/theirs", "# @package _global_\nhydra: {job: {env_set: {A: b}}, run: {dir: elsewhere}}")
+    write(
+        folder,
+        "experiment/theirs",
+        "# @package _global_\nhydra: {job: {env_set: {A: b}}, run: {dir: elsewhere}}",
+    )
     check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[hydra]"])
 
 
 def test_no_trust_lets_a_config_speak_for_the_command_line(folder):
-    write(folder, "experiment/theirs", "# @package _global_\nhydra: {overrides: {task: ['trust=[os]']}}")
-    assert "hydra.overrides" in refusal("--config-dir", str(folder), "experiment=theirs", "trust=[hydra]")
+    write(
+        folder,
+        "experiment/theirs",
+        "# @package _global_\nhydra: {overrides: {task: ['trust=[os]']}}",
+    )
+    assert "hydra.overrides" in refusal(
+        "--config-dir", str(folder), "experiment=theirs", "trust=[hydra]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,8 +303,14 @@ def test_no_trust_lets_a_config_speak_for_the_command_line(folder):
         ("+hydra.sweeper.sampler._target_=foreign.Callback", CALLBACK_NAMED),
         ("+hydra.job_logging.handlers.a.class=foreign.Handler", "class=foreign.Handler"),
         ("hydra.job_logging.handlers.console.stream=ext://foreign.a", "stream=ext://foreign.a"),
-        ("hydra.searchpath=[pkg://foreign.more]", "hydra.searchpath=pkg://foreign.more (which imports foreign.more)"),
-        ("hydra.searchpath=[pkg://foreign/more]", "hydra.searchpath=pkg://foreign/more (which imports foreign.more)"),
+        (
+            "hydra.searchpath=[pkg://foreign.more]",
+            "hydra.searchpath=pkg://foreign.more (which imports foreign.more)",
+        ),
+        (
+            "hydra.searchpath=[pkg://foreign/more]",
+            "hydra.searchpath=pkg://foreign/more (which imports foreign.more)",
+        ),
     ],
 )
 def test_the_command_line_s_own_words_need_trust_too(canary, override, named):
@@ -251,9 +322,16 @@ def test_the_command_line_s_own_words_need_trust_too(canary, override, named):
     check_command_line([override, "trust=[foreign]"])
 
 
-@pytest.mark.parametrize("searchpath", ["[pkg://foreign]", "['${oc.decode:pkg://foreign}']", "${paths}", "[file:///elsewhere]"])
+@pytest.mark.parametrize(
+    "searchpath",
+    ["[pkg://foreign]", "['${oc.decode:pkg://foreign}']", "${paths}", "[file:///elsewhere]"],
+)
 def test_a_search_path_imports_nothing(folder, canary, searchpath):
-    write(folder, "primary", f"defaults: [config]\npaths: ['pkg://foreign']\nhydra:\n  searchpath: {searchpath}")
+    write(
+        folder,
+        "primary",
+        f"defaults: [config]\npaths: ['pkg://foreign']\nhydra:\n  searchpath: {searchpath}",
+    )
     for options in (["--config-dir", str(folder)], ["--config-path", str(folder)]):
         sentence = refusal(*options, "--config-name", "primary")
         assert "hydra.searchpath=" in sentence
@@ -282,9 +360,18 @@ def test_a_pickle_is_not_read(tmp_path, canary, option):
 
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`run.py`, with the package `foreign` at hand, and with a budget that ends it before it trains."""
-    command = [sys.executable, str(ROOT / "run.py"), *arguments, "training.env_steps=-5", "logger=files", f"hydra.run.dir={folder}/run"]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        *arguments,
+        "training.env_steps=-5",
+        "logger=files",
+        f"hydra.run.dir={folder}/run",
+    ]
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.slow
@@ -293,12 +380,21 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     ("text", "named"),
     [
         ("callbacks: {a: {_target_: foreign.Callback}}", CALLBACK_NAMED),
-        ("job_logging: {root: {handlers: [a]}, handlers: {a: {class: foreign.Handler}}}", "class=foreign.Handler"),
+        (
+            "job_logging: {root: {handlers: [a]}, handlers: {a: {class: foreign.Handler}}}",
+            "class=foreign.Handler",
+        ),
     ],
 )
 def test_run_refuses_before_hydra_starts(tmp_path, folder, canary, mode, text, named):
     write(folder, "experiment/theirs", f"# @package _global_\nhydra: {{{text}}}")
-    options = [*mode, "--config-dir", str(folder), "experiment=theirs", f"hydra.sweep.dir={tmp_path}/sweep"]
+    options = [
+        *mode,
+        "--config-dir",
+        str(folder),
+        "experiment=theirs",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+    ]
     result = start(tmp_path, *options)
     assert result.returncode == 1
     assert named in result.stderr

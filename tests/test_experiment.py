@@ -40,7 +40,9 @@ def wandb_rows(folder: Path) -> list[dict]:
     """What an offline W&B run recorded, read back by W&B's own tool."""
     (offline,) = (folder / "wandb").glob("offline-run-*")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(offline)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    lines = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -80,9 +82,23 @@ def test_a_run_without_a_bonus_logs_nothing_of_it(tmp_path):
 
 def test_the_evaluation_at_the_budget_may_have_more_episodes(tmp_path):
     """The same ones, and further ones."""
-    smoke(tmp_path, "planner=random", "logger=files", "training.evaluate_every=20", "training.final_evaluation_episodes=3")
-    evaluated = {row["env_steps"]: row["evaluation/returns"] for row in read_metrics(tmp_path) if "evaluation/returns" in row}
-    assert {env_steps: len(returns) for env_steps, returns in evaluated.items()} == {20: 2, 40: 2, 60: 3}
+    smoke(
+        tmp_path,
+        "planner=random",
+        "logger=files",
+        "training.evaluate_every=20",
+        "training.final_evaluation_episodes=3",
+    )
+    evaluated = {
+        row["env_steps"]: row["evaluation/returns"]
+        for row in read_metrics(tmp_path)
+        if "evaluation/returns" in row
+    }
+    assert {env_steps: len(returns) for env_steps, returns in evaluated.items()} == {
+        20: 2,
+        40: 2,
+        60: 3,
+    }
     assert evaluated[60][:2] == evaluated[40]  # random actions, which learn nothing
 
 
@@ -92,7 +108,11 @@ def test_a_thorough_last_evaluation_is_not_left_behind_in_the_middle_of_a_longer
     smoke(tmp_path / "extended", *overrides, "training.env_steps=40")
     assert main(["resume", str(tmp_path / "extended"), "training.env_steps=80"]) == 0
     counts = [
-        [len(row["evaluation/returns"]) for row in read_metrics(tmp_path / name) if "evaluation/returns" in row]
+        [
+            len(row["evaluation/returns"])
+            for row in read_metrics(tmp_path / name)
+            if "evaluation/returns" in row
+        ]
         for name in ("longer", "extended")
     ]
     assert counts == [[2, 3], [2, 3]]
@@ -107,17 +127,38 @@ NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FA
     "overrides",
     [
         ("model=oracle", "env=corridor"),
-        ("model=oracle", "model/reward=learned", "env=point_mass", "env.kwargs.actions=multi_discrete", *CAREFUL),
-        ("model=probabilistic", "model/propagation=ts1", "env=point_mass", "env.kwargs.actions=box", *NOISY),
+        (
+            "model=oracle",
+            "model/reward=learned",
+            "env=point_mass",
+            "env.kwargs.actions=multi_discrete",
+            *CAREFUL,
+        ),
+        (
+            "model=probabilistic",
+            "model/propagation=ts1",
+            "env=point_mass",
+            "env.kwargs.actions=box",
+            *NOISY,
+        ),
     ],
     ids=["oracle", "oracle with a learned reward", "probabilistic and noisy"],
 )
 def test_every_kind_of_model_runs(tmp_path, overrides):
-    smoke(tmp_path, *overrides, "planner=random_shooting", "planner.population_size=8", "planner.horizon=4", "logger=files")
+    smoke(
+        tmp_path,
+        *overrides,
+        "planner=random_shooting",
+        "planner.population_size=8",
+        "planner.horizon=4",
+        "logger=files",
+    )
     summary = read_summary(tmp_path)
     assert summary["status"] == "completed"
     learned = {name for name in summary if name.startswith(("validation/", "learn/"))}
-    assert bool(learned) == ("model/reward=learned" in overrides or "model=probabilistic" in overrides)
+    assert bool(learned) == (
+        "model/reward=learned" in overrides or "model=probabilistic" in overrides
+    )
     assert all(summary[name] is not None for name in learned)
 
 
@@ -125,15 +166,28 @@ def test_every_kind_of_model_runs(tmp_path, overrides):
 @pytest.mark.parametrize("env", ["cartpole", "pendulum"])
 def test_the_same_seed_gives_the_same_metrics(tmp_path, env, planner):
     for name in ("first", "second"):
-        smoke(tmp_path / name, f"env={env}", f"planner={planner}", "logger=files", "seed=7", *SMALL[planner])
+        smoke(
+            tmp_path / name,
+            f"env={env}",
+            f"planner={planner}",
+            "logger=files",
+            "seed=7",
+            *SMALL[planner],
+        )
     assert differences(*(read_metrics(tmp_path / name) for name in ("first", "second"))) == []
 
 
 def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
     smoke(tmp_path, "logger=wandb")
-    items = [record["history"]["item"] for record in wandb_rows(tmp_path) if record["type"] == "history"]
+    items = [
+        record["history"]["item"] for record in wandb_rows(tmp_path) if record["type"] == "history"
+    ]
     for ours, theirs in zip(read_metrics(tmp_path), items, strict=True):
-        shared = {name: value for name, value in ours.items() if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))}
+        shared = {
+            name: value
+            for name, value in ours.items()
+            if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))
+        }
         assert shared == {name: theirs[name] for name in shared}
 
 
@@ -154,7 +208,12 @@ class Ended(AbstractLogger):
 
 
 @pytest.mark.parametrize(
-    ("end", "status"), [(None, "completed"), (RuntimeError("a fault"), "failed"), (Interrupted(signal.SIGINT, "a signal"), "interrupted")]
+    ("end", "status"),
+    [
+        (None, "completed"),
+        (RuntimeError("a fault"), "failed"),
+        (Interrupted(signal.SIGINT, "a signal"), "interrupted"),
+    ],
 )
 def test_loggers_are_told_how_a_run_ended(end, status):
     loggers = [Ended(), Ended()]
@@ -195,10 +254,20 @@ def test_a_folder_is_never_used_twice(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_gives_each_job_its_folder_and_wandb_run(tmp_path):
-    overrides = ["-m", "planner=random,mcts", "seed=0,1", "training=smoke", f"hydra.sweep.dir={tmp_path}/sweeps/monday"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    overrides = [
+        "-m",
+        "planner=random,mcts",
+        "seed=0,1",
+        "training=smoke",
+        f"hydra.sweep.dir={tmp_path}/sweeps/monday",
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("WANDB")
+    }
     command = [sys.executable, str(ROOT / "run.py"), *overrides]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300
+    )
     folders = sorted(path for path in (tmp_path / "sweeps" / "monday").iterdir() if path.is_dir())
     assert [folder.name[0] for folder in folders] == ["0", "1", "2", "3"]
     groups, identities = set(), set()

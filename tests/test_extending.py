@@ -22,7 +22,10 @@ def code_block(page: Path, language: str) -> str:
 @pytest.mark.parametrize("actions", ["box", "multi_discrete"])
 def test_a_planner_is_one_python_file_and_one_yaml_file(tmp_path, actions):
     page = ROOT / "docs" / "planners.md"
-    for name, language in (("my_planners/persistent.py", "python"), ("my_conf/planner/persistent.yaml", "yaml")):
+    for name, language in (
+        ("my_planners/persistent.py", "python"),
+        ("my_conf/planner/persistent.yaml", "yaml"),
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True)
         path.write_text(code_block(page, language))

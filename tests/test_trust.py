@@ -76,8 +76,15 @@ def refusal(node: object, trust: tuple[str, ...] = ()) -> str:
     ],
 )
 def test_what_a_target_names_is_not_run(canary, target, arguments):
-    node = OmegaConf.create(str(OmegaConf.to_yaml({"_target_": target, **arguments})).replace("{canary}", str(canary)))
-    for hidden in (node, SOUND | {"console": node}, SOUND | {"console": [[{1: {"a.b": node}}]]}, SOUND | {"_args_": [node]}):
+    node = OmegaConf.create(
+        str(OmegaConf.to_yaml({"_target_": target, **arguments})).replace("{canary}", str(canary))
+    )
+    for hidden in (
+        node,
+        SOUND | {"console": node},
+        SOUND | {"console": [[{1: {"a.b": node}}]]},
+        SOUND | {"_args_": [node]},
+    ):
         sentence = refusal(hidden)
         assert f"_target_={target}" in sentence or "_args_" in sentence
         assert "trust=[" in sentence or "leave it out" in sentence
@@ -86,7 +93,21 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
     assert f"say trust=[{target.split('.')[0]}] on the command line" in refusal(node)
 
 
-@pytest.mark.parametrize("target", [None, 1, True, "", "foreign", "..foreign", "foreign..Part", "a b.c", ["os.mkdir"], {"a": "os.mkdir"}])
+@pytest.mark.parametrize(
+    "target",
+    [
+        None,
+        1,
+        True,
+        "",
+        "foreign",
+        "..foreign",
+        "foreign..Part",
+        "a b.c",
+        ["os.mkdir"],
+        {"a": "os.mkdir"},
+    ],
+)
 def test_a_target_that_is_no_dotted_name_is_refused(target):
     sentence = refusal({"_target_": target})
     assert f"_target_={target} must be the dotted name of a class or function" in sentence
@@ -99,7 +120,9 @@ def test_what_describes_no_part_is_refused(node):
 
 
 def test_a_package_that_the_command_line_vouches_for_is_run(canary):
-    assert build(OmegaConf.create({"_target_": "foreign.Part", "width": 3}), ("foreign",)).settings == {"width": 3}
+    assert build(
+        OmegaConf.create({"_target_": "foreign.Part", "width": 3}), ("foreign",)
+    ).settings == {"width": 3}
     assert canary.exists()
 
 
@@ -109,11 +132,20 @@ def test_trust_in_a_package_is_no_trust_in_what_it_imports(canary):
 
 
 def test_parts_of_optax_are_allowed_by_their_public_names():
-    for name in ("optax.adamw", "optax.nadam", "optax.chain", "optax.schedules.linear_schedule", "optax.contrib.muon"):
+    for name in (
+        "optax.adamw",
+        "optax.nadam",
+        "optax.chain",
+        "optax.schedules.linear_schedule",
+        "optax.contrib.muon",
+    ):
         assert callable(allowed_target(name, ()))
     chained = {
         "_target_": "optax.chain",
-        "_args_": [{"_target_": "optax.clip", "max_delta": 1.0}, {"_target_": "optax.sgd", "learning_rate": 1.0}],
+        "_args_": [
+            {"_target_": "optax.clip", "max_delta": 1.0},
+            {"_target_": "optax.sgd", "learning_rate": 1.0},
+        ],
     }
     assert len(build(OmegaConf.create(chained))) == 2
 
@@ -128,14 +160,18 @@ def test_parts_of_optax_are_allowed_by_their_public_names():
     ],
 )
 def test_an_interpolation_that_is_worked_out_twice_is_refused(canary, hidden):
-    config = OmegaConf.create({"evil": {"_target_": "os.mkdir", "path": str(canary)}, "part": SOUND | {"console": hidden}})
+    config = OmegaConf.create(
+        {"evil": {"_target_": "os.mkdir", "path": str(canary)}, "part": SOUND | {"console": hidden}}
+    )
     assert "${" in refusal(config.part)
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("hidden", ["${evil}", "${oc.create:${evil}}", "${choose:a,{a:${evil}}}"])
 def test_a_target_behind_an_interpolation_is_seen(canary, hidden):
-    config = OmegaConf.create({"evil": {"_target_": "foreign.Part"}, "part": SOUND | {"console": hidden}})
+    config = OmegaConf.create(
+        {"evil": {"_target_": "foreign.Part"}, "part": SOUND | {"console": hidden}}
+    )
     assert "_target_=foreign.Part is not one of" in refusal(config.part)
     config = OmegaConf.create({"name": "foreign.Part", "part": {"_target_": "${name}"}})
     assert "_target_=foreign.Part is not one of" in refusal(config.part)
@@ -153,7 +189,10 @@ def test_an_environment_s_module_is_not_imported(canary):
     overrides = ["env=gymnasium", "env.id=foreign:Foreign-v0", "planner=random", "training=smoke"]
     with pytest.raises(ConfigError) as caught:
         build_parts(compose(overrides))
-    assert "env.id=foreign:Foreign-v0 (which imports foreign) is not one of this project's own parts" in str(caught.value)
+    assert (
+        "env.id=foreign:Foreign-v0 (which imports foreign) is not one of this project's own parts"
+        in str(caught.value)
+    )
     assert "say trust=[foreign] on the command line" in str(caught.value)
     assert not canary.exists()
     trusting = compose([*overrides, "trust=[foreign]"])
@@ -166,7 +205,10 @@ def test_an_environment_s_module_is_not_imported(canary):
     [
         {"_args_": ["foreign:Foreign-v0"]},
         {"id": "GymV26Environment-v0", "kwargs": {"env_id": "foreign:Foreign-v0"}},
-        {"id": "CartPole-v1", "kwargs": {"a": [{"_target_": ENVIRONMENT, "id": "foreign:Foreign-v0"}]}},
+        {
+            "id": "CartPole-v1",
+            "kwargs": {"a": [{"_target_": ENVIRONMENT, "id": "foreign:Foreign-v0"}]},
+        },
         {"id": "${oc.decode:'foreign:Foreign-v0'}"},
     ],
 )
@@ -177,7 +219,12 @@ def test_an_environment_s_module_is_seen_wherever_it_stands(canary, settings):
 
 def test_an_environment_is_not_handed_to_what_calls_it_with_another_id(canary):
     deferred = {"_target_": ENVIRONMENT, "_partial_": True}
-    caller = {"_target_": "mbrl.training.descent.while_modules", "condition": deferred, "body": deferred, "start": "foreign:Foreign-v0"}
+    caller = {
+        "_target_": "mbrl.training.descent.while_modules",
+        "condition": deferred,
+        "body": deferred,
+        "start": "foreign:Foreign-v0",
+    }
     assert "body._partial_=True is not for a config to say" in refusal(caller)
     assert not canary.exists()
 
@@ -214,7 +261,13 @@ def test_trust_is_what_the_command_line_says(overrides, packages):
 def saved(tmp_path) -> Path:
     """A config as a run saves it."""
     path = tmp_path / "config.yaml"
-    path.write_text(to_yaml(resolved(compose(["planner=random", "env=point_mass", "model=oracle", "training=smoke"]))))
+    path.write_text(
+        to_yaml(
+            resolved(
+                compose(["planner=random", "env=point_mass", "model=oracle", "training=smoke"])
+            )
+        )
+    )
     return path
 
 
@@ -241,7 +294,10 @@ def test_a_saved_config_is_read_as_it_was_composed(saved):
         ("hostile: [{'${oc.env:HOME}': 1}]", "${oc.env:HOME} is an interpolation"),
         ("hostile: &a [1]", "the YAML anchor or alias 'a'"),
         ("hostile: &a [x, x]\nworse: [*a, *a]", "the YAML anchor or alias 'a'"),
-        ("hostile: !!python/object/apply:os.mkdir [{canary}]", "the YAML tag 'tag:yaml.org,2002:python/object/apply:os.mkdir'"),
+        (
+            "hostile: !!python/object/apply:os.mkdir [{canary}]",
+            "the YAML tag 'tag:yaml.org,2002:python/object/apply:os.mkdir'",
+        ),
         ("hostile: !!python/object/apply:pathlib.Path [a]", "the YAML tag"),
         ("hostile: !!set {a}", "the YAML tag 'tag:yaml.org,2002:set'"),
         ("hostile: ! 3", "the YAML tag '!'"),
@@ -290,8 +346,12 @@ def test_a_saved_trust_counts_only_with_the_command_line_s(saved, canary):
 
 
 def test_a_hostile_saved_config_runs_nothing_unless_it_is_trusted(saved, canary):
-    saved.write_text(saved.read_text().replace("mbrl.planners.random.RandomPlanner", "foreign.Part"))
-    with pytest.raises(ConfigError, match=r"_target_=foreign\.Part is not one of .* say trust=\[foreign\]"):
+    saved.write_text(
+        saved.read_text().replace("mbrl.planners.random.RandomPlanner", "foreign.Part")
+    )
+    with pytest.raises(
+        ConfigError, match=r"_target_=foreign\.Part is not one of .* say trust=\[foreign\]"
+    ):
         build_parts(saved_config(saved, ()))
     assert not canary.exists()
     build(saved_config(saved, ("foreign",)).planner, ("foreign",))

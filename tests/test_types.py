@@ -72,12 +72,17 @@ def test_features_of_box_actions_are_themselves():
 
 def test_the_nearest_action_to_its_own_features_is_itself(action_space):
     actions = samples(action_space, 5)
-    np.testing.assert_array_equal(jax.vmap(lambda action: action_space.nearest(action_space.features(action)))(actions), actions)
+    np.testing.assert_array_equal(
+        jax.vmap(lambda action: action_space.nearest(action_space.features(action)))(actions),
+        actions,
+    )
 
 
 def test_the_nearest_action_to_any_vector_lies_in_the_space():
     assert Discrete(3).nearest(jnp.array([-5.0, -1.0, -2.0])) == 1
-    np.testing.assert_array_equal(MultiDiscrete((3, 2)).nearest(jnp.array([-5.0, -1.0, -2.0, 9.0, 7.0])), [1, 0])
+    np.testing.assert_array_equal(
+        MultiDiscrete((3, 2)).nearest(jnp.array([-5.0, -1.0, -2.0, 9.0, 7.0])), [1, 0]
+    )
     np.testing.assert_array_equal(Box(3).nearest(jnp.array([-5.0, 0.5, 2.0])), [-1.0, 0.5, 1.0])
 
 

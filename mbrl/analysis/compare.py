@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from mbrl.analysis.grouping import Grouping, group, short_labels
-from mbrl.analysis.records import DAMAGE, Damaged, Record, damaged_by, found_runs, number, read_records
+from mbrl.analysis.records import (
+    DAMAGE,
+    Damaged,
+    Record,
+    damaged_by,
+    found_runs,
+    number,
+    read_records,
+)
 from mbrl.analysis.statistics import (
     Interval,
     bootstrap_interval,
@@ -47,7 +55,11 @@ class Run:
         if threshold is None:
             return float("nan"), float("nan")
         at = np.flatnonzero(self.returns >= threshold)
-        return (float(self.steps[at[0]]), float(self.seconds[at[0]])) if at.size else (float("inf"), float("inf"))
+        return (
+            (float(self.steps[at[0]]), float(self.seconds[at[0]]))
+            if at.size
+            else (float("inf"), float("inf"))
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,9 @@ class Figures:
 
     label: str
     runs: tuple[Run, ...]  # all of the group
-    scores: tuple[np.ndarray, ...]  # final returns of the completed ones [runs], one array an environment
+    scores: tuple[
+        np.ndarray, ...
+    ]  # final returns of the completed ones [runs], one array an environment
     mean: float
     interquartile_mean: float
     interval: Interval | None  # of the interquartile mean; None for fewer than two runs
@@ -83,7 +97,9 @@ class Comparison:
     damaged: tuple[Damaged, ...]
     left_out: Mapping[Path, int]  # folders of copies, and how many runs are in each
     grouping: Grouping
-    labels: tuple[str, ...]  # of the groups, in order; the first is what the others are held against
+    labels: tuple[
+        str, ...
+    ]  # of the groups, in order; the first is what the others are held against
     short_labels: tuple[str, ...]  # of the same groups, to stand in a legend
     sections: tuple[Section, ...]
     aggregate: Section | None
@@ -91,7 +107,12 @@ class Comparison:
     confidence: float
 
 
-def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | None = None, confidence: float = 0.95) -> Comparison:
+def compare(
+    paths: Sequence[Path],
+    by: Sequence[str] = (),
+    threshold: float | None = None,
+    confidence: float = 0.95,
+) -> Comparison:
     """Compares the runs at or below `paths`; groups come in the order in which their first runs are found.
 
     `by` names what to group by, and else that is found out; `threshold` is the return to be reached, by default each
@@ -110,7 +131,9 @@ def compare(paths: Sequence[Path], by: Sequence[str] = (), threshold: float | No
     labels, short = _labels(runs, grouping.names)
     runs = [replace(run, label=labels[run.label]) for run in runs]
     environments = dict.fromkeys(run.record.environment for run in runs)
-    sections = tuple(_section(each, runs, tuple(labels.values()), threshold, confidence) for each in environments)
+    sections = tuple(
+        _section(each, runs, tuple(labels.values()), threshold, confidence) for each in environments
+    )
     aggregate, why_not = _aggregate(sections, tuple(labels.values()), confidence)
     return Comparison(
         tuple(runs),
@@ -134,21 +157,37 @@ def _labels(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, str], 
     if len(set(short)) == len(short) and all(len(text) <= LONGEST for text in short):
         return {label: label for label in labels}, tuple(short)
     numbered = [f"{number} {text}" for number, text in enumerate(short, start=1)]
-    cut = tuple(text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip(', ')}…" for text in numbered)
+    cut = tuple(
+        text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip(', ')}…"
+        for text in numbered
+    )
     return {label: f"{number} {label}" for number, label in enumerate(labels, start=1)}, cut
 
 
 def _left_out(paths: Sequence[Path], copies: Sequence[Path]) -> dict[Path, int]:
     folders = [path / name for path in paths for name in COPIES]
-    return {folder: number for folder in folders if (number := sum(each.is_relative_to(folder) for each in copies))}
+    return {
+        folder: number
+        for folder in folders
+        if (number := sum(each.is_relative_to(folder) for each in copies))
+    }
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = read_metrics(record.folder, having="evaluation/return_mean") if record.status != "never started" else []
-    steps, seconds = (np.array([_present(row, name) for row in rows], float) for name in ("env_steps", "wall_seconds"))
+    rows = (
+        read_metrics(record.folder, having="evaluation/return_mean")
+        if record.status != "never started"
+        else []
+    )
+    steps, seconds = (
+        np.array([_present(row, name) for row in rows], float)
+        for name in ("env_steps", "wall_seconds")
+    )
     returns = [number(row["evaluation/return_mean"], "evaluation/return_mean") for row in rows]
     if np.any(np.diff(steps) < 0):
-        raise DamagedRun(f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of their env_steps.")
+        raise DamagedRun(
+            f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of their env_steps."
+        )
     return steps, seconds, np.array([np.nan if each is None else each for each in returns], float)
 
 
@@ -159,7 +198,13 @@ def _present(row: Mapping[str, Any], name: str) -> float:
     return value
 
 
-def _section(environment: str, runs: Sequence[Run], labels: Sequence[str], threshold: float | None, confidence: float) -> Section:
+def _section(
+    environment: str,
+    runs: Sequence[Run],
+    labels: Sequence[str],
+    threshold: float | None,
+    confidence: float,
+) -> Section:
     here = [run for run in runs if run.record.environment == environment]
     solved = _latest([run.record.solved_score for run in here])
     grouped = [(label, tuple(run for run in here if run.label == label)) for label in labels]
@@ -187,7 +232,10 @@ Part = tuple[str, tuple[Run, ...], tuple[np.ndarray, ...]]
 
 def _figures(parts: Sequence[Part], confidence: float) -> tuple[Figures, ...]:
     first = parts[0][2]
-    return tuple(_figures_of(part, None if index == 0 else first, confidence) for index, part in enumerate(parts))
+    return tuple(
+        _figures_of(part, None if index == 0 else first, confidence)
+        for index, part in enumerate(parts)
+    )
 
 
 def _figures_of(part: Part, first: tuple[np.ndarray, ...] | None, confidence: float) -> Figures:
@@ -203,14 +251,18 @@ def _figures_of(part: Part, first: tuple[np.ndarray, ...] | None, confidence: fl
         mean=float(np.mean(together)) if together.size else float("nan"),
         interquartile_mean=float(interquartile_mean(together)) if together.size else float("nan"),
         interval=bootstrap_interval(scores, confidence=confidence) if several else None,
-        improvement=float(np.mean([probability_of_improvement(*pair) for pair in pairs])) if comparable else None,
+        improvement=float(np.mean([probability_of_improvement(*pair) for pair in pairs]))
+        if comparable
+        else None,
         improvement_interval=improvement_interval(pairs, confidence)
         if comparable and several and all(len(other) > 1 for _, other in pairs)
         else None,
     )
 
 
-def _aggregate(sections: Sequence[Section], labels: Sequence[str], confidence: float) -> tuple[Section | None, str]:
+def _aggregate(
+    sections: Sequence[Section], labels: Sequence[str], confidence: float
+) -> tuple[Section | None, str]:
     """The groups in all environments together, or why they cannot be taken together."""
     if len(sections) < 2:
         return None, ""
@@ -220,7 +272,10 @@ def _aggregate(sections: Sequence[Section], labels: Sequence[str], confidence: f
     found = [{figures.label: figures for figures in section.groups} for section in sections]
     parts: list[Part] = []
     for label in labels:
-        scores = tuple(_normalised(section, each[label].scores[0]) for section, each in zip(sections, found, strict=True))
+        scores = tuple(
+            _normalised(section, each[label].scores[0])
+            for section, each in zip(sections, found, strict=True)
+        )
         parts.append((label, tuple(run for each in found for run in each[label].runs), scores))
     return Section("", _figures(parts, confidence)), ""
 
@@ -231,15 +286,27 @@ def _why_not(sections: Sequence[Section], labels: Sequence[str]) -> str:
         missing = [label for label in labels if label not in scored]
         if missing:
             return f"{missing[0]} has no completed run with a score in {section.environment}"
-        for name, value in (("env.random_score", section.random_score), ("env.solved_score", section.solved_score)):
+        for name, value in (
+            ("env.random_score", section.random_score),
+            ("env.solved_score", section.solved_score),
+        ):
             if value is None:
                 return f"{section.environment} has no {name} in its runs' config.yaml, by which returns are normalised"
         if section.random_score == section.solved_score:
             return f"{section.environment} has the same env.random_score and env.solved_score"
-    for label in labels:  # AGARWAL's scores are as many in each: else an environment counts by its runs
-        counts = {s.environment: figures.scores[0].size for s in sections for figures in s.groups if figures.label == label}
+    for (
+        label
+    ) in labels:  # AGARWAL's scores are as many in each: else an environment counts by its runs
+        counts = {
+            s.environment: figures.scores[0].size
+            for s in sections
+            for figures in s.groups
+            if figures.label == label
+        }
         if len(set(counts.values())) > 1:
-            said = " and ".join(f"{count} in {environment}" for environment, count in counts.items())
+            said = " and ".join(
+                f"{count} in {environment}" for environment, count in counts.items()
+            )
             return f"{label} has unequal numbers of completed runs, {said}, by which environments would be weighted"
     return ""
 

@@ -20,43 +20,77 @@ MOST_DRAWN = 8  # groups that a reader of the figure can tell apart
 def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     """Status, group, folder and reason of each run that is not completed, or cannot be read."""
     runs = [run for run in comparison.runs if not run.is_completed]
-    found = [(run.record.status, run.label, str(run.record.folder), run.record.error or HINTS.get(run.record.status, "")) for run in runs]
+    found = [
+        (
+            run.record.status,
+            run.label,
+            str(run.record.folder),
+            run.record.error or HINTS.get(run.record.status, ""),
+        )
+        for run in runs
+    ]
     return found + [(each.status, "", str(each.folder), each.reason) for each in comparison.damaged]
 
 
 def notes(comparison: Comparison) -> list[str]:
     """All sentences, those of each environment after each other."""
-    found = [sentence for section in comparison.sections for sentence in _of_section(section, several=len(comparison.sections) > 1)]
+    found = [
+        sentence
+        for section in comparison.sections
+        for sentence in _of_section(section, several=len(comparison.sections) > 1)
+    ]
     if comparison.grouping.mixed:
-        found.append(f"Runs within a group differ in {', '.join(comparison.grouping.mixed)}, which --by leaves out: a group mixes them.")
+        found.append(
+            f"Runs within a group differ in {', '.join(comparison.grouping.mixed)}, which --by leaves out: a group mixes them."
+        )
     left_out = len(unfinished(comparison))
     if left_out:
         found.append(f"{left_out} of {len(comparison.runs) + len(comparison.damaged)} runs are not completed: they are listed below, and "
                      "count in no return; those that ended early may be the worst.")  # fmt: skip
     for folder, number in comparison.left_out.items():
-        found.append(f"{folder} is left out, with {number} run{'s' if number > 1 else ''}: name it too to have them.")
+        found.append(
+            f"{folder} is left out, with {number} run{'s' if number > 1 else ''}: name it too to have them."
+        )
     if len(comparison.labels) > MOST_DRAWN:
-        found.append(f"The figure shows the first {MOST_DRAWN} of {len(comparison.labels)} groups: name fewer folders, or group --by less.")
+        found.append(
+            f"The figure shows the first {MOST_DRAWN} of {len(comparison.labels)} groups: name fewer folders, or group --by less."
+        )
     return [*found, *([comparison.why_no_aggregate] if comparison.why_no_aggregate else [])]
 
 
 def _of_section(section: Section, several: bool) -> Iterator[str]:
     where = f"{section.environment}: " if several else ""
-    for sentence in (*_budgets(section), *_seeds(section), *_each_group(section), *_without_width(section), *_facts(section)):
+    for sentence in (
+        *_budgets(section),
+        *_seeds(section),
+        *_each_group(section),
+        *_without_width(section),
+        *_facts(section),
+    ):
         yield where + sentence
 
 
 def _budgets(section: Section) -> Iterator[str]:
-    taken = {figures.label: sorted({run.record.env_steps for run in completed(figures)}) for figures in section.groups}
+    taken = {
+        figures.label: sorted({run.record.env_steps for run in completed(figures)})
+        for figures in section.groups
+    }
     if len({step for steps in taken.values() for step in steps}) > 1:
-        said = "; ".join(f"{label}: {' and '.join(map(str, steps))}" for label, steps in taken.items() if steps)
+        said = "; ".join(
+            f"{label}: {' and '.join(map(str, steps))}" for label, steps in taken.items() if steps
+        )
         yield f"The budgets of env steps differ ({said}), and returns are those at each run's last evaluation: more steps may explain more."
 
 
 def _seeds(section: Section) -> Iterator[str]:
-    seeds = {figures.label: [run.record.seed for run in completed(figures)] for figures in section.groups}
+    seeds = {
+        figures.label: [run.record.seed for run in completed(figures)] for figures in section.groups
+    }
     if len({frozenset(each) for each in seeds.values()}) > 1:
-        said = "; ".join(f"{label}: {', '.join(map(str, sorted(set(each)))) or 'none'}" for label, each in seeds.items())
+        said = "; ".join(
+            f"{label}: {', '.join(map(str, sorted(set(each)))) or 'none'}"
+            for label, each in seeds.items()
+        )
         yield f"The seeds of the completed runs differ ({said})."
     for label, each in seeds.items():
         twice = sorted(seed for seed, times in Counter(each).items() if times > 1)
@@ -65,7 +99,11 @@ def _seeds(section: Section) -> Iterator[str]:
 
 
 def _each_group(section: Section) -> Iterator[str]:
-    few = [f"{figures.label} ({figures.scores[0].size})" for figures in section.groups if figures.scores[0].size < FEW]
+    few = [
+        f"{figures.label} ({figures.scores[0].size})"
+        for figures in section.groups
+        if figures.scores[0].size < FEW
+    ]
     if few:
         yield f"Fewer than {FEW} completed runs with a score: {', '.join(few)}; an interval of so few says nothing."
     for figures in section.groups:

@@ -38,12 +38,18 @@ def page(comparison: Comparison, figure: bytes, command: str) -> str:
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
     parts = [f"<h1>{len(comparison.runs)} runs in {len(comparison.labels)} groups</h1>"]
     picture = base64.b64encode(figure).decode()
-    parts.append(f'<img alt="Learning curves, final returns and performance profiles" src="data:image/png;base64,{picture}">')
+    parts.append(
+        f'<img alt="Learning curves, final returns and performance profiles" src="data:image/png;base64,{picture}">'
+    )
     for section in sections:
-        parts.append(f"<h2>{escape(title(section))}</h2>{_table(header(section, comparison), rows(section))}")
+        parts.append(
+            f"<h2>{escape(title(section))}</h2>{_table(header(section, comparison), rows(section))}"
+        )
     parts += _notes(comparison)
     if unfinished(comparison):
-        parts.append(f"<h2>Not completed</h2>{_table(('status', 'group', 'folder', 'why'), unfinished(comparison), 'text')}")
+        parts.append(
+            f"<h2>Not completed</h2>{_table(('status', 'group', 'folder', 'why'), unfinished(comparison), 'text')}"
+        )
     parts.append(f"<h2>What the columns mean</h2><p>{escape(STATISTICS)}</p>")
     parts.append(f"<h2>Make it again</h2><p><code>{escape(command)}</code></p>")
     return _document("".join(parts))
@@ -64,10 +70,16 @@ def _document(body: str) -> str:
 
 def _notes(comparison: Comparison) -> list[str]:
     found = notes(comparison)
-    return [f"<h2>To be known</h2><ul>{''.join(f'<li>{escape(each)}</li>' for each in found)}</ul>"] if found else []
+    return (
+        [f"<h2>To be known</h2><ul>{''.join(f'<li>{escape(each)}</li>' for each in found)}</ul>"]
+        if found
+        else []
+    )
 
 
 def _table(names: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "numbers") -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines
+    )
     return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

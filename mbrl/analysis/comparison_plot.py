@@ -13,7 +13,12 @@ from matplotlib.lines import Line2D
 
 from mbrl.analysis.compare import Comparison, Figures, Run, Section
 from mbrl.analysis.comparison_notes import MOST_DRAWN, completed
-from mbrl.analysis.statistics import NUM_RESAMPLES_OF_CURVES, bootstrap_interval, interquartile_mean, performance_profile
+from mbrl.analysis.statistics import (
+    NUM_RESAMPLES_OF_CURVES,
+    bootstrap_interval,
+    interquartile_mean,
+    performance_profile,
+)
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark beside light, so that a grey print can too; a grey for their yellow.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#8C8C8C")
@@ -50,8 +55,14 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     for section, axes in zip(sections, grid, strict=True):
         _draw_row(section, list(axes), labels, names, comparison.confidence)
     drawn = {line.get_label() for axes in grid.flat for line in axes.lines}
-    entries = [(name, _handle(index)) for index, (label, name) in enumerate(zip(labels, names, strict=True)) if label in drawn]
-    entries += [(GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":"))] if GOAL in drawn else []
+    entries = [
+        (name, _handle(index))
+        for index, (label, name) in enumerate(zip(labels, names, strict=True))
+        if label in drawn
+    ]
+    entries += (
+        [(GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":"))] if GOAL in drawn else []
+    )
     if entries:
         figure.set_figheight(ROW_HEIGHT * len(sections) + _add_legend(figure, entries))
     for path in paths:
@@ -61,7 +72,9 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
 
 
 def _handle(index: int) -> Line2D:
-    return Line2D([], [], color=COLOURS[index], marker=MARKERS[index], linestyle=DASHES[index], markersize=6)
+    return Line2D(
+        [], [], color=COLOURS[index], marker=MARKERS[index], linestyle=DASHES[index], markersize=6
+    )
 
 
 def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
@@ -69,7 +82,9 @@ def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
     names, handles = zip(*entries, strict=True)
     height = 0.0
     for columns in range(min(len(entries), MOST_COLUMNS), 0, -1):
-        legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK)
+        legend = figure.legend(
+            handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK
+        )
         width, height = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
         if width <= WIDTH - 0.1:
             break
@@ -85,9 +100,19 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")  # which would begin a formula
 
 
-def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], names: Sequence[str], confidence: float) -> None:
+def _draw_row(
+    section: Section,
+    axes: Sequence[Axes],
+    labels: Sequence[str],
+    names: Sequence[str],
+    confidence: float,
+) -> None:
     curves, finals, profile = axes
-    shown = [(labels.index(figures.label), figures) for figures in section.groups if figures.label in labels]
+    shown = [
+        (labels.index(figures.label), figures)
+        for figures in section.groups
+        if figures.label in labels
+    ]
     name = _plain(section.environment.rpartition(":")[2]) or "all environments"
     if section.environment:
         _draw_curves(curves, shown, section, confidence)
@@ -100,10 +125,21 @@ def _draw_row(section: Section, axes: Sequence[Axes], labels: Sequence[str], nam
         style(each)
         if not each.lines:
             each.set(xticks=[], yticks=[])
-            each.text(0.5, 0.5, "no completed run", transform=each.transAxes, ha="center", va="center", color="#6b7785", fontsize="small")
+            each.text(
+                0.5,
+                0.5,
+                "no completed run",
+                transform=each.transAxes,
+                ha="center",
+                va="center",
+                color="#6b7785",
+                fontsize="small",
+            )
 
 
-def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+def _draw_curves(
+    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+) -> None:
     axes.set_xlabel("env steps")
     axes.set_ylabel(f"evaluation return\nIQM and {100 * confidence:g} % interval")
     for index, figures in shown:
@@ -112,9 +148,18 @@ def _draw_curves(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
             continue
         style = _line_style(index, figures)
         every = max(1, steps.size // 8)
-        axes.plot(steps, interquartile_mean(returns), linewidth=1.8, markersize=4.5, markevery=(index % every, every), **style)
+        axes.plot(
+            steps,
+            interquartile_mean(returns),
+            linewidth=1.8,
+            markersize=4.5,
+            markevery=(index % every, every),
+            **style,
+        )
         if returns.shape[1] > 1:
-            low, high = bootstrap_interval([returns], interquartile_mean, confidence, NUM_RESAMPLES_OF_CURVES)
+            low, high = bootstrap_interval(
+                [returns], interquartile_mean, confidence, NUM_RESAMPLES_OF_CURVES
+            )
             axes.fill_between(steps, low, high, color=COLOURS[index], alpha=0.18, linewidth=0)
     _mark_threshold(axes, section, horizontal=True)
     axes.xaxis.set_major_formatter("{x:,.10g}")
@@ -125,7 +170,12 @@ def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
     Beyond where the shortest run ended there is no curve, since it would be one of other runs.
     """
-    evaluated = [(run.steps[finite], run.returns[finite]) for run in runs for finite in [np.isfinite(run.returns)] if finite.any()]
+    evaluated = [
+        (run.steps[finite], run.returns[finite])
+        for run in runs
+        for finite in [np.isfinite(run.returns)]
+        if finite.any()
+    ]
     if not evaluated:
         return np.zeros(0), np.zeros((0, 0))
     steps = np.unique(np.concatenate([each for each, _ in evaluated]))
@@ -142,19 +192,33 @@ def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]], first: 
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
     for index, figures in shown:
         if figures.improvement is not None:
-            _draw_point(axes, index, len(shown) - shown.index((index, figures)), figures.improvement, figures.improvement_interval)
+            _draw_point(
+                axes,
+                index,
+                len(shown) - shown.index((index, figures)),
+                figures.improvement,
+                figures.improvement_interval,
+            )
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(0.4, len(shown) + 0.6)
     axes.set_yticks([])
 
 
-def _draw_finals(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+def _draw_finals(
+    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+) -> None:
     score = "final return" if section.environment else "normalised score"
     axes.set_xlabel(f"{score}\nIQM and {100 * confidence:g} % interval; dots: runs")
     for row, (index, figures) in enumerate(reversed(shown), start=1):
         scores = np.concatenate(figures.scores)
         if scores.size:
-            style: dict[str, Any] = {"color": COLOURS[index], "alpha": 0.55, "markersize": 5, "markeredgewidth": 0, "label": figures.label}
+            style: dict[str, Any] = {
+                "color": COLOURS[index],
+                "alpha": 0.55,
+                "markersize": 5,
+                "markeredgewidth": 0,
+                "label": figures.label,
+            }
             axes.plot(scores, np.full(scores.size, row - 0.24), ".", **style)
             _draw_point(axes, index, row, figures.interquartile_mean, figures.interval)
     _mark_threshold(axes, section, horizontal=False)
@@ -164,11 +228,19 @@ def _draw_finals(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sect
 
 def _draw_point(axes: Axes, index: int, row: float, value: float, interval) -> None:
     if interval is not None:
-        axes.plot([float(interval.low), float(interval.high)], [row, row], color=COLOURS[index], linewidth=4, alpha=0.4)
+        axes.plot(
+            [float(interval.low), float(interval.high)],
+            [row, row],
+            color=COLOURS[index],
+            linewidth=4,
+            alpha=0.4,
+        )
     axes.plot([value], [row], marker=MARKERS[index], color=COLOURS[index], markersize=7.5)
 
 
-def _draw_profile(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float) -> None:
+def _draw_profile(
+    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+) -> None:
     axes.set_xlabel("final return τ" if section.environment else "normalised score τ")
     axes.set_ylabel("share of runs above τ")
     everything = np.concatenate([scores for _, figures in shown for scores in figures.scores])
@@ -176,27 +248,56 @@ def _draw_profile(axes: Axes, shown: Sequence[tuple[int, Figures]], section: Sec
         margin = 0.05 * np.ptp(everything) or 1.0
         thresholds = np.linspace(everything.min() - margin, everything.max() + margin, 201)
         for index, figures in shown:
-            _draw_one_profile(axes, index, figures, thresholds, confidence, alpha=0.13 if len(shown) <= 4 else 0.05)
+            _draw_one_profile(
+                axes,
+                index,
+                figures,
+                thresholds,
+                confidence,
+                alpha=0.13 if len(shown) <= 4 else 0.05,
+            )
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
 
-def _draw_one_profile(axes: Axes, index: int, figures: Figures, thresholds: np.ndarray, confidence: float, alpha: float) -> None:
+def _draw_one_profile(
+    axes: Axes,
+    index: int,
+    figures: Figures,
+    thresholds: np.ndarray,
+    confidence: float,
+    alpha: float,
+) -> None:
     scores = np.concatenate(figures.scores)
     if not scores.size:
         return
     shares = performance_profile(scores, thresholds)
     every = (7 * index, 56)  # markers of different groups beside each other
     style = _line_style(index, figures)
-    axes.plot(thresholds, shares, linewidth=1.6, markersize=4.5, markevery=every, drawstyle="steps-post", **style)
+    axes.plot(
+        thresholds,
+        shares,
+        linewidth=1.6,
+        markersize=4.5,
+        markevery=every,
+        drawstyle="steps-post",
+        **style,
+    )
     if figures.interval is not None:
         profile = partial(performance_profile, thresholds=thresholds)
         low, high = bootstrap_interval(figures.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
-        axes.fill_between(thresholds, low, high, step="post", color=COLOURS[index], alpha=alpha, linewidth=0)
+        axes.fill_between(
+            thresholds, low, high, step="post", color=COLOURS[index], alpha=alpha, linewidth=0
+        )
 
 
 def _line_style(index: int, figures: Figures) -> dict[str, Any]:
-    return {"color": COLOURS[index], "linestyle": DASHES[index], "marker": MARKERS[index], "label": figures.label}
+    return {
+        "color": COLOURS[index],
+        "linestyle": DASHES[index],
+        "marker": MARKERS[index],
+        "label": figures.label,
+    }
 
 
 def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
@@ -205,7 +306,9 @@ def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
         return
     low, high = axes.get_ylim() if horizontal else axes.get_xlim()
     if low - 0.25 * (high - low) <= section.threshold <= high + 0.25 * (high - low):
-        (axes.axhline if horizontal else axes.axvline)(section.threshold, label=GOAL, color=INK, linewidth=1, linestyle=":", zorder=1)
+        (axes.axhline if horizontal else axes.axvline)(
+            section.threshold, label=GOAL, color=INK, linewidth=1, linestyle=":", zorder=1
+        )
 
 
 def style(axes: Axes) -> None:

@@ -16,7 +16,10 @@ DASH = "–"
 
 def title(section: Section) -> str:
     """What stands above a section's table."""
-    return section.environment or "all environments: 0 is what random actions earn, 1 what counts as solved"
+    return (
+        section.environment
+        or "all environments: 0 is what random actions earn, 1 what counts as solved"
+    )
 
 
 def header(section: Section, comparison: Comparison) -> list[str]:
@@ -44,8 +47,16 @@ def _row(figures: Figures, section: Section) -> list[str]:
     cells += [number(figures.mean), _with_interval(figures.interquartile_mean, figures.interval)]
     if section.threshold is not None:
         cells += _reached(figures, section.threshold)
-    chance = DASH if figures.improvement is None else _with_interval(figures.improvement, figures.improvement_interval, "{:.2f}")
-    return [*cells, chance, clock(float(np.median([run.record.wall_seconds for run in done]))) if done else DASH]
+    chance = (
+        DASH
+        if figures.improvement is None
+        else _with_interval(figures.improvement, figures.improvement_interval, "{:.2f}")
+    )
+    return [
+        *cells,
+        chance,
+        clock(float(np.median([run.record.wall_seconds for run in done]))) if done else DASH,
+    ]
 
 
 def _score(section: Section) -> str:
@@ -53,14 +64,22 @@ def _score(section: Section) -> str:
 
 
 def _range(values: Sequence[int]) -> str:
-    return DASH if not values else str(values[0]) if min(values) == max(values) else f"{min(values)}–{max(values)}"
+    return (
+        DASH
+        if not values
+        else str(values[0])
+        if min(values) == max(values)
+        else f"{min(values)}–{max(values)}"
+    )
 
 
 def _with_interval(value: float, interval, form: str = "") -> str:
     def said(each) -> str:
         return form.format(float(each)) if form else number(float(each))
 
-    return said(value) + (f" [{said(interval.low)}, {said(interval.high)}]" if interval is not None else "")
+    return said(value) + (
+        f" [{said(interval.low)}, {said(interval.high)}]" if interval is not None else ""
+    )
 
 
 def _missed(came: int, number: int) -> str:
@@ -72,7 +91,11 @@ def _reached(figures: Figures, threshold: float) -> list[str]:
     steps, seconds = np.array([run.reached(threshold) for run in figures.runs]).T
     came = int(np.isfinite(steps).sum())
     median_steps, median_seconds = float(np.median(steps)), float(np.median(seconds))
-    said = [f"{median_steps:.0f}", clock(median_seconds)] if math.isfinite(median_steps) else [_missed(came, len(figures.runs))] * 2
+    said = (
+        [f"{median_steps:.0f}", clock(median_seconds)]
+        if math.isfinite(median_steps)
+        else [_missed(came, len(figures.runs))] * 2
+    )
     return [f"{came}/{len(figures.runs)}", *said]
 
 
@@ -101,27 +124,61 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     sections = {section.environment: section for section in comparison.sections}
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS[:2], *(_text(name) if name not in COLUMNS else f"group {name}" for name in names), *COLUMNS[2:]])
+        writer.writerow(
+            [
+                *COLUMNS[:2],
+                *(_text(name) if name not in COLUMNS else f"group {name}" for name in names),
+                *COLUMNS[2:],
+            ]
+        )
         for run in comparison.runs:
             folder, label, *facts = _facts(run, sections[run.record.environment])
             writer.writerow([folder, label, *map(_text, run.values), *facts])
         for each in comparison.damaged:
-            line = dict.fromkeys(COLUMNS, "") | {"folder": _text(str(each.folder)), "status": each.status, "error": _text(each.reason)}
-            writer.writerow([line["folder"], "", *("" for _ in names), *(line[name] for name in COLUMNS[2:])])
+            line = dict.fromkeys(COLUMNS, "") | {
+                "folder": _text(str(each.folder)),
+                "status": each.status,
+                "error": _text(each.reason),
+            }
+            writer.writerow(
+                [line["folder"], "", *("" for _ in names), *(line[name] for name in COLUMNS[2:])]
+            )
 
 
 def _facts(run: Run, section: Section) -> list[str]:
     record, steps_seconds = run.record, run.reached(section.threshold)
     counts = run.is_completed and math.isfinite(run.final_return)
-    facts = [_text(str(record.folder)), _text(run.label), _text(record.environment), str(record.seed), record.status]
-    facts += ["" if record.budget is None else str(record.budget), str(record.env_steps), repr(record.wall_seconds)]
-    facts += [_exact(run.final_return), "yes" if counts else "no", _exact(_normalised(run.final_return, section))]
-    facts += ["" if section.threshold is None else repr(section.threshold), *map(_exact, steps_seconds), _text(record.error)]
+    facts = [
+        _text(str(record.folder)),
+        _text(run.label),
+        _text(record.environment),
+        str(record.seed),
+        record.status,
+    ]
+    facts += [
+        "" if record.budget is None else str(record.budget),
+        str(record.env_steps),
+        repr(record.wall_seconds),
+    ]
+    facts += [
+        _exact(run.final_return),
+        "yes" if counts else "no",
+        _exact(_normalised(run.final_return, section)),
+    ]
+    facts += [
+        "" if section.threshold is None else repr(section.threshold),
+        *map(_exact, steps_seconds),
+        _text(record.error),
+    ]
     return facts
 
 
 def _normalised(score: float, section: Section) -> float:
-    if section.random_score is None or section.solved_score is None or section.random_score == section.solved_score:
+    if (
+        section.random_score is None
+        or section.solved_score is None
+        or section.random_score == section.solved_score
+    ):
         return math.nan
     return (score - section.random_score) / (section.solved_score - section.random_score)
 

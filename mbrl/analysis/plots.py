@@ -10,7 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 EPISODES, EVALUATION, GRID, INK = "#9aa5b1", "#0b6fa4", "#e4e7eb", "#323f4b"
-LOSSES = ("#c2410c", "#7a5195", "#2f855a", "#b7791f", "#4a5568", "#97266d")  # readable beside each other, also when printed grey
+LOSSES = (
+    "#c2410c",
+    "#7a5195",
+    "#2f855a",
+    "#b7791f",
+    "#4a5568",
+    "#97266d",
+)  # readable beside each other, also when printed grey
 
 Row = Mapping[str, Any]
 
@@ -38,46 +45,103 @@ def _draw_returns(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_ylabel("return", color=INK)
     steps, returns = points(rows, "episode/return")
     if steps.size:
-        axes.plot(steps, returns, "o", markersize=3.5, markeredgewidth=0, color=EPISODES, alpha=0.7, label="episodes while collecting")
+        axes.plot(
+            steps,
+            returns,
+            "o",
+            markersize=3.5,
+            markeredgewidth=0,
+            color=EPISODES,
+            alpha=0.7,
+            label="episodes while collecting",
+        )
     steps, means = points(rows, "evaluation/return_mean")
     if steps.size:
         worst, best = _ranges(rows, steps)
-        axes.fill_between(steps, worst, best, color=EVALUATION, alpha=0.13, linewidth=0, label="worst to best evaluation episode")
+        axes.fill_between(
+            steps,
+            worst,
+            best,
+            color=EVALUATION,
+            alpha=0.13,
+            linewidth=0,
+            label="worst to best evaluation episode",
+        )
         axes.vlines(steps, worst, best, color=EVALUATION, alpha=0.35, linewidth=1)
-        axes.plot(steps, means, "o-", markersize=4.5, linewidth=2, color=EVALUATION, label="mean of evaluation")
+        axes.plot(
+            steps,
+            means,
+            "o-",
+            markersize=4.5,
+            linewidth=2,
+            color=EVALUATION,
+            label="mean of evaluation",
+        )
         _annotate(axes, steps[-1], means[-1])
 
 
 def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_ylabel("loss\n(dashed: held out)" if any("validation/dynamics" in row for row in rows) else "loss", color=INK)
+    axes.set_ylabel(
+        "loss\n(dashed: held out)" if any("validation/dynamics" in row for row in rows) else "loss",
+        color=INK,
+    )
     names = sorted({name for row in rows for name in row if name.startswith("loss/")})
     for index, name in enumerate(names):
         steps, losses = points(rows, name)
         positive = losses > 0  # a known part has none, and a logarithm needs one
         if positive.any():
             label, color = name.removeprefix("loss/"), LOSSES[index % len(LOSSES)]
-            axes.plot(steps[positive], losses[positive], ".-", markersize=4, linewidth=1.4, color=color, label=label)
+            axes.plot(
+                steps[positive],
+                losses[positive],
+                ".-",
+                markersize=4,
+                linewidth=1.4,
+                color=color,
+                label=label,
+            )
             axes.set_yscale("log")
         steps, errors = points(rows, name.replace("loss/", "validation/"))
         if (errors > 0).any():  # dashed, as the legend need not say for each
-            axes.plot(steps[errors > 0], errors[errors > 0], "--", linewidth=1, color=LOSSES[index % len(LOSSES)], alpha=0.8)
+            axes.plot(
+                steps[errors > 0],
+                errors[errors > 0],
+                "--",
+                linewidth=1,
+                color=LOSSES[index % len(LOSSES)],
+                alpha=0.8,
+            )
 
 
 def points(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Real steps and values [points] of one metric, where it was logged and finite."""
-    pairs = [(row["env_steps"], row[name]) for row in rows if row.get(name) is not None and np.isfinite(row[name])]
+    pairs = [
+        (row["env_steps"], row[name])
+        for row in rows
+        if row.get(name) is not None and np.isfinite(row[name])
+    ]
     steps, values = np.array(pairs, float).reshape(-1, 2).T
     return steps, values
 
 
 def _ranges(rows: Sequence[Row], steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The worst and the best return [points] of the evaluation at each of `steps`; its mean where they were not logged."""
-    returns = {row["env_steps"]: _returns(row) for row in rows if row.get("evaluation/return_mean") is not None}
-    return np.array([min(returns[step]) for step in steps]), np.array([max(returns[step]) for step in steps])
+    returns = {
+        row["env_steps"]: _returns(row)
+        for row in rows
+        if row.get("evaluation/return_mean") is not None
+    }
+    return np.array([min(returns[step]) for step in steps]), np.array(
+        [max(returns[step]) for step in steps]
+    )
 
 
 def _returns(row: Row) -> list[float]:
-    logged = [value for value in row.get("evaluation/returns") or () if value is not None and np.isfinite(value)]
+    logged = [
+        value
+        for value in row.get("evaluation/returns") or ()
+        if value is not None and np.isfinite(value)
+    ]
     return logged or [row["evaluation/return_mean"]]
 
 
@@ -87,7 +151,15 @@ def _annotate(axes: Axes, step: float, score: float) -> None:
     below = score > (low + high) / 2
     offset, alignment = ((0, -9), "top") if below else ((0, 9), "bottom")
     style: dict[str, Any] = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
-    axes.annotate(f"{score:.4g}", (step, score), xytext=offset, textcoords="offset points", ha="right", va=alignment, **style)
+    axes.annotate(
+        f"{score:.4g}",
+        (step, score),
+        xytext=offset,
+        textcoords="offset points",
+        ha="right",
+        va=alignment,
+        **style,
+    )
 
 
 def _style(axes: Axes) -> None:
@@ -98,8 +170,29 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        style = {"frameon": False, "fontsize": "small", "labelcolor": INK, "columnspacing": 1.5, "borderaxespad": 0.3}
-        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=min(len(handles), 5), **style)
+        style = {
+            "frameon": False,
+            "fontsize": "small",
+            "labelcolor": INK,
+            "columnspacing": 1.5,
+            "borderaxespad": 0.3,
+        }
+        axes.legend(
+            handles,
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1),
+            ncols=min(len(handles), 5),
+            **style,
+        )
     else:
-        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=EPISODES)
+        axes.text(
+            0.5,
+            0.5,
+            "nothing to show",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=EPISODES,
+        )
         axes.set_yticks([])

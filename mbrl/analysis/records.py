@@ -8,11 +8,25 @@ from typing import Any
 
 from mbrl.runs.finder import refuse_links_out, run_folders
 from mbrl.runs.folder import STATUSES
-from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_provenance, read_summary, status
+from mbrl.runs.reader import (
+    DamagedRun,
+    final_values,
+    read_metrics,
+    read_provenance,
+    read_summary,
+    status,
+)
 from mbrl.runs.settings import leaves, read_settings
 
-DAMAGE = (DamagedRun, OSError, ValueError, RecursionError)  # what reading somebody's files can raise
-LARGEST = 1e15  # of any number here, far beyond returns and steps, that sums and axes can still bear
+DAMAGE = (
+    DamagedRun,
+    OSError,
+    ValueError,
+    RecursionError,
+)  # what reading somebody's files can raise
+LARGEST = (
+    1e15  # of any number here, far beyond returns and steps, that sums and axes can still bear
+)
 UNFINISHED = ("running", "killed", "never started")  # beside STATUSES
 
 
@@ -34,7 +48,9 @@ class Record:
     random_score: float | None  # return
     best_score: float | None  # return
     settings: Mapping[str, str]
-    choices: Mapping[str, str]  # config group → option; empty where provenance.json was not written yet
+    choices: Mapping[
+        str, str
+    ]  # config group → option; empty where provenance.json was not written yet
     overrides: frozenset[str]  # names that the command line gave
     commit: str
 
@@ -63,7 +79,9 @@ def found_runs(paths: Iterable[Path], without: Collection[str]) -> tuple[list[Pa
         for folder in run_folders(path):
             parts = folder.relative_to(path).parts
             (left if len(parts) > 1 and parts[0] in without else found)[folder.resolve()] = folder
-    return list(found.values()), [folder for resolved, folder in left.items() if resolved not in found]
+    return list(found.values()), [
+        folder for resolved, folder in left.items() if resolved not in found
+    ]
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
@@ -92,7 +110,10 @@ def read_record(folder: Path) -> Record:
     """The run in `folder`. Raises DamagedRun where a file is not what a run writes, or leads out of the folder."""
     refuse_links_out(folder)
     _refuse_what_is_no_file(folder)
-    said, summary = _known_status(folder), read_summary(folder) if (folder / "summary.json").exists() else {}
+    said, summary = (
+        _known_status(folder),
+        read_summary(folder) if (folder / "summary.json").exists() else {},
+    )
     try:
         return _record(folder, said, summary)
     except DAMAGE as reason:
@@ -107,8 +128,14 @@ def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
     if said in ("running", "killed"):  # whose summary is that of its beginning
         summary |= final_values(read_metrics(folder))
     env = settings.get("env")
-    if not isinstance(env, dict) or not isinstance(env.get("id"), str) or not isinstance(settings.get("training"), dict):
-        raise DamagedRun(f"{folder / 'config.yaml'} is not the saved config of a run: it has no env.id or no training.")
+    if (
+        not isinstance(env, dict)
+        or not isinstance(env.get("id"), str)
+        or not isinstance(settings.get("training"), dict)
+    ):
+        raise DamagedRun(
+            f"{folder / 'config.yaml'} is not the saved config of a run: it has no env.id or no training."
+        )
     budget = number(settings["training"].get("env_steps"), "training.env_steps")
     return Record(
         folder=folder,
@@ -125,7 +152,10 @@ def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
         random_score=number(env.get("random_score"), "env.random_score"),
         best_score=number(env.get("best_score"), "env.best_score"),
         settings={printable(name): printable(value) for name, value in leaves(settings)},
-        choices={printable(str(group)): printable(str(option)) for group, option in (kept.get("choices") or {}).items()},
+        choices={
+            printable(str(group)): printable(str(option))
+            for group, option in (kept.get("choices") or {}).items()
+        },
         overrides=frozenset(_given(override) for override in kept.get("overrides") or ()),
         commit=printable(str((kept.get("git") or {}).get("commit") or "")),
     )
@@ -134,7 +164,11 @@ def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
 def printable(text: str) -> str:
     """Text as a screen and a page can show it: what steers a terminal, or turns the direction of writing, becomes a mark."""
     line = " ".join(text.split())
-    return line if line.isprintable() else "".join(character if character.isprintable() else "�" for character in line)
+    return (
+        line
+        if line.isprintable()
+        else "".join(character if character.isprintable() else "�" for character in line)
+    )
 
 
 def number(value: Any, name: str) -> float | None:
@@ -142,20 +176,26 @@ def number(value: Any, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-        raise DamagedRun(f"{name}={printable(str(value))[:80]} must be a number of at most 15 digits or null, as a run writes it.")
+        raise DamagedRun(
+            f"{name}={printable(str(value))[:80]} must be a number of at most 15 digits or null, as a run writes it."
+        )
     return float(value)
 
 
 def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-        raise DamagedRun(f"{name}={printable(str(value))[:80]} must be a whole number, at least 0, as a run writes it.")
+        raise DamagedRun(
+            f"{name}={printable(str(value))[:80]} must be a whole number, at least 0, as a run writes it."
+        )
     return value
 
 
 def _known_status(folder: Path) -> str:
     said = status(folder)
     if said not in (*STATUSES, *UNFINISHED):
-        raise DamagedRun(f"{folder / 'summary.json'} says status={printable(said)[:80]}, which no run has.")
+        raise DamagedRun(
+            f"{folder / 'summary.json'} says status={printable(said)[:80]}, which no run has."
+        )
     return said
 
 

@@ -42,7 +42,10 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    strata: Sequence[np.ndarray], statistic: Statistic = interquartile_mean, confidence: float = 0.95, num_resamples: int = NUM_RESAMPLES
+    strata: Sequence[np.ndarray],
+    statistic: Statistic = interquartile_mean,
+    confidence: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Interval:
     """The percentile interval of a statistic under the stratified bootstrap (AGARWAL).
 
@@ -51,7 +54,10 @@ def bootstrap_interval(
     drawn with all its points. Of fewer than 10 runs the interval is too narrow, since it knows no others than those seen.
     """
     values = np.concatenate(strata, axis=-1)
-    drawn = [statistic(np.moveaxis(values[..., indices], -2, 0)) for indices in _resamples(strata, values.size, num_resamples)]
+    drawn = [
+        statistic(np.moveaxis(values[..., indices], -2, 0))
+        for indices in _resamples(strata, values.size, num_resamples)
+    ]
     return percentiles(np.concatenate(drawn), confidence)
 
 
@@ -71,7 +77,9 @@ def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
 
 
 def improvement_interval(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], confidence: float = 0.95, num_resamples: int = NUM_RESAMPLES
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+    confidence: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Interval:
     """The interval of the probability of improvement, in the mean over environments.
 
@@ -81,8 +89,12 @@ def improvement_interval(
     per_environment = []
     for scores, others in pairs:
         # How often each run was drawn says all of a resample: then a resample's pairs need not be listed.
-        first = generator.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), num_resamples)
-        second = generator.multinomial(len(others), np.full(len(others), 1 / len(others)), num_resamples)
+        first = generator.multinomial(
+            len(scores), np.full(len(scores), 1 / len(scores)), num_resamples
+        )
+        second = generator.multinomial(
+            len(others), np.full(len(others), 1 / len(others)), num_resamples
+        )
         won = np.sum((first @ _wins(scores, others)) * second, axis=-1)
         per_environment.append(won / (len(scores) * len(others)))
     return percentiles(np.mean(per_environment, axis=0), confidence)
@@ -108,5 +120,8 @@ def _resamples(strata: Sequence[np.ndarray], size: int, num_resamples: int) -> I
     at_once = max(1, LARGEST // max(size, 1))
     for begun in range(0, num_resamples, at_once):
         number = min(at_once, num_resamples - begun)
-        drawn = [start + generator.integers(0, length, (number, length)) for start, length in zip(starts, lengths, strict=True)]
+        drawn = [
+            start + generator.integers(0, length, (number, length))
+            for start, length in zip(starts, lengths, strict=True)
+        ]
         yield np.concatenate(drawn, axis=-1)

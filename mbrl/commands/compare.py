@@ -30,14 +30,22 @@ def main(arguments: list[str]) -> int:
 
     for path in given.paths:
         if not path.is_dir():
-            raise ConfigError(f"{path} is no folder: name folders of runs or sweeps, or one that they are in, such as outputs.")
+            raise ConfigError(
+                f"{path} is no folder: name folders of runs or sweeps, or one that they are in, such as outputs."
+            )
     try:
         comparison = compare(given.paths, given.by, given.threshold, given.confidence)
     except ValueError as reason:
         raise ConfigError(str(reason)) from reason
     if not comparison.runs and not comparison.damaged:
-        mend = f"name {' '.join(map(str, comparison.left_out))} to have what is there" if comparison.left_out else "check the path"
-        raise ConfigError(f"{' '.join(map(str, given.paths))} holds no run, which has a config.yaml: {mend}.")
+        mend = (
+            f"name {' '.join(map(str, comparison.left_out))} to have what is there"
+            if comparison.left_out
+            else "check the path"
+        )
+        raise ConfigError(
+            f"{' '.join(map(str, given.paths))} holds no run, which has a config.yaml: {mend}."
+        )
     _print(comparison)
     if not comparison.runs:
         return 1
@@ -47,13 +55,34 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m mbrl compare", description=DESCRIPTION)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help="of a run, a sweep, or many of them, such as outputs")
     parser.add_argument(
-        "--by", type=_names, default=(), metavar="NAME[,NAME]", help="group by these choices or settings (planner, model.num_members) alone"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="of a run, a sweep, or many of them, such as outputs",
     )
-    parser.add_argument("--threshold", type=_finite, help="return to be reached; default: the environment's env.solved_score")
-    parser.add_argument("--confidence", type=_share, default=CONFIDENCE, help=f"of the intervals; default {CONFIDENCE}")
-    parser.add_argument("--folder", type=Path, help="where to write; default: a new folder in outputs/comparisons")
+    parser.add_argument(
+        "--by",
+        type=_names,
+        default=(),
+        metavar="NAME[,NAME]",
+        help="group by these choices or settings (planner, model.num_members) alone",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_finite,
+        help="return to be reached; default: the environment's env.solved_score",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=_share,
+        default=CONFIDENCE,
+        help=f"of the intervals; default {CONFIDENCE}",
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where to write; default: a new folder in outputs/comparisons"
+    )
     return parser
 
 
@@ -72,14 +101,18 @@ def _names(text: str) -> tuple[str, ...]:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text} must be a finite number: the return to be reached")
+        raise argparse.ArgumentTypeError(
+            f"{text} must be a finite number: the return to be reached"
+        )
     return number
 
 
 def _share(text: str) -> float:
     number = float(text)
     if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be between 0 and 1: the share of intervals that hold the truth, such as 0.95")
+        raise argparse.ArgumentTypeError(
+            f"{text} must be between 0 and 1: the share of intervals that hold the truth, such as 0.95"
+        )
     return number
 
 
@@ -89,7 +122,9 @@ def _new_folder(folder: Path | None) -> Path:
     folder = folder or Path("outputs", "comparisons", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S.%f}")
     found = sorted(path.name for path in folder.glob("compare.*"))
     if found:
-        raise ConfigError(f"--folder {folder} has a comparison already ({', '.join(found)}): name another one, or remove it.")
+        raise ConfigError(
+            f"--folder {folder} has a comparison already ({', '.join(found)}): name another one, or remove it."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -98,7 +133,10 @@ def _print(comparison) -> None:
     from mbrl.analysis.comparison_notes import notes, unfinished
     from mbrl.analysis.comparison_table import header, rows, title
 
-    for section in (*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])):
+    for section in (
+        *comparison.sections,
+        *([comparison.aggregate] if comparison.aggregate else []),
+    ):
         print_result(_table(title(section), header(section, comparison), rows(section)))
     console = Console(soft_wrap=True, highlight=False)
     for sentence in notes(comparison):
@@ -109,7 +147,11 @@ def _print(comparison) -> None:
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    table = Table(*(Column(Text(name), overflow="fold") for name in names), title=Text(title), title_justify="left")
+    table = Table(
+        *(Column(Text(name), overflow="fold") for name in names),
+        title=Text(title),
+        title_justify="left",
+    )
     for line in lines:
         table.add_row(*map(Text, line))
     return table
@@ -123,4 +165,6 @@ def _write(comparison, folder: Path, command: str) -> None:
     draw(comparison, [folder / "compare.png", folder / "compare.pdf"])
     write_csv(comparison, folder / "compare.csv")
     write_page(comparison, folder / "compare.png", command, folder / "compare.html")
-    Console(soft_wrap=True, highlight=False).print(Text(f"Written: {folder}/compare.html, .png, .pdf, .csv"))
+    Console(soft_wrap=True, highlight=False).print(
+        Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
+    )

@@ -19,8 +19,25 @@ from mbrl.trust import ConfigError
 DESCRIPTION = """Lists runs and sweeps, newest last: when each began, what became of it, what it was and where it lies. A sweep's jobs
 stand under its line, which counts them."""
 STATES = (*STATUSES, *UNFINISHED, "damaged")
-COLUMNS = ("started", "status", "environment", "model", "planner", "seed", "env steps", "evaluation return", "folder")
-COLOURS = {"completed": "green", "running": "cyan", "failed": "red", "damaged": "red", "killed": "yellow", "interrupted": "yellow"}
+COLUMNS = (
+    "started",
+    "status",
+    "environment",
+    "model",
+    "planner",
+    "seed",
+    "env steps",
+    "evaluation return",
+    "folder",
+)
+COLOURS = {
+    "completed": "green",
+    "running": "cyan",
+    "failed": "red",
+    "damaged": "red",
+    "killed": "yellow",
+    "interrupted": "yellow",
+}
 
 Line = tuple[str, ...]
 
@@ -28,14 +45,33 @@ Line = tuple[str, ...]
 def main(arguments: list[str]) -> int:
     """Lists; the exit status is 0."""
     parser = argparse.ArgumentParser("python -m mbrl list", description=DESCRIPTION)
-    parser.add_argument("paths", nargs="*", type=Path, default=[Path("outputs")], metavar="FOLDER", help="where to look; default: outputs")
-    parser.add_argument("--status", type=_states, default=STATES, help=f"only runs of this status, or of some: {', '.join(STATES)}")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("outputs")],
+        metavar="FOLDER",
+        help="where to look; default: outputs",
+    )
+    parser.add_argument(
+        "--status",
+        type=_states,
+        default=STATES,
+        help=f"only runs of this status, or of some: {', '.join(STATES)}",
+    )
     given = parser.parse_args(arguments)
     for path in given.paths:
         if not path.is_dir():
-            raise ConfigError(f"{path} is no folder: name one that runs or sweeps are in, such as outputs.")
+            raise ConfigError(
+                f"{path} is no folder: name one that runs or sweeps are in, such as outputs."
+            )
     records, damaged = read_records(given.paths)
-    table = Table(*(Column(name, no_wrap=name not in ("environment", "folder"), overflow="fold") for name in COLUMNS))
+    table = Table(
+        *(
+            Column(name, no_wrap=name not in ("environment", "folder"), overflow="fold")
+            for name in COLUMNS
+        )
+    )
     for line in _lines(records, damaged, given.status):
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
     if table.row_count:
@@ -44,7 +80,11 @@ def main(arguments: list[str]) -> int:
     for each in damaged:
         if each.status in given.status:
             console.print(
-                Text(f"Damaged: {each.reason}" if each.status == "damaged" else f"Failed: {printable(str(each.folder))}: {each.reason}")
+                Text(
+                    f"Damaged: {each.reason}"
+                    if each.status == "damaged"
+                    else f"Failed: {printable(str(each.folder))}: {each.reason}"
+                )
             )
     if not table.row_count:
         console.print(Text(f"No runs{_of(given.status)} in {', '.join(map(str, given.paths))}."))
@@ -55,7 +95,9 @@ def _states(text: str) -> tuple[str, ...]:
     given = tuple(each.strip().replace("-", " ") for each in text.split(","))
     wrong = [each for each in given if each not in STATES]
     if wrong:
-        raise argparse.ArgumentTypeError(f"{wrong[0]} is no status: name {', '.join(STATES)}, or several with commas between")
+        raise argparse.ArgumentTypeError(
+            f"{wrong[0]} is no status: name {', '.join(STATES)}, or several with commas between"
+        )
     return given
 
 
@@ -63,19 +105,32 @@ def _of(states: Sequence[str]) -> str:
     return "" if states == STATES else f" that are {' or '.join(states)}"
 
 
-def _lines(records: Sequence[Record], damaged: Sequence[Damaged], states: Sequence[str]) -> Iterator[Line]:
+def _lines(
+    records: Sequence[Record], damaged: Sequence[Damaged], states: Sequence[str]
+) -> Iterator[Line]:
     """A line a run; before a sweep's jobs one for all of them, the left out ones counted too."""
     choices = completed_choices(records)
-    runs = {record.folder: (record.status, record.started, _line(record, chosen)) for record, chosen in zip(records, choices, strict=True)}
+    runs = {
+        record.folder: (record.status, record.started, _line(record, chosen))
+        for record, chosen in zip(records, choices, strict=True)
+    }
     runs |= {each.folder: (each.status, _age(each.folder), _damaged_line(each)) for each in damaged}
     families: dict[Path, list[Path]] = {}
     for folder in runs:
-        families.setdefault(folder.parent if (folder.parent / "multirun.yaml").exists() else folder, []).append(folder)
-    for family, folders in sorted(families.items(), key=lambda item: min(runs[folder][1] for folder in item[1])):
+        families.setdefault(
+            folder.parent if (folder.parent / "multirun.yaml").exists() else folder, []
+        ).append(folder)
+    for family, folders in sorted(
+        families.items(), key=lambda item: min(runs[folder][1] for folder in item[1])
+    ):
         shown = [folder for folder in folders if runs[folder][0] in states]
         is_sweep = folders != [family]
         if shown and is_sweep:
-            yield _sweep_line(family, min(runs[folder][1] for folder in folders), Counter(runs[folder][0] for folder in folders))
+            yield _sweep_line(
+                family,
+                min(runs[folder][1] for folder in folders),
+                Counter(runs[folder][0] for folder in folders),
+            )
         for folder in shown:
             started, *rest = runs[folder][2]
             yield (f"  {started}" if is_sweep else started, *rest)
@@ -83,7 +138,12 @@ def _lines(records: Sequence[Record], damaged: Sequence[Damaged], states: Sequen
 
 def _line(record: Record, choices: Mapping[str, str]) -> Line:
     budget = "?" if record.budget is None else record.budget
-    facts = (record.environment, choices.get("model", "?"), choices.get("planner", "?"), str(record.seed))
+    facts = (
+        record.environment,
+        choices.get("model", "?"),
+        choices.get("planner", "?"),
+        str(record.seed),
+    )
     result = (f"{record.env_steps}/{budget}", number(record.score))
     return (_clock(record.started), record.status, *facts, *result, printable(str(record.folder)))
 
@@ -94,7 +154,12 @@ def _damaged_line(each: Damaged) -> Line:
 
 def _sweep_line(folder: Path, started: datetime, counts: Counter) -> Line:
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return (_clock(started), f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {states}", *[""] * 6, printable(str(folder)))
+    return (
+        _clock(started),
+        f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {states}",
+        *[""] * 6,
+        printable(str(folder)),
+    )
 
 
 def _age(folder: Path) -> datetime:

@@ -33,9 +33,16 @@ def main(arguments: list[str]) -> int:
     """Reproduces a run or a sweep; returns the exit status."""
     parser = Parser("reproduce", DESCRIPTION)
     parser.add_argument(
-        "--tolerance", type=tolerance, default=0.0, help="relative difference allowed, for other machines; default 0: equal to the bit"
+        "--tolerance",
+        type=tolerance,
+        default=0.0,
+        help="relative difference allowed, for other machines; default 0: equal to the bit",
     )
-    parser.add_argument("--folder", type=Path, help="where to run it; default: a new folder in outputs/reproductions")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where to run it; default: a new folder in outputs/reproductions",
+    )
     given = parser.parse_intermixed_args(arguments)
     saved = checked_folder(given.path)
     folder = given.folder or _new_folder(saved)
@@ -46,7 +53,10 @@ def main(arguments: list[str]) -> int:
 
 def _new_folder(saved: Path) -> Path:
     return Path(
-        "outputs", "reproductions", f"{datetime.now():%Y-%m-%d}", f"{datetime.now():%H-%M-%S.%f}_{safe_name(saved.absolute().name)}"
+        "outputs",
+        "reproductions",
+        f"{datetime.now():%Y-%m-%d}",
+        f"{datetime.now():%H-%M-%S.%f}_{safe_name(saved.absolute().name)}",
     )
 
 
@@ -66,7 +76,13 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     repeated = read_metrics(folder)
     # Of a run that did not end, what there is of it.
     rows = repeated if completed else repeated[: len(recorded)]
-    return _report(saved, differences(recorded, rows, tolerance), len(recorded), tolerance, (kept, read_provenance(folder)))
+    return _report(
+        saved,
+        differences(recorded, rows, tolerance),
+        len(recorded),
+        tolerance,
+        (kept, read_provenance(folder)),
+    )
 
 
 def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolerance: float) -> int:
@@ -75,7 +91,15 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
         raise ConfigError(f"{sweep} holds no job that began: there is nothing to reproduce.")
     with Processes() as processes:
         for run in runs_in(sweep):
-            command = [sys.executable, "-m", "mbrl", "reproduce", str(run), f"--tolerance={tolerance}", f"--folder={folder / run.name}"]
+            command = [
+                sys.executable,
+                "-m",
+                "mbrl",
+                "reproduce",
+                str(run),
+                f"--tolerance={tolerance}",
+                f"--folder={folder / run.name}",
+            ]
             ended = processes.run([*command, *overrides])
             if ended is not None:
                 statuses.append(ended)
@@ -85,15 +109,29 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
     return max(statuses)
 
 
-def _report(saved: Path, found: Sequence[Difference], num_rows: int, tolerance: float, provenances: tuple[Mapping, Mapping]) -> int:
+def _report(
+    saved: Path,
+    found: Sequence[Difference],
+    num_rows: int,
+    tolerance: float,
+    provenances: tuple[Mapping, Mapping],
+) -> int:
     console, meant = Console(), "to the bit" if tolerance == 0 else f"within {tolerance}"
     if not found:
-        console.print(f"The same {meant}: all {num_rows} rows of {saved}.", soft_wrap=True, highlight=False)
+        console.print(
+            f"The same {meant}: all {num_rows} rows of {saved}.", soft_wrap=True, highlight=False
+        )
         return 0
-    console.print(f"Different from {saved}: {len(found)} metrics are not the same {meant}.", soft_wrap=True, highlight=False)
+    console.print(
+        f"Different from {saved}: {len(found)} metrics are not the same {meant}.",
+        soft_wrap=True,
+        highlight=False,
+    )
     console.print(_table_of(found))
     changed = _changed(*provenances)
-    console.print(changed if changed.row_count else "Versions, device, cores and commit are the same.")
+    console.print(
+        changed if changed.row_count else "Versions, device, cores and commit are the same."
+    )
     if (provenances[0].get("lockstep") or {}).get("together"):
         sentence = "It was computed in lock-step with other runs, which changes last digits: --tolerance allows a relative difference."
         console.print(sentence, soft_wrap=True, highlight=False)
@@ -101,10 +139,17 @@ def _report(saved: Path, found: Sequence[Difference], num_rows: int, tolerance: 
 
 
 def _table_of(found: Sequence[Difference]) -> Table:
-    table = Table("metric", "first at step", "recorded", "reproduced", "rows", "largest relative difference")
+    table = Table(
+        "metric", "first at step", "recorded", "reproduced", "rows", "largest relative difference"
+    )
     for each in found:
-        values = (repr(value) if isinstance(value, float) else str(value) for value in (each.recorded, each.repeated))
-        table.add_row(each.metric, str(each.env_steps), *values, str(each.num_rows), number(each.largest))
+        values = (
+            repr(value) if isinstance(value, float) else str(value)
+            for value in (each.recorded, each.repeated)
+        )
+        table.add_row(
+            each.metric, str(each.env_steps), *values, str(each.num_rows), number(each.largest)
+        )
     return table
 
 
@@ -121,8 +166,13 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Table:
 def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What results depend on, by names that fit a table."""
     git = provenance.get("git") or {}
-    packages = {f"package {name}": version for name, version in (provenance.get("packages") or {}).items()}
-    kept = {name: provenance.get(name) for name in ("python", "platform", "devices", "cores", "threads", "lockstep")}
+    packages = {
+        f"package {name}": version for name, version in (provenance.get("packages") or {}).items()
+    }
+    kept = {
+        name: provenance.get(name)
+        for name in ("python", "platform", "devices", "cores", "threads", "lockstep")
+    }
     return kept | packages | {"commit": git.get("commit"), "changes not committed": git.get("diff")}
 
 

@@ -32,9 +32,16 @@ def main(arguments: list[str]) -> int:
     """Resumes a run or a sweep; the exit status is 0 where all is completed."""
     parser = Parser("resume", DESCRIPTION)
     parser.add_argument(
-        "--tolerance", type=tolerance, default=0.0, help="relative difference allowed to rows recorded before; default 0: none"
+        "--tolerance",
+        type=tolerance,
+        default=0.0,
+        help="relative difference allowed to rows recorded before; default 0: none",
     )
-    parser.add_argument("--beside-others", action="store_true", help="others write to this terminal too: plain lines, under the run's name")
+    parser.add_argument(
+        "--beside-others",
+        action="store_true",
+        help="others write to this terminal too: plain lines, under the run's name",
+    )
     given = parser.parse_intermixed_args(arguments)
     folder = checked_folder(given.path)
     if is_run(folder):
@@ -47,7 +54,9 @@ def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float, alone:
     before = config.training.env_steps
     override(config, overrides, MAY_CHANGE, WHY)
     if is_completed(folder) and config.training.env_steps == before:
-        print(f"{folder} is completed, {before} real steps long; to go on: python -m mbrl resume {folder} training.env_steps={2 * before}")
+        print(
+            f"{folder} is completed, {before} real steps long; to go on: python -m mbrl resume {folder} training.env_steps={2 * before}"
+        )
         return 0
     log_to(folder)
     from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
@@ -64,7 +73,17 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
         with Processes() as processes:
             for folder in _open_jobs(sweep, overrides):
                 print(folder, flush=True)
-                processes.run([sys.executable, "-m", "mbrl", "resume", str(folder), f"--tolerance={tolerance}", *overrides])
+                processes.run(
+                    [
+                        sys.executable,
+                        "-m",
+                        "mbrl",
+                        "resume",
+                        str(folder),
+                        f"--tolerance={tolerance}",
+                        *overrides,
+                    ]
+                )
         ended = print_jobs(sweep)
         processes.check("Interrupted.")
         return ended
@@ -81,7 +100,9 @@ def _refuse_live_jobs(sweep: Path) -> None:
     # On a cluster, jobs outlive the command that handed them over.
     live = [folder.name for folder in runs_in(sweep) if is_live(folder)] or list(queued_jobs(sweep))
     if live:
-        raise ConfigError(f"{sweep / live[0]} is running, or waits in a cluster's queue: wait until it ends, or resume run by run.")
+        raise ConfigError(
+            f"{sweep / live[0]} is running, or waits in a cluster's queue: wait until it ends, or resume run by run."
+        )
 
 
 def _refuse_unfinished_beginning(sweep: Path) -> None:
@@ -93,10 +114,15 @@ def _refuse_unfinished_beginning(sweep: Path) -> None:
         kept = json.loads(file.read_text(encoding="utf-8"))
         num_jobs, command = int(kept["num_jobs"]), shlex.join(map(str, kept["command"]))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as reason:
-        raise ConfigError(f"{file} is damaged ({type(reason).__name__}): remove it, to go on with the jobs that are there.") from reason
+        raise ConfigError(
+            f"{file} is damaged ({type(reason).__name__}): remove it, to go on with the jobs that are there."
+        ) from reason
     command = printable(f"{command} hydra.sweep.dir={shlex.quote(str(sweep))}")
     if (sweep / ".search.lock").exists():
-        print(f"This is a search, which goes on by its own command; resumed are its last jobs alone: {command}", flush=True)
+        print(
+            f"This is a search, which goes on by its own command; resumed are its last jobs alone: {command}",
+            flush=True,
+        )
         return
     missing = num_jobs - len(runs_in(sweep))
     if missing > 0:

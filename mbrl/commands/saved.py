@@ -28,7 +28,9 @@ def tolerance(text: str) -> float:
     """What --tolerance can be: a relative difference, 0 or more."""
     number = float(text)
     if not number >= 0:
-        raise argparse.ArgumentTypeError(f"{text} must be a number, at least 0: the relative difference allowed")
+        raise argparse.ArgumentTypeError(
+            f"{text} must be a number, at least 0: the relative difference allowed"
+        )
     return number
 
 
@@ -38,7 +40,9 @@ def checked_folder(path: Path) -> Path:
     """
     folder = path.parent if path.name == "config.yaml" else path
     if not is_run(folder) and not is_sweep(folder):
-        raise ConfigError(f"{path} holds no run, which has a config.yaml, and no sweep: check the path.")
+        raise ConfigError(
+            f"{path} holds no run, which has a config.yaml, and no sweep: check the path."
+        )
     refuse_links_out(folder)
     return folder
 
@@ -52,10 +56,14 @@ def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], w
         name, equals, _ = text.partition("=")
         if name == "trust":
             continue
-        if not equals or not any(name == each or (each.endswith(".") and name.startswith(each)) for each in allowed):
+        if not equals or not any(
+            name == each or (each.endswith(".") and name.startswith(each)) for each in allowed
+        ):
             raise ConfigError(f"{text} cannot be said here: {why}")
         if OmegaConf.select(config, name, default=MISSING) is MISSING:
-            raise ConfigError(f"{name} is not a setting of this run's config.yaml: check its spelling there.")
+            raise ConfigError(
+                f"{name} is not a setting of this run's config.yaml: check its spelling there."
+            )
         OmegaConf.update(config, name, OmegaConf.select(OmegaConf.from_dotlist([text]), name))
 
 

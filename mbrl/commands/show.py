@@ -25,7 +25,15 @@ from mbrl.runs.reader import read_summary, status
 DESCRIPTION = """Prints what a run was: its result, its settings that are not the defaults, the code, versions and machine
 that computed it, and where it lies. For a sweep's folder, what became of its jobs."""
 GROUPS = ("env", "model", "planner", "training", "logger", "experiment")
-PACKAGES = ("jax", "equinox", "optax", "mctx", "gymnasium", "hydra-core", "numpy")  # those that results depend on most
+PACKAGES = (
+    "jax",
+    "equinox",
+    "optax",
+    "mctx",
+    "gymnasium",
+    "hydra-core",
+    "numpy",
+)  # those that results depend on most
 
 
 def main(arguments: list[str]) -> int:
@@ -51,12 +59,20 @@ def _result(folder: Path, config: DictConfig, kept: Mapping[str, Any]) -> Table:
     if "error" in summary:
         table.add_row("error", Text(str(summary["error"])))
     table.add_row("environment", Text(str(config.env.id)))
-    table.add_row("model, planner", Text(f"{choices.get('model', 'unknown')}, {choices.get('planner', 'unknown')}"))
+    table.add_row(
+        "model, planner",
+        Text(f"{choices.get('model', 'unknown')}, {choices.get('planner', 'unknown')}"),
+    )
     table.add_row("seed", Text(str(config.seed)))
     table.add_row(
-        "evaluation return", Text(f"{number(summary.get('evaluation/return_mean'))} ± {number(summary.get('evaluation/return_std'))}")
+        "evaluation return",
+        Text(
+            f"{number(summary.get('evaluation/return_mean'))} ± {number(summary.get('evaluation/return_std'))}"
+        ),
     )
-    table.add_row("env steps", Text(f"{summary.get('env_steps', 0)} of {config.training.env_steps}"))
+    table.add_row(
+        "env steps", Text(f"{summary.get('env_steps', 0)} of {config.training.env_steps}")
+    )
     table.add_row("last checkpoint", Text(_or_none(newest_checkpoint(folder), " env steps")))
     table.add_row("wall time", Text(clock(summary.get("wall_seconds", 0.0))))
     table.add_row("folder", Text(str(folder.absolute())))
@@ -78,12 +94,24 @@ def _settings(config: DictConfig, kept: Mapping[str, Any]) -> Table:
 
 def _base(kept: Mapping[str, Any]) -> tuple[DictConfig, dict[str, tuple[str, str]]]:
     """The config that the run's choices alone would have, and those choices that are not the defaults; or else the defaults."""
-    defaults = {"env": "cartpole", "model": "ensemble", "planner": "cem", "training": "default", "logger": "wandb"}
+    defaults = {
+        "env": "cartpole",
+        "model": "ensemble",
+        "planner": "cem",
+        "training": "default",
+        "logger": "wandb",
+    }
     # Words only: in a saved file, anything may stand here.
     chosen = {
-        group: str(choice) for group, choice in (kept.get("choices") or {}).items() if group in GROUPS and re.fullmatch(r"\w+", str(choice))
+        group: str(choice)
+        for group, choice in (kept.get("choices") or {}).items()
+        if group in GROUPS and re.fullmatch(r"\w+", str(choice))
     }
-    different = {group: (defaults.get(group, "none"), choice) for group, choice in chosen.items() if defaults.get(group) != choice}
+    different = {
+        group: (defaults.get(group, "none"), choice)
+        for group, choice in chosen.items()
+        if defaults.get(group) != choice
+    }
     try:
         return compose([f"{group}={choice}" for group, (_, choice) in different.items()]), different
     except (ConfigError, HydraException):  # a choice of somebody's own, which is not here
@@ -106,22 +134,50 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _origin(kept: Mapping[str, Any]) -> Table:
     """What computed the run."""
-    table, git, packages = Table("", "", title="Computed by", show_header=False), kept.get("git") or {}, kept.get("packages") or {}
-    if not all(name in kept for name in ("command", "started", "packages", "python", "platform", "devices", "cores", "threads")):
+    table, git, packages = (
+        Table("", "", title="Computed by", show_header=False),
+        kept.get("git") or {},
+        kept.get("packages") or {},
+    )
+    if not all(
+        name in kept
+        for name in (
+            "command",
+            "started",
+            "packages",
+            "python",
+            "platform",
+            "devices",
+            "cores",
+            "threads",
+        )
+    ):
         table.add_row("provenance", Text("none: the run ended before it was written"))
         return table
     changes = git.get("diff")
     table.add_row("command", Text(shlex.join(map(str, kept["command"]))))
     table.add_row("started", Text(str(kept["started"])))
-    table.add_row("resumed", Text(", ".join(str(each["started"]) for each in kept.get("resumes", ())) or "never"))
+    table.add_row(
+        "resumed",
+        Text(", ".join(str(each["started"]) for each in kept.get("resumes", ())) or "never"),
+    )
     more = f" and {len(changes.splitlines())} lines of changes" if changes else ""
     table.add_row("commit", Text(str(git.get("commit", "unknown")) + more))
     table.add_row(
-        "versions", Text(f"Python {kept['python']}, " + ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages))
+        "versions",
+        Text(
+            f"Python {kept['python']}, "
+            + ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages)
+        ),
     )
     table.add_row("platform", Text(str(kept["platform"])))
     table.add_row("devices", Text(", ".join(str(device["kind"]) for device in kept["devices"])))
-    table.add_row("cores", Text(f"{kept['cores']['usable']} of {kept['cores']['machine']}, {kept['threads']['num_threads']} threads"))
+    table.add_row(
+        "cores",
+        Text(
+            f"{kept['cores']['usable']} of {kept['cores']['machine']}, {kept['threads']['num_threads']} threads"
+        ),
+    )
     return table
 
 

@@ -25,7 +25,9 @@ class Normaliser(eqx.Module):
     reward_size: Float[Array, ""]  # root mean square of the rewards seen
     any_end: Bool[Array, ""]  # whether any step seen ended its task
 
-    def observation(self, observation: Float[Array, " observation"]) -> Float[Array, " observation"]:
+    def observation(
+        self, observation: Float[Array, " observation"]
+    ) -> Float[Array, " observation"]:
         """An observation in units of its standard deviation."""
         return (observation - self.observation_mean) / self.observation_std
 
@@ -56,7 +58,22 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     """The normaliser before any data: zero means, unit scales."""
     zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
     zero, one = jnp.zeros(()), jnp.ones(())
-    return Normaliser(zeros, ones, zeros, ones, zero, one, zero, one, zero, zero, zero, zero, zero, jnp.array(False))
+    return Normaliser(
+        zeros,
+        ones,
+        zeros,
+        ones,
+        zero,
+        one,
+        zero,
+        one,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        jnp.array(False),
+    )
 
 
 def fit_normaliser(replay: Replay) -> Normaliser:
@@ -88,4 +105,6 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], counted: Array) -> tup
 
 def _least_and_most(values: Float[Array, " capacity"], counted: Array) -> tuple[Array, Array]:
     """Infinity and minus infinity where nothing counts."""
-    return jnp.min(values, where=counted, initial=jnp.inf), jnp.max(values, where=counted, initial=-jnp.inf)
+    return jnp.min(values, where=counted, initial=jnp.inf), jnp.max(
+        values, where=counted, initial=-jnp.inf
+    )

@@ -44,7 +44,9 @@ class Replay(eqx.Module):
                 f"training.replay_capacity={self.capacity} is less than the {num_new} transitions collected at once; raise it."
             )
         places = (self.num_added + jnp.arange(num_new)) % self.capacity
-        written = jax.tree.map(lambda ring, new: ring.at[places].set(new), self.transitions, transitions)
+        written = jax.tree.map(
+            lambda ring, new: ring.at[places].set(new), self.transitions, transitions
+        )
         return Replay(written, self.num_added + num_new)
 
     def sample(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Transition:
@@ -55,15 +57,25 @@ class Replay(eqx.Module):
     def saved(self) -> "SavedReplay":
         """What is filled, on the host."""
         size = int(self.size)
-        return SavedReplay(jax.tree.map(lambda ring: np.asarray(ring)[:size], self.transitions), np.asarray(self.num_added))
+        return SavedReplay(
+            jax.tree.map(lambda ring: np.asarray(ring)[:size], self.transitions),
+            np.asarray(self.num_added),
+        )
 
     def loaded(self, saved: "SavedReplay") -> "Replay":
         """The replay that was saved, in the capacity of this one, whose own transitions are dropped."""
 
         def refilled(ring, filled):
-            return jnp.asarray(np.concatenate([filled, np.zeros((self.capacity - len(filled), *ring.shape[1:]), ring.dtype)]))
+            return jnp.asarray(
+                np.concatenate(
+                    [filled, np.zeros((self.capacity - len(filled), *ring.shape[1:]), ring.dtype)]
+                )
+            )
 
-        return Replay(jax.tree.map(refilled, self.transitions, saved.transitions), jnp.asarray(saved.num_added))
+        return Replay(
+            jax.tree.map(refilled, self.transitions, saved.transitions),
+            jnp.asarray(saved.num_added),
+        )
 
 
 class SavedReplay(NamedTuple):

@@ -28,7 +28,9 @@ class Split(NamedTuple):
     held_out: Int[Array, "1 capacity"]
 
 
-def split(key: PRNGKeyArray, replay: Replay, num_members: int, holdout_share: float, bootstrap: bool) -> Split:
+def split(
+    key: PRNGKeyArray, replay: Replay, num_members: int, holdout_share: float, bootstrap: bool
+) -> Split:
     """Holds out a share of the transitions; the others go to each member, as often as its own bootstrap sample has them, or once.
 
     Steps that end a task are repeated where they are fewer than `ENDS_SHARE`.
@@ -39,17 +41,27 @@ def split(key: PRNGKeyArray, replay: Replay, num_members: int, holdout_share: fl
     trained = replay.filled & ~held_out
     copies = jnp.ones((num_members, replay.capacity), jnp.int32)
     if bootstrap:
-        uniform = jax.vmap(lambda key: _uniform(key, numbers))(jax.random.split(bootstrap_key, num_members))
-        copies = jnp.sum(uniform[..., None] > POISSON_CUMULATIVE[None, None], axis=-1, dtype=jnp.int32)
+        uniform = jax.vmap(lambda key: _uniform(key, numbers))(
+            jax.random.split(bootstrap_key, num_members)
+        )
+        copies = jnp.sum(
+            uniform[..., None] > POISSON_CUMULATIVE[None, None], axis=-1, dtype=jnp.int32
+        )
     copies = jnp.where(trained[None], copies * _repeats(replay)[None], 0)
     # With few transitions a side may be empty; it then makes do with all there are.
-    return Split(_totals(copies, replay.filled), _totals(held_out[None].astype(jnp.int32), replay.filled))
+    return Split(
+        _totals(copies, replay.filled), _totals(held_out[None].astype(jnp.int32), replay.filled)
+    )
 
 
-def sample(key: PRNGKeyArray, replay: Replay, totals: Int[Array, "sets capacity"], num_draws: int) -> Transition:
+def sample(
+    key: PRNGKeyArray, replay: Replay, totals: Int[Array, "sets capacity"], num_draws: int
+) -> Transition:
     """Draws with replacement from each set; each leaf of the result leads with [sets, num_draws]."""
     draws = jax.random.randint(key, (totals.shape[0], num_draws), 0, totals[:, -1:])
-    places = jax.vmap(lambda totals, draws: jnp.searchsorted(totals, draws, side="right"))(totals, draws)
+    places = jax.vmap(lambda totals, draws: jnp.searchsorted(totals, draws, side="right"))(
+        totals, draws
+    )
     return jax.tree.map(lambda ring: ring[places], replay.transitions)
 
 
@@ -58,10 +70,14 @@ def _repeats(replay: Replay) -> Int[Array, " capacity"]:
     ends = replay.filled & replay.transitions.terminated
     num_ends = jnp.sum(ends)
     others_per_end = (replay.size - num_ends).astype(float) / jnp.maximum(num_ends, 1).astype(float)
-    return jnp.where(ends, jnp.maximum((ENDS_SHARE / (1 - ENDS_SHARE) * others_per_end).astype(jnp.int32), 1), 1)
+    return jnp.where(
+        ends, jnp.maximum((ENDS_SHARE / (1 - ENDS_SHARE) * others_per_end).astype(jnp.int32), 1), 1
+    )
 
 
-def _totals(copies: Int[Array, "sets capacity"], filled: Bool[Array, " capacity"]) -> Int[Array, "sets capacity"]:
+def _totals(
+    copies: Int[Array, "sets capacity"], filled: Bool[Array, " capacity"]
+) -> Int[Array, "sets capacity"]:
     empty = jnp.sum(copies, axis=1, keepdims=True) == 0
     return jnp.cumsum(jnp.where(empty, filled[None].astype(copies.dtype), copies), axis=1)
 

@@ -24,8 +24,17 @@ class TrueDynamics(AbstractTrueDynamics):
     """Two links and a motor at the joint between them, by one fourth-order Runge-Kutta step, the speeds bounded after it."""
 
     def state(self, observation):
-        first_cosine, first_sine, second_cosine, second_sine, first_speed, second_speed = observation
-        return jnp.stack([jnp.arctan2(first_sine, first_cosine), jnp.arctan2(second_sine, second_cosine), first_speed, second_speed])
+        first_cosine, first_sine, second_cosine, second_sine, first_speed, second_speed = (
+            observation
+        )
+        return jnp.stack(
+            [
+                jnp.arctan2(first_sine, first_cosine),
+                jnp.arctan2(second_sine, second_cosine),
+                first_speed,
+                second_speed,
+            ]
+        )
 
     def step(self, key, state, action):
         torque = action[2] - action[0]
@@ -34,12 +43,23 @@ class TrueDynamics(AbstractTrueDynamics):
         corrected = _derivative(state + TIME_STEP / 2 * middle, torque)
         end = _derivative(state + TIME_STEP * corrected, torque)
         first, second, *speeds = state + TIME_STEP / 6 * (start + 2 * middle + 2 * corrected + end)
-        bounded = [jnp.clip(speed, -limit, limit) for speed, limit in zip(speeds, MAX_SPEEDS, strict=True)]
+        bounded = [
+            jnp.clip(speed, -limit, limit) for speed, limit in zip(speeds, MAX_SPEEDS, strict=True)
+        ]
         return jnp.stack([_wrapped(first), _wrapped(second), *bounded])
 
     def observation(self, state):
         first, second, first_speed, second_speed = state
-        return jnp.stack([jnp.cos(first), jnp.sin(first), jnp.cos(second), jnp.sin(second), first_speed, second_speed])
+        return jnp.stack(
+            [
+                jnp.cos(first),
+                jnp.sin(first),
+                jnp.cos(second),
+                jnp.sin(second),
+                first_speed,
+                second_speed,
+            ]
+        )
 
 
 def _derivative(state: Float[Array, "4"], torque: Float[Array, ""]) -> Float[Array, "4"]:
@@ -63,12 +83,16 @@ def _wrapped(angle: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
 
 
-def reward(observation: Float[Array, "6"], action: Float[Array, "3"], next_observation: Float[Array, "6"]) -> Float[Array, ""]:
+def reward(
+    observation: Float[Array, "6"], action: Float[Array, "3"], next_observation: Float[Array, "6"]
+) -> Float[Array, ""]:
     """Minus one a step, but zero for the step that reaches the goal."""
     return jnp.where(termination(observation, action, next_observation), 0.0, -1.0)
 
 
-def termination(observation: Float[Array, "6"], action: Float[Array, "3"], next_observation: Float[Array, "6"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "6"], action: Float[Array, "3"], next_observation: Float[Array, "6"]
+) -> Bool[Array, ""]:
     """Whether the free end is higher than one link's length above the fixed end."""
     first_cosine, first_sine, second_cosine, second_sine, _, _ = next_observation
     cosine_of_sum = first_cosine * second_cosine - first_sine * second_sine

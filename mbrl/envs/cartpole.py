@@ -44,18 +44,24 @@ def _derivative(state: Float[Array, "4"], force: Float[Array, ""]) -> Float[Arra
     return jnp.stack([velocity, acceleration, angular_velocity, angular_acceleration])
 
 
-def reward(observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]) -> Float[Array, ""]:
+def reward(
+    observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]
+) -> Float[Array, ""]:
     """One a step, the last one included."""
     return jnp.ones(())
 
 
-def termination(observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]
+) -> Bool[Array, ""]:
     """Whether the cart has left the track or the pole has fallen."""
     position, _, angle, _ = next_observation
     return (jnp.abs(position) > POSITION_LIMIT) | (jnp.abs(angle) > ANGLE_LIMIT)
 
 
-def shaped_reward(observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]) -> Float[Array, ""]:
+def shaped_reward(
+    observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]
+) -> Float[Array, ""]:
     """Hand-made: one in the middle of the track with the pole upright, zero and less towards the limits of either."""
     position, _, angle, _ = next_observation
     return 1.0 - (jnp.abs(position) / POSITION_LIMIT + jnp.abs(angle) / ANGLE_LIMIT) / 2

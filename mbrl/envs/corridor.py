@@ -60,7 +60,9 @@ class Corridor(gymnasium.Env):
 
 
 # A string, so that the registered specification can be written down.
-gymnasium.register("mbrl/Corridor-v0", entry_point=f"{__name__}:Corridor", max_episode_steps=EPISODE_LIMIT)
+gymnasium.register(
+    "mbrl/Corridor-v0", entry_point=f"{__name__}:Corridor", max_episode_steps=EPISODE_LIMIT
+)
 
 
 class TrueDynamics(AbstractTrueDynamics):
@@ -77,7 +79,11 @@ class TrueDynamics(AbstractTrueDynamics):
         return _position(observation, self.length)
 
     def step(self, key, state, action):
-        outcome = 1 - 2 * self.slip if key is None else jnp.where(jax.random.bernoulli(key, self.slip), -1.0, 1.0)
+        outcome = (
+            1 - 2 * self.slip
+            if key is None
+            else jnp.where(jax.random.bernoulli(key, self.slip), -1.0, 1.0)
+        )
         return jnp.clip(state + outcome * (action[1:] - action[:1]), 0.0, self.length - 1.0)
 
     def observation(self, state):
@@ -85,7 +91,11 @@ class TrueDynamics(AbstractTrueDynamics):
 
 
 def reward(
-    observation: Float[Array, "1"], action: Float[Array, "2"], next_observation: Float[Array, "1"], *, length: int = LENGTH
+    observation: Float[Array, "1"],
+    action: Float[Array, "2"],
+    next_observation: Float[Array, "1"],
+    *,
+    length: int = LENGTH,
 ) -> Float[Array, ""]:
     """What the cell nearest to the next observation holds: the prize, the fall, the small reward beside it, or nothing."""
     cell = jnp.round(_position(next_observation, length)[0])
@@ -93,7 +103,11 @@ def reward(
 
 
 def termination(
-    observation: Float[Array, "1"], action: Float[Array, "2"], next_observation: Float[Array, "1"], *, length: int = LENGTH
+    observation: Float[Array, "1"],
+    action: Float[Array, "2"],
+    next_observation: Float[Array, "1"],
+    *,
+    length: int = LENGTH,
 ) -> Bool[Array, ""]:
     """Whether the cell nearest to the next observation is an end."""
     cell = jnp.round(_position(next_observation, length)[0])
@@ -107,9 +121,13 @@ def _position(observation: Float[Array, "1"], length: int) -> Float[Array, "1"]:
 
 def _check_length(length: int) -> None:
     if not isinstance(length, int) or length < MIN_LENGTH:
-        raise ValueError(f"length={length} must be a whole number of cells, at least {MIN_LENGTH}; the default is {LENGTH}.")
+        raise ValueError(
+            f"length={length} must be a whole number of cells, at least {MIN_LENGTH}; the default is {LENGTH}."
+        )
 
 
 def _check_slip(slip: float) -> None:
     if not 0 <= slip <= 0.5:
-        raise ValueError(f"slip={slip} must be a probability in [0, 0.5]: beyond, left would mean right; the default is {SLIP}.")
+        raise ValueError(
+            f"slip={slip} must be a probability in [0, 0.5]: beyond, left would mean right; the default is {SLIP}."
+        )

@@ -7,7 +7,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import error, spaces
-from gymnasium.wrappers import FlattenObservation, RescaleAction, TransformAction, TransformObservation
+from gymnasium.wrappers import (
+    FlattenObservation,
+    RescaleAction,
+    TransformAction,
+    TransformObservation,
+)
 
 from mbrl.envs.watched import Watched
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
@@ -47,9 +52,13 @@ class GymnasiumEnvironment:
         step_timeout: float | None = 60.0,
     ):
         if step_timeout is not None and not 0 < step_timeout < math.inf:
-            raise ValueError(f"env.step_timeout={step_timeout} must be a number of seconds above 0, or null to wait for ever.")
+            raise ValueError(
+                f"env.step_timeout={step_timeout} must be a number of seconds above 0, or null to wait for ever."
+            )
         if episode_limit is not None and episode_limit < 1:
-            raise ValueError(f"env.episode_limit={episode_limit} must be at least 1, or null for the registered limit.")
+            raise ValueError(
+                f"env.episode_limit={episode_limit} must be at least 1, or null for the registered limit."
+            )
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})
@@ -68,13 +77,19 @@ class GymnasiumEnvironment:
     def _translated(self) -> gymnasium.Env:
         flat = FlattenObservation(self._gymnasium_make())
         assert isinstance(flat.observation_space, spaces.Box)
-        env = TransformObservation(flat, lambda observation: np.asarray(observation, np.float32), _single_precision(flat.observation_space))
+        env = TransformObservation(
+            flat,
+            lambda observation: np.asarray(observation, np.float32),
+            _single_precision(flat.observation_space),
+        )
         if isinstance(env.action_space, spaces.Box):
             number = env.action_space.dtype.type
             return RescaleAction(env, number(-1.0), number(1.0))
         if isinstance(env.action_space, spaces.MultiDiscrete):
             first, dtype = env.action_space.start, env.action_space.dtype
-            return TransformAction(env, lambda action: np.asarray(action, dtype) + first, env.action_space)
+            return TransformAction(
+                env, lambda action: np.asarray(action, dtype) + first, env.action_space
+            )
         assert isinstance(env.action_space, spaces.Discrete)
         start = int(env.action_space.start)
         return TransformAction(env, lambda action: int(action) + start, env.action_space)
@@ -84,17 +99,30 @@ class GymnasiumEnvironment:
         try:
             return gymnasium.make(self.id, max_episode_steps=self.episode_limit, **self.kwargs)
         except error.DependencyNotInstalled as reason:
-            raise ValueError(f"{name} needs a package that is not installed: {_sentence(reason)}") from reason
+            raise ValueError(
+                f"{name} needs a package that is not installed: {_sentence(reason)}"
+            ) from reason
         except (error.Error, ModuleNotFoundError) as reason:
-            raise ValueError(f"{name} is not an environment that Gymnasium can make: {_sentence(reason)}") from reason
-        except (TypeError, ValueError, KeyError, AssertionError) as reason:  # how constructors refuse what they are given
-            raise ValueError(f"env.kwargs={self.kwargs} do not fit {name}: {_sentence(reason)}") from reason
+            raise ValueError(
+                f"{name} is not an environment that Gymnasium can make: {_sentence(reason)}"
+            ) from reason
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            AssertionError,
+        ) as reason:  # how constructors refuse what they are given
+            raise ValueError(
+                f"env.kwargs={self.kwargs} do not fit {name}: {_sentence(reason)}"
+            ) from reason
 
 
 def _single_precision(space: spaces.Box) -> spaces.Box:
     """The same box, of float32; Gymnasium's DtypeObservation warns of each bound that loses digits."""
     with np.errstate(over="ignore"):  # the largest double becomes infinity
-        return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
+        return spaces.Box(
+            space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32
+        )
 
 
 def _sentence(reason: Exception) -> str:
@@ -113,7 +141,9 @@ def _check_observation_space(id: str, space: spaces.Space) -> None:
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
     for part in parts:
         flat = isinstance(part, spaces.Box) and len(part.shape) <= 1
-        if not flat and not isinstance(part, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        if not flat and not isinstance(
+            part, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+        ):
             raise ValueError(
                 f"env.id={id} has the observation space {space}, which is not supported: models here read vectors, "
                 "so choose an environment with a one-dimensional Box, Discrete, MultiDiscrete or MultiBinary observation "
@@ -124,7 +154,12 @@ def _check_observation_space(id: str, space: spaces.Space) -> None:
 def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
-    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
+    if (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 1
+        and space.is_bounded()
+        and np.issubdtype(space.dtype, np.floating)
+    ):
         return Box(int(space.shape[0]))
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
         return MultiDiscrete(tuple(int(size) for size in space.nvec))

@@ -35,15 +35,21 @@ def rolled(state: Float[Array, "2"], push: Float[Array, ""]) -> Float[Array, "2"
     position, velocity = state
     velocity = jnp.clip(velocity + push - GRAVITY * jnp.cos(3 * position), -MAX_SPEED, MAX_SPEED)
     position = jnp.clip(position + velocity, LEFT_WALL, RIGHT_WALL)
-    return jnp.stack([position, jnp.where(position <= LEFT_WALL, jnp.maximum(velocity, 0.0), velocity)])
+    return jnp.stack(
+        [position, jnp.where(position <= LEFT_WALL, jnp.maximum(velocity, 0.0), velocity)]
+    )
 
 
-def reward(observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]) -> Float[Array, ""]:
+def reward(
+    observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]
+) -> Float[Array, ""]:
     """Minus one a step, the last one included."""
     return -jnp.ones(())
 
 
-def termination(observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]
+) -> Bool[Array, ""]:
     """Whether the car is at the goal, and not rolling back."""
     position, velocity = next_observation
     return (position >= GOAL) & (velocity >= 0)

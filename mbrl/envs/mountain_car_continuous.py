@@ -29,13 +29,17 @@ class TrueDynamics(AbstractTrueDynamics):
         return state
 
 
-def reward(observation: Float[Array, "2"], action: Float[Array, "1"], next_observation: Float[Array, "2"]) -> Float[Array, ""]:
+def reward(
+    observation: Float[Array, "2"], action: Float[Array, "1"], next_observation: Float[Array, "2"]
+) -> Float[Array, ""]:
     """A hundred for reaching the goal, less what the motor's power costs at every step: 0.1 power²."""
     reached = termination(observation, action, next_observation)
     return jnp.where(reached, GOAL_REWARD, 0.0) - POWER_COST * action[0] ** 2
 
 
-def termination(observation: Float[Array, "2"], action: Float[Array, "1"], next_observation: Float[Array, "2"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "2"], action: Float[Array, "1"], next_observation: Float[Array, "2"]
+) -> Bool[Array, ""]:
     """Whether the car is at the goal, and not rolling back."""
     position, velocity = next_observation
     return (position >= GOAL) & (velocity >= 0)

@@ -38,13 +38,17 @@ class TrueDynamics(AbstractTrueDynamics):
         return jnp.stack([jnp.cos(angle), jnp.sin(angle), speed])
 
 
-def reward(observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]) -> Float[Array, ""]:
+def reward(
+    observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]
+) -> Float[Array, ""]:
     """The negative cost of the state that the torque was applied in: angle² + 0.1 speed² + 0.001 torque²."""
     cosine, sine, speed = observation
     torque = MAX_TORQUE * action[0]
     return -(jnp.arctan2(sine, cosine) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
 
 
-def termination(observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]
+) -> Bool[Array, ""]:
     """Never."""
     return jnp.zeros((), bool)

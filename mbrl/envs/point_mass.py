@@ -26,7 +26,13 @@ START = 1.0  # m from the middle at most, along each axis
 FORCE_COST = 0.1  # of a step at 1 N
 
 PUSHES = (-1.0, 0.0, 1.0)  # N: the choices along each axis of multi_discrete
-DIRECTIONS = ((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))  # N: the choices of discrete
+DIRECTIONS = (
+    (0.0, 0.0),
+    (1.0, 0.0),
+    (-1.0, 0.0),
+    (0.0, 1.0),
+    (0.0, -1.0),
+)  # N: the choices of discrete
 
 ACTION_SPACES = {
     "box": lambda: spaces.Box(-1.0, 1.0, (2,), np.float32),
@@ -70,11 +76,18 @@ class PointMass(gymnasium.Env):
     def _force(self, action) -> np.ndarray:
         if self.actions == "box":
             return np.clip(np.asarray(action, np.float32), -1.0, 1.0)
-        return np.array(DIRECTIONS[action] if self.actions == "discrete" else [PUSHES[choice] for choice in action], np.float32)
+        return np.array(
+            DIRECTIONS[action]
+            if self.actions == "discrete"
+            else [PUSHES[choice] for choice in action],
+            np.float32,
+        )
 
 
 # A string, so that the registered specification can be written down.
-gymnasium.register("mbrl/PointMass-v0", entry_point=f"{__name__}:PointMass", max_episode_steps=EPISODE_LIMIT)
+gymnasium.register(
+    "mbrl/PointMass-v0", entry_point=f"{__name__}:PointMass", max_episode_steps=EPISODE_LIMIT
+)
 
 
 class TrueDynamics(AbstractTrueDynamics):
@@ -111,17 +124,27 @@ def force(action: Float[Array, " features"], actions: str) -> Float[Array, "2"]:
 
 
 def reward(
-    observation: Float[Array, "4"], action: Float[Array, " features"], next_observation: Float[Array, "4"], *, actions: str = "box"
+    observation: Float[Array, "4"],
+    action: Float[Array, " features"],
+    next_observation: Float[Array, "4"],
+    *,
+    actions: str = "box",
 ) -> Float[Array, ""]:
     """The negative cost of where the step led and of the force: x² + y² + 0.1 force²."""
     return -(jnp.sum(next_observation[:2] ** 2) + FORCE_COST * jnp.sum(force(action, actions) ** 2))
 
 
-def termination(observation: Float[Array, "4"], action: Float[Array, " features"], next_observation: Float[Array, "4"]) -> Bool[Array, ""]:
+def termination(
+    observation: Float[Array, "4"],
+    action: Float[Array, " features"],
+    next_observation: Float[Array, "4"],
+) -> Bool[Array, ""]:
     """Never."""
     return jnp.zeros((), bool)
 
 
 def _check_actions(actions: str) -> None:
     if actions not in ACTION_SPACES:
-        raise ValueError(f"actions={actions} must be one of {', '.join(ACTION_SPACES)}: the kind of action that moves the mass.")
+        raise ValueError(
+            f"actions={actions} must be one of {', '.join(ACTION_SPACES)}: the kind of action that moves the mass."
+        )

@@ -22,7 +22,12 @@ class AbstractTrueDynamics(eqx.Module):
         """The physical state that shows as this observation; angles in [-π, π]."""
 
     @abstractmethod
-    def step(self, key: PRNGKeyArray | None, state: Float[Array, " state"], action: Float[Array, " features"]) -> Float[Array, " state"]:
+    def step(
+        self,
+        key: PRNGKeyArray | None,
+        state: Float[Array, " state"],
+        action: Float[Array, " features"],
+    ) -> Float[Array, " state"]:
         """The state one step later. `key` draws what is random; without a key, it takes its mean."""
 
     @abstractmethod

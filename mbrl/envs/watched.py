@@ -69,11 +69,15 @@ class Watched(gymnasium.Wrapper):
                 "mend it, or raise env.step_timeout (null waits for ever)."
             ) from None
         except Exception as reason:
-            raise EnvironmentFault(f"{self._name} raised {type(reason).__name__} at {doing} ({reason}): mend the environment.") from reason
+            raise EnvironmentFault(
+                f"{self._name} raised {type(reason).__name__} at {doing} ({reason}): mend the environment."
+            ) from reason
 
     def _check_shape(self, observation: np.ndarray) -> None:
         if np.shape(observation) != self.observation_space.shape:
-            raise ValueError(f"an observation has the shape {np.shape(observation)} instead of {self.observation_space.shape}")
+            raise ValueError(
+                f"an observation has the shape {np.shape(observation)} instead of {self.observation_space.shape}"
+            )
 
     def _check_finite(self, observation: np.ndarray, reward: Any, doing: str) -> None:
         for what, value in (("observation", observation), ("reward", reward)):
@@ -99,7 +103,9 @@ def time_limit(seconds: float | None) -> Iterator[None]:
             yield
         return
     before = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again, should somebody swallow it
+    signal.setitimer(
+        signal.ITIMER_REAL, seconds, 1.0
+    )  # again and again, should somebody swallow it
     try:
         yield
     finally:

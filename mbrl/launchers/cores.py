@@ -8,7 +8,9 @@ from mbrl.launchers.job import Job
 
 def usable_cores() -> int:
     """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has no affinity
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )  # macOS has no affinity
 
 
 def at_once(jobs: Sequence[Job]) -> int:

@@ -22,9 +22,13 @@ class Job:
 
     folder: Path  # absolute
     trust: tuple[str, ...] = ()  # packages that the sweep's command line vouches for
-    environment: Mapping[str, str] = field(default_factory=dict)  # variables to set (hydra.job.env_set)
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # variables to set (hydra.job.env_set)
     num_threads: int = 1  # that it computes with
-    logging: Mapping[str, Any] | None = None  # hydra.job_logging, for where it is carried out in this very process or handed over
+    logging: Mapping[str, Any] | None = (
+        None  # hydra.job_logging, for where it is carried out in this very process or handed over
+    )
     verbose: bool | str | Sequence[str] = False  # hydra.verbose
     program: str = ""  # the same for jobs that differ in nothing but their seeds
 
@@ -50,7 +54,15 @@ class Job:
 
     def command(self) -> list[str]:
         """What carries it out in a process of its own."""
-        return [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--beside-others", *self.arguments]
+        return [
+            sys.executable,
+            "-m",
+            "mbrl",
+            "resume",
+            str(self.folder),
+            "--beside-others",
+            *self.arguments,
+        ]
 
     @property
     def arguments(self) -> list[str]:
@@ -62,4 +74,6 @@ def refuse_live(jobs: Sequence[Job]) -> None:
     """Raises ConfigError where a job is being carried out already: by what outlived a sweep that was killed, or by somebody else."""
     for job in jobs:
         if is_live(job.folder):
-            raise ConfigError(f"{job.folder} is running already: wait until it ends, and give the same command again.")
+            raise ConfigError(
+                f"{job.folder} is running already: wait until it ends, and give the same command again."
+            )

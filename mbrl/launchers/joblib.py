@@ -19,7 +19,9 @@ class Joblib(AbstractWay):
 
     def __init__(self, n_jobs: int | None = None):
         if n_jobs is not None and n_jobs < 1:
-            raise ConfigError(f"hydra.launcher.n_jobs={n_jobs} must be at least 1, or null for as many as there are cores.")
+            raise ConfigError(
+                f"hydra.launcher.n_jobs={n_jobs} must be at least 1, or null for as many as there are cores."
+            )
         self._n_jobs = n_jobs
         self._joblib = required("joblib", extra="joblib")
 
@@ -30,5 +32,7 @@ class Joblib(AbstractWay):
         with Processes() as processes:
             run = self._joblib.delayed(processes.run)
             # In threads, since all they do is wait.
-            self._joblib.Parallel(n_jobs, backend="threading")(run(job.command(), job.environment) for job in jobs)
+            self._joblib.Parallel(n_jobs, backend="threading")(
+                run(job.command(), job.environment) for job in jobs
+            )
         processes.check("Interrupted.")

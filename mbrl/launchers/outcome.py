@@ -23,7 +23,9 @@ def print_jobs(sweep: Path) -> int:
     unfinished = sum(_state(job) != "completed" for job in jobs)
     folder = shlex.quote(str(sweep))
     if unfinished:
-        print(f"{unfinished} of {len(jobs)} jobs are not completed; to finish them: python -m mbrl resume {folder}")
+        print(
+            f"{unfinished} of {len(jobs)} jobs are not completed; to finish them: python -m mbrl resume {folder}"
+        )
     print(f"To compare them: python -m mbrl compare {folder}")
     return 1 if unfinished else 0
 
@@ -51,7 +53,11 @@ def shown_path(folder: Path) -> Path:
 def _table(jobs: Sequence[Record | Damaged]) -> Table:
     table = Table("job", "status", "env steps", "evaluation return", "wall time")
     for job in jobs:
-        known = (str(job.env_steps), number(job.score), clock(job.wall_seconds)) if isinstance(job, Record) else ("–", "–", "–")
+        known = (
+            (str(job.env_steps), number(job.score), clock(job.wall_seconds))
+            if isinstance(job, Record)
+            else ("–", "–", "–")
+        )
         table.add_row(Text(job.folder.name), _state(job), *known)
     return table
 

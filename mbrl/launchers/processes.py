@@ -30,7 +30,9 @@ class Processes:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int | None:
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> int | None:
         """Waits for the command; returns its exit status (128 + the signal that ended it, as shells say it).
 
         None where it was not started, since a signal has come.
@@ -50,12 +52,16 @@ class Processes:
         if self.signum is not None:
             raise Interrupted(self.signum, sentence)
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen | None:
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen | None:
         with self._lock:
             if self._was_told():
                 return None
             # A session of its own: else a terminal's Ctrl-C would reach it a second time.
-            process = subprocess.Popen(command, env=os.environ | environment, start_new_session=True)
+            process = subprocess.Popen(
+                command, env=os.environ | environment, start_new_session=True
+            )
             self._running.add(process)
             if self._was_told():  # while the process was started
                 process.send_signal(self.signum or signal.SIGINT)

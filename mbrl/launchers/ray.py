@@ -15,7 +15,9 @@ from mbrl.launchers.way import AbstractWay
 from mbrl.runs.stopping import interrupted_by
 
 OBJECT_STORE = 100 * 2**20  # bytes; jobs hand over nothing but their folders' names
-LOCK_PATIENCE = 120.0  # seconds to wait for the process of a node that was lost to notice it, and end
+LOCK_PATIENCE = (
+    120.0  # seconds to wait for the process of a node that was lost to notice it, and end
+)
 LOOK_EVERY = 1.0  # seconds
 
 
@@ -28,15 +30,23 @@ class Ray(AbstractWay):
     """
 
     def __init__(
-        self, address: str | None = None, num_cpus_per_job: float | None = None, max_retries: int = 10, init: Mapping | None = None
+        self,
+        address: str | None = None,
+        num_cpus_per_job: float | None = None,
+        max_retries: int = 10,
+        init: Mapping | None = None,
     ):
         if max_retries < -1:
-            raise ConfigError(f"hydra.launcher.max_retries={max_retries} must be at least 0, or -1 for ever.")
+            raise ConfigError(
+                f"hydra.launcher.max_retries={max_retries} must be at least 0, or -1 for ever."
+            )
         # Else it would report to its makers, and leave out lines that look like others.
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
         self._ray = required("ray", extra="ray")
         if num_cpus_per_job is not None and not num_cpus_per_job > 0:
-            raise ConfigError(f"hydra.launcher.num_cpus_per_job={num_cpus_per_job} must be positive, or null for the job's num_threads.")
+            raise ConfigError(
+                f"hydra.launcher.num_cpus_per_job={num_cpus_per_job} must be positive, or null for the job's num_threads."
+            )
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
 
@@ -52,11 +62,17 @@ class Ray(AbstractWay):
     def _connect(self) -> None:
         arguments: dict[str, Any] = {"address": self._address}
         if self._address is None:
-            arguments |= {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+            arguments |= {
+                "num_cpus": usable_cores(),
+                "object_store_memory": OBJECT_STORE,
+                "include_dashboard": False,
+            }
         try:
             self._ray.init(**arguments | self._init)
         except (ConnectionError, ValueError, TypeError, RuntimeError) as error:
-            raise ConfigError(f"hydra.launcher.address={self._address}: Ray cannot be reached or started: {error}") from error
+            raise ConfigError(
+                f"hydra.launcher.address={self._address}: Ray cannot be reached or started: {error}"
+            ) from error
 
     def _carry_out(self, jobs: Sequence[Job]) -> None:
         self._refuse_what_fits_nowhere(jobs)
@@ -77,12 +93,18 @@ class Ray(AbstractWay):
         wanted = self._num_cpus or max((job.num_threads for job in jobs), default=0)
         largest = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes()), default=0)
         if self._address is None and wanted > largest:  # another cluster may grow
-            raise ConfigError(f"A job wants {wanted} CPUs and there are {largest:g}: lower hydra.launcher.num_cpus_per_job or num_threads.")
+            raise ConfigError(
+                f"A job wants {wanted} CPUs and there are {largest:g}: lower hydra.launcher.num_cpus_per_job or num_threads."
+            )
 
     def _start(self, job: Job) -> Any:
         # max_calls: nothing of one job is left for the next. A run that failed by itself would do so again.
-        task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(carry_out_once_free)
-        return task.options(num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]).remote(job)
+        task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(
+            carry_out_once_free
+        )
+        return task.options(
+            num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]
+        ).remote(job)
 
     def _report(self, task: Any, job: Job) -> None:
         try:

@@ -44,21 +44,38 @@ class Submitit(AbstractWay):
     queue are waited for, and not handed over a second time.
     """
 
-    def __init__(self, cluster: Literal["slurm", "local"], max_num_timeout: int = 100, jobs_at_once: int | None = None, **parameters: Any):
+    def __init__(
+        self,
+        cluster: Literal["slurm", "local"],
+        max_num_timeout: int = 100,
+        jobs_at_once: int | None = None,
+        **parameters: Any,
+    ):
         if jobs_at_once is not None and jobs_at_once < 1:
-            raise ConfigError(f"hydra.launcher.jobs_at_once={jobs_at_once} must be at least 1, or null for as many as there are cores.")
+            raise ConfigError(
+                f"hydra.launcher.jobs_at_once={jobs_at_once} must be at least 1, or null for as many as there are cores."
+            )
         self._submitit = required("submitit", extra="slurm")
-        self._cluster, self._max_num_timeout, self._jobs_at_once = cluster, max_num_timeout, jobs_at_once
+        self._cluster, self._max_num_timeout, self._jobs_at_once = (
+            cluster,
+            max_num_timeout,
+            jobs_at_once,
+        )
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
 
     def carry_out(self, jobs):
         if jobs:
             logs = jobs[0].folder.parent / LOGS
-            carry_out = self._carry_out_in_slurm if self._cluster == "slurm" else self._carry_out_here
+            carry_out = (
+                self._carry_out_in_slurm if self._cluster == "slurm" else self._carry_out_here
+            )
             carry_out(jobs, logs)
             for job in jobs:
                 if not is_done(job.folder):
-                    print(f"{job.folder.name} is not completed; what the jobs printed is in {logs}.", flush=True)
+                    print(
+                        f"{job.folder.name} is not completed; what the jobs printed is in {logs}.",
+                        flush=True,
+                    )
 
     def _carry_out_in_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
         under_way = queued_jobs(jobs[0].folder.parent)
@@ -85,7 +102,9 @@ class Submitit(AbstractWay):
             with executor.batch():
                 tasks = {job.folder.name: executor.submit(SubmittedJob(job)) for job in jobs}
         except self._submitit.core.utils.FailedJobError as error:
-            raise ConfigError(f"hydra.launcher: submitit cannot submit to slurm: {' '.join(str(error).split())}.") from error
+            raise ConfigError(
+                f"hydra.launcher: submitit cannot submit to slurm: {' '.join(str(error).split())}."
+            ) from error
         return {name: task.job_id for name, task in tasks.items()}
 
     def _carry_out_here(self, jobs: Sequence[Job], logs: Path) -> None:
@@ -108,11 +127,15 @@ class Submitit(AbstractWay):
     def _executor(self, logs: Path) -> Any:
         retries = {f"{self._cluster}_max_num_timeout": self._max_num_timeout}
         try:
-            executor = self._submitit.AutoExecutor(folder=logs / "%j", cluster=self._cluster, **retries)
+            executor = self._submitit.AutoExecutor(
+                folder=logs / "%j", cluster=self._cluster, **retries
+            )
             executor.update_parameters(**self._parameters)
         except (ValueError, TypeError, NameError, RuntimeError, AssertionError) as error:
             why = str(error) or "one of them is not of the kind that it takes"
-            raise ConfigError(f"hydra.launcher: submitit cannot submit to {self._cluster} with these settings: {why}.") from error
+            raise ConfigError(
+                f"hydra.launcher: submitit cannot submit to {self._cluster} with these settings: {why}."
+            ) from error
         return executor
 
 
@@ -122,12 +145,21 @@ def queued_jobs(sweep: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        kept = {str(name): str(number) for name, number in dict(json.loads(file.read_text(encoding="utf-8"))).items()}
+        kept = {
+            str(name): str(number)
+            for name, number in dict(json.loads(file.read_text(encoding="utf-8"))).items()
+        }
         said = subprocess.run(
-            ["squeue", "--noheader", "--array", "--format=%i"], capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=True
+            ["squeue", "--noheader", "--array", "--format=%i"],
+            capture_output=True,
+            text=True,
+            timeout=SQUEUE_SECONDS,
+            check=True,
         )
     except (ValueError, TypeError) as reason:
-        raise ConfigError(f"{file} is damaged ({reason}): remove it once no job of the sweep is in Slurm's queue.") from reason
+        raise ConfigError(
+            f"{file} is damaged ({reason}): remove it once no job of the sweep is in Slurm's queue."
+        ) from reason
     except (OSError, subprocess.SubprocessError) as reason:
         raise ConfigError(
             f"squeue does not say which jobs of {sweep} are in Slurm's queue ({reason}): try again where it works."

@@ -57,22 +57,35 @@ class Sweep:
         self._lock = claim(self._folder)  # until the process ends
         _refuse_another_sweep(self._folder, list(config.hydra.overrides.task))
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         """Carries out the jobs; `return_value` of what is returned is a job's score, or raises RunError."""
         setup_globals()
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         # First, so that a sweep that is killed while it writes its jobs down is known to lack some.
-        write_json(self._folder / "sweep.json", {"num_jobs": numbers.stop, "command": sys.orig_argv})
-        written = [self._write_down(number, list(overrides)) for number, overrides in zip(numbers, job_overrides, strict=True)]
+        write_json(
+            self._folder / "sweep.json", {"num_jobs": numbers.stop, "command": sys.orig_argv}
+        )
+        written = [
+            self._write_down(number, list(overrides))
+            for number, overrides in zip(numbers, job_overrides, strict=True)
+        ]
         _refuse_twice([Path(str(returned.working_dir)) for _, returned in written])
-        chosen_beforehand = self._config.hydra.sweeper._target_ == BASIC_SWEEPER  # another sweeper has a summary of its own
+        chosen_beforehand = (
+            self._config.hydra.sweeper._target_ == BASIC_SWEEPER
+        )  # another sweeper has a summary of its own
         try:
             with interrupted_by(signal.SIGTERM):
-                self._way.carry_out([job for job, _ in written if job is not None and not is_done(job.folder)])
+                self._way.carry_out(
+                    [job for job, _ in written if job is not None and not is_done(job.folder)]
+                )
         except KeyboardInterrupt as interruption:
             if chosen_beforehand:
                 print_jobs(shown_path(self._folder))
-            raise Interrupted(getattr(interruption, "signum", signal.SIGINT), "Interrupted.") from None
+            raise Interrupted(
+                getattr(interruption, "signum", signal.SIGINT), "Interrupted."
+            ) from None
         if chosen_beforehand:
             print_jobs(shown_path(self._folder))
         return [_with_result(job, returned) for job, returned in written]
@@ -84,11 +97,18 @@ class Sweep:
         """
         config = self._loader.load_sweep_config(self._config, overrides)
         folder = _numbered(config, number, config.hydra.job.override_dirname)
-        if not folder.exists():  # as it does where the sweep was begun when jobs had the names that Hydra gives them
+        if (
+            not folder.exists()
+        ):  # as it does where the sweep was begun when jobs had the names that Hydra gives them
             folder = _numbered(config, number, _what_differs(self._config, config, overrides))
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.set_struct(task, True)
-        returned = JobReturn(overrides=list(config.hydra.overrides.task), cfg=task, hydra_cfg=config, working_dir=str(folder))
+        returned = JobReturn(
+            overrides=list(config.hydra.overrides.task),
+            cfg=task,
+            hydra_cfg=config,
+            working_dir=str(folder),
+        )
         try:
             settings = _write_job(folder, config, task)
         except ConfigError as error:
@@ -117,13 +137,17 @@ def _check_settings(config: DictConfig) -> None:
             "forget its later batches: leave it out; launchers themselves limit how many jobs there are at once (docs/sweeps.md)."
         )
     if config.hydra.job.chdir:
-        raise ConfigError("hydra.job.chdir=true holds for single runs only: the jobs of a sweep may share a process; leave it out.")
+        raise ConfigError(
+            "hydra.job.chdir=true holds for single runs only: the jobs of a sweep may share a process; leave it out."
+        )
 
 
 def _refuse_twice(folders: Sequence[Path]) -> None:
     twice = sorted({folder.name for folder in folders if folders.count(folder) > 1})
     if twice:
-        raise ConfigError(f"hydra.sweep.subdir={twice[0]} would be the folder of two jobs: name in it what jobs differ in.")
+        raise ConfigError(
+            f"hydra.sweep.subdir={twice[0]} would be the folder of two jobs: name in it what jobs differ in."
+        )
 
 
 def claim(sweep: Path) -> int:
@@ -131,7 +155,9 @@ def claim(sweep: Path) -> int:
     try:
         return lock(sweep)
     except BlockingIOError:
-        raise ConfigError(f"Another sweep is running in {sweep}: wait until it ends, or choose another folder.") from None
+        raise ConfigError(
+            f"Another sweep is running in {sweep}: wait until it ends, or choose another folder."
+        ) from None
 
 
 def _refuse_another_sweep(folder: Path, overrides: list[str]) -> None:
@@ -141,7 +167,9 @@ def _refuse_another_sweep(folder: Path, overrides: list[str]) -> None:
     try:
         before = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as reason:
-        raise ConfigError(f"{file} is damaged ({type(reason).__name__}): choose another hydra.sweep.dir.") from reason
+        raise ConfigError(
+            f"{file} is damaged ({type(reason).__name__}): choose another hydra.sweep.dir."
+        ) from reason
     if before != overrides:
         raise ConfigError(
             f"hydra.sweep.dir={folder} already holds another sweep ({' '.join(map(str, before))}): leave it out to get a new folder; "
@@ -160,19 +188,32 @@ def _what_differs(sweep: DictConfig, config: DictConfig, overrides: list[str]) -
     """
     parser, form = OverridesParser.create(), config.hydra.job.config.override_dirname
     given = parser.parse_overrides(list(sweep.hydra.overrides.task))
-    shared = {override.key_or_group for override in given} - {override.key_or_group for override in given if override.is_sweep_override()}
-    name = partial(get_overrides_dirname, parser.parse_overrides(overrides), kv_sep=form.kv_sep, item_sep=form.item_sep)
+    shared = {override.key_or_group for override in given} - {
+        override.key_or_group for override in given if override.is_sweep_override()
+    }
+    name = partial(
+        get_overrides_dirname,
+        parser.parse_overrides(overrides),
+        kv_sep=form.kv_sep,
+        item_sep=form.item_sep,
+    )
     return name(exclude_keys=[*form.exclude_keys, *shared]) or name(exclude_keys=form.exclude_keys)
 
 
 def _numbered(config: DictConfig, number: int, name: str) -> Path:
     """The folder of the job with that number and name, to which all that the config derives from it is set."""
     with read_write(config.hydra), open_dict(config):
-        config.hydra.job.id, config.hydra.job.num, config.hydra.job.override_dirname = str(number), number, name
+        config.hydra.job.id, config.hydra.job.num, config.hydra.job.override_dirname = (
+            str(number),
+            number,
+            name,
+        )
     HydraConfig.instance().set_config(config)
     subdir = str(config.hydra.sweep.subdir)
     if Path(subdir).name != subdir:
-        raise ConfigError(f"hydra.sweep.subdir={subdir} must be a name without /, since jobs lie side by side: write safe_name around it.")
+        raise ConfigError(
+            f"hydra.sweep.subdir={subdir} must be a name without /, since jobs lie side by side: write safe_name around it."
+        )
     folder = Path(config.hydra.sweep.dir).absolute() / subdir
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
@@ -221,7 +262,11 @@ def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> No
         return
     own = folder / config.hydra.output_subdir
     own.mkdir(parents=True, exist_ok=True)
-    for name, part in {"config": task, "hydra": OmegaConf.masked_copy(config, ["hydra"]), "overrides": config.hydra.overrides.task}.items():
+    for name, part in {
+        "config": task,
+        "hydra": OmegaConf.masked_copy(config, ["hydra"]),
+        "overrides": config.hydra.overrides.task,
+    }.items():
         write_whole(own / f"{name}.yaml", OmegaConf.to_yaml(part))
 
 
@@ -230,8 +275,14 @@ def _with_result(job: Job | None, returned: JobReturn) -> JobReturn:
     if job is None:
         return returned
     if is_done(job.folder):
-        returned.status, score = JobStatus.COMPLETED, read_summary(job.folder)["evaluation/return_mean"]
+        returned.status, score = (
+            JobStatus.COMPLETED,
+            read_summary(job.folder)["evaluation/return_mean"],
+        )
         returned.return_value = math.nan if score is None else score
     else:
-        returned.status, returned.return_value = JobStatus.FAILED, RunError(why_not_completed(job.folder))
+        returned.status, returned.return_value = (
+            JobStatus.FAILED,
+            RunError(why_not_completed(job.folder)),
+        )
     return returned

@@ -14,7 +14,14 @@ from typing import Any
 from hydra.core.utils import env_override
 from omegaconf import DictConfig
 
-from mbrl.config import ConfigError, RunError, enable_compilation_cache, resolved, set_threads, to_yaml
+from mbrl.config import (
+    ConfigError,
+    RunError,
+    enable_compilation_cache,
+    resolved,
+    set_threads,
+    to_yaml,
+)
 from mbrl.launch import Launch, read_run, relaunch
 from mbrl.launchers.job import refuse_live
 from mbrl.launchers.way import AbstractWay
@@ -24,7 +31,9 @@ from mbrl.runs.reader import DamagedRun
 from mbrl.runs.stopping import Interrupted, StopRequest
 
 NAMES = ("act", "act_all", "learn")  # of what can be computed together
-LARGEST_PRODUCT = 64 * 2**10  # bytes: about a core's innermost cache. What works on more is computed no faster together
+LARGEST_PRODUCT = (
+    64 * 2**10
+)  # bytes: about a core's innermost cache. What works on more is computed no faster together
 POLL = 0.2  # seconds between two looks at the threads
 GRACE = 5.0  # seconds that runs have to end by themselves where all is to stop at once
 
@@ -36,17 +45,26 @@ class Vectorized(AbstractWay):
 
     def __init__(self, max_together: int | None = None, together: Sequence[str] | None = None):
         if max_together is not None and max_together < 1:
-            raise ConfigError(f"hydra.launcher.max_together={max_together} must be at least 1, or null for all.")
+            raise ConfigError(
+                f"hydra.launcher.max_together={max_together} must be at least 1, or null for all."
+            )
         unknown = sorted(set(together or ()) - set(NAMES))
         if unknown:
-            raise ConfigError(f"hydra.launcher.together={unknown[0]} must be of {', '.join(NAMES)}, or null for what is faster.")
+            raise ConfigError(
+                f"hydra.launcher.together={unknown[0]} must be of {', '.join(NAMES)}, or null for what is faster."
+            )
         self._max_together, self._together = max_together, together
 
     def carry_out(self, jobs):
         refuse_live(jobs)
         if jobs:
             with env_override(dict(jobs[0].environment)):  # as that of all others
-                carry_out_together([job.folder for job in jobs], jobs[0].arguments, self._max_together, self._together)
+                carry_out_together(
+                    [job.folder for job in jobs],
+                    jobs[0].arguments,
+                    self._max_together,
+                    self._together,
+                )
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,10 @@ class Written:
 
 
 def carry_out_together(
-    folders: Sequence[Path], overrides: Sequence[str] = (), max_together: int | None = None, together: Sequence[str] | None = None
+    folders: Sequence[Path],
+    overrides: Sequence[str] = (),
+    max_together: int | None = None,
+    together: Sequence[str] | None = None,
 ) -> None:
     """Carries out the runs that are written down in these folders, or goes on with them: those that differ in nothing but their seeds
     at once, at most `max_together` of them; one such group after the other.
@@ -80,7 +101,9 @@ def carry_out_together(
             if not stopping():
                 _carry_out_group(group, stopping, max_together, together)
         if stopping():
-            raise stopping.interrupted("Interrupted; go on with `python -m mbrl resume` and a run's folder, or the sweep's.")
+            raise stopping.interrupted(
+                "Interrupted; go on with `python -m mbrl resume` and a run's folder, or the sweep's."
+            )
 
 
 def _read(folders: Sequence[Path], overrides: Sequence[str]) -> Iterator[Written]:
@@ -101,7 +124,12 @@ def _groups(runs: Iterable[Written]) -> list[list[Written]]:
     return list(groups.values())
 
 
-def _carry_out_group(group: list[Written], stopping: StopRequest, max_together: int | None, together: Sequence[str] | None) -> None:
+def _carry_out_group(
+    group: list[Written],
+    stopping: StopRequest,
+    max_together: int | None,
+    together: Sequence[str] | None,
+) -> None:
     config, trust = group[0].config, group[0].started.trust
     try:
         set_threads(config.num_threads)
@@ -117,15 +145,24 @@ def _carry_out_group(group: list[Written], stopping: StopRequest, max_together: 
     size = max_together or len(group)
     for first in range(0, len(group), size):
         if not stopping():
-            _in_lockstep(group[first : first + size], like, pays if together is None else {"together": together}, stopping)
+            _in_lockstep(
+                group[first : first + size],
+                like,
+                pays if together is None else {"together": together},
+                stopping,
+            )
     jax.clear_caches()  # what was compiled for this group takes some of the memory maps that a process may have
 
 
-def _in_lockstep(group: list[Written], like: Any, settings: dict[str, Any], stopping: StopRequest) -> None:
+def _in_lockstep(
+    group: list[Written], like: Any, settings: dict[str, Any], stopping: StopRequest
+) -> None:
     from mbrl.training.lockstep import Lockstep
 
     lockstep = Lockstep(len(group), **settings)
-    threads = [InThread(run, lockstep.place(number), like, stopping) for number, run in enumerate(group)]
+    threads = [
+        InThread(run, lockstep.place(number), like, stopping) for number, run in enumerate(group)
+    ]
     for thread in threads:
         thread.start()
     _watch(threads, lockstep)
@@ -138,7 +175,9 @@ def _what_they_share(config: DictConfig, trust: tuple[str, ...]) -> tuple[Any, d
 
     training, environment, planner, state = build_parts(config, trust)
     sizes = sizes_of_decisions(training, environment, planner, state)
-    return (training, environment, planner), on_this_device([name for name, size in sizes.items() if size <= LARGEST_PRODUCT])
+    return (training, environment, planner), on_this_device(
+        [name for name, size in sizes.items() if size <= LARGEST_PRODUCT]
+    )
 
 
 class InThread(threading.Thread):
@@ -156,7 +195,14 @@ class InThread(threading.Thread):
         config, started = self._run.config, self._run.started
         try:
             with self.place as compute, log_of_this_thread_to(self.folder):
-                carry_out(config, started, again=True, compute=compute, stopping=self._stopping, like=self._like)
+                carry_out(
+                    config,
+                    started,
+                    again=True,
+                    compute=compute,
+                    stopping=self._stopping,
+                    like=self._like,
+                )
         except KeyboardInterrupt:
             pass  # which the summary says
         except BaseException as error:

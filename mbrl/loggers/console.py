@@ -28,15 +28,26 @@ class ConsoleLogger(AbstractLogger):
     where the run is not `alone`, but others write to the same terminal; there a line begins with the name of the run's folder.
     """
 
-    def __init__(self, total_env_steps: int, folder: Path | str = "", alone: bool = True, console: Console | None = None, **unused: Any):
+    def __init__(
+        self,
+        total_env_steps: int,
+        folder: Path | str = "",
+        alone: bool = True,
+        console: Console | None = None,
+        **unused: Any,
+    ):
         self._total = total_env_steps
         self._console = console or Console()
         self._redraws = self._console.is_terminal and alone
         self._prefix = "" if alone else f"{Path(folder).name}: "
         self._latest: dict[str, Any] = {}
-        self._times: deque[tuple[int, float]] = deque(maxlen=PACE_ROWS)  # (env_steps, wall_seconds) of the last rows
+        self._times: deque[tuple[int, float]] = deque(
+            maxlen=PACE_ROWS
+        )  # (env_steps, wall_seconds) of the last rows
         self._printed_steps = 0  # env_steps of the last plain line
-        self._spinner = Spinner("dots")  # shows through long phases, which log nothing, that the run lives
+        self._spinner = Spinner(
+            "dots"
+        )  # shows through long phases, which log nothing, that the run lives
         self._live: Live | None = None
         self._moved_handlers: list[tuple[logging.StreamHandler, Any]] = []
 
@@ -92,25 +103,45 @@ class ConsoleLogger(AbstractLogger):
         mark = Text("■") if status else self._spinner
         pace = status or "  ".join(self._pace())
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(mark, ProgressBar(self._total, min(steps, self._total), width=30), f"{steps}/{self._total} steps", pace)
-        return Group(bar, Text("  ".join(self._returns())), Text("  ".join(self._losses()), style="dim"))
+        bar.add_row(
+            mark,
+            ProgressBar(self._total, min(steps, self._total), width=30),
+            f"{steps}/{self._total} steps",
+            pace,
+        )
+        return Group(
+            bar, Text("  ".join(self._returns())), Text("  ".join(self._losses()), style="dim")
+        )
 
     def _print_line(self) -> None:
         steps = self._latest["env_steps"]
-        parts = [f"{steps:>{len(str(self._total))}}/{self._total} steps", clock(self._latest["wall_seconds"])]
+        parts = [
+            f"{steps:>{len(str(self._total))}}/{self._total} steps",
+            clock(self._latest["wall_seconds"]),
+        ]
         parts += [*self._returns(), *self._losses(), *self._pace()]
-        self._console.print(self._prefix + "  ".join(parts), soft_wrap=True, markup=False, highlight=False)
+        self._console.print(
+            self._prefix + "  ".join(parts), soft_wrap=True, markup=False, highlight=False
+        )
         self._printed_steps = steps
 
     def _returns(self) -> list[str]:
         latest = self._latest
-        parts = [f"episode return {number(latest['episode/return'])}"] if "episode/return" in latest else []
+        parts = (
+            [f"episode return {number(latest['episode/return'])}"]
+            if "episode/return" in latest
+            else []
+        )
         if "evaluation/return_mean" in latest:
             parts.append(f"evaluation return {_mean_and_std(latest)}")
         return parts
 
     def _losses(self) -> list[str]:
-        return [f"{name} {number(value)}" for name, value in self._latest.items() if name.startswith("loss/")]
+        return [
+            f"{name} {number(value)}"
+            for name, value in self._latest.items()
+            if name.startswith("loss/")
+        ]
 
     def _pace(self) -> list[str]:
         """Steps/s over the last rows, and what time the rest takes at that pace; nothing while it is unknown."""
@@ -121,13 +152,25 @@ class ConsoleLogger(AbstractLogger):
         return [f"{number(pace)} steps/s", f"{clock(max(0, self._total - steps) / pace)} left"]
 
 
-def result_table(environment: str, model: str, planner: str, seed: int, rows: Sequence[Mapping[str, Any]], folder: Path) -> Table:
+def result_table(
+    environment: str,
+    model: str,
+    planner: str,
+    seed: int,
+    rows: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> Table:
     """What came of a run: `rows` are those of its metrics.jsonl, oldest first; `folder` is where everything lies."""
     final = dict(ChainMap(*map(dict, reversed(rows))))
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")  # a path stays whole, however narrow the terminal
-    for name, value in (("environment", environment), ("model", model), ("planner", planner), ("seed", seed)):
+    for name, value in (
+        ("environment", environment),
+        ("model", model),
+        ("planner", planner),
+        ("seed", seed),
+    ):
         table.add_row(name, Text(str(value)))
     table.add_row("env steps", str(final.get("env_steps", 0)))
     table.add_row("evaluation return", _evaluation(final))
@@ -169,5 +212,8 @@ def _evaluation(final: Mapping[str, Any]) -> str:
 
 
 def _wall_time(final: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    parts = {name: sum(row.get(f"time/{name}") or 0.0 for row in rows) for name in ("collect", "learn", "evaluate")}
+    parts = {
+        name: sum(row.get(f"time/{name}") or 0.0 for row in rows)
+        for name in ("collect", "learn", "evaluate")
+    }
     return f"{clock(final.get('wall_seconds', 0.0))} ({', '.join(f'{name} {clock(seconds)}' for name, seconds in parts.items())})"

@@ -36,5 +36,7 @@ def _drop_unfinished_line(path: Path) -> None:
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        logger.warning("%s ended in half a row, which was cut off; the run was killed while it wrote it.", path)
+        logger.warning(
+            "%s ended in half a row, which was cut off; the run was killed while it wrote it.", path
+        )
         os.truncate(path, whole)

@@ -17,8 +17,14 @@ from wandb.sdk.lib import wbauth
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 
-GRACE = 5.0  # seconds that W&B's own process may take beyond what it was told to wait for the server
-EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}  # 255 is what W&B itself gives a run ended by Ctrl-C
+GRACE = (
+    5.0  # seconds that W&B's own process may take beyond what it was told to wait for the server
+)
+EXIT_CODES = {
+    "completed": 0,
+    "failed": 1,
+    "interrupted": 255,
+}  # 255 is what W&B itself gives a run ended by Ctrl-C
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +62,20 @@ class WandbLogger(AbstractLogger):
     ):
         if mode not in ("offline", "online"):
             raise ValueError(f"logger.wandb.mode={mode} must be 'offline' or 'online'.")
-        for key, seconds in {"init_timeout": init_timeout, "finish_timeout": finish_timeout}.items():
+        for key, seconds in {
+            "init_timeout": init_timeout,
+            "finish_timeout": finish_timeout,
+        }.items():
             if not seconds > 0:
-                raise ValueError(f"logger.wandb.{key}={seconds} must be positive: it is how many seconds W&B's server may take.")
+                raise ValueError(
+                    f"logger.wandb.{key}={seconds} must be positive: it is how many seconds W&B's server may take."
+                )
         # At the end of the process W&B reports about itself, and waits up to 20 seconds for a server that does not answer.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         # Its banner would tear the progress display. For the whole process, since logging in also prints.
-        with contextlib.suppress(Exception):  # what keeps W&B from starting shows when the run begins
+        with contextlib.suppress(
+            Exception
+        ):  # what keeps W&B from starting shows when the run begins
             wandb.setup(settings=wandb.Settings(silent=True))
         if mode == "online":
             _require_login()
@@ -70,7 +83,13 @@ class WandbLogger(AbstractLogger):
         self._next_step = rows_before
         self._finish_timeout = finish_timeout
         # Started by none else and ended by none else: jobs of a sweep share a process.
-        arguments: dict[str, Any] = {"dir": folder, "config": _plain(config), "name": name, "group": group, "project": project}
+        arguments: dict[str, Any] = {
+            "dir": folder,
+            "config": _plain(config),
+            "name": name,
+            "group": group,
+            "project": project,
+        }
         arguments |= {"tags": list(tags), "entity": entity, "reinit": "create_new"}
         arguments |= _identity(run_id, rows_before)
         settings = wandb.Settings(
@@ -104,13 +123,19 @@ class WandbLogger(AbstractLogger):
                 self._run.finish(exit_code=EXIT_CODES.get(status, 1))
         except TimeoutError:
             folder = Path(self._run.settings.sync_dir)
-            logger.warning("W&B did not get all rows in time; upload them with `wandb sync %s`.", folder)
+            logger.warning(
+                "W&B did not get all rows in time; upload them with `wandb sync %s`.", folder
+            )
         except Exception as reason:
             self._give_up("did not end its record properly", reason)
 
-    def _begin(self, arguments: dict[str, Any], settings: wandb.Settings, mode: str) -> wandb.Run | None:
+    def _begin(
+        self, arguments: dict[str, Any], settings: wandb.Settings, mode: str
+    ) -> wandb.Run | None:
         """A W&B run; after a failure another one, offline; None if that fails too."""
-        attempts: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
+        attempts: tuple[Literal["online", "offline"], ...] = (
+            ("online", "offline") if mode == "online" else ("offline",)
+        )
         for attempt in attempts:
             try:
                 with _at_most(settings.init_timeout + GRACE):
@@ -118,7 +143,9 @@ class WandbLogger(AbstractLogger):
                     run.define_metric("env_steps")
                     run.define_metric("*", step_metric="env_steps")
             except (UsageError, ValueError) as reason:
-                raise ValueError(f"W&B refuses a setting of logger.wandb: {_sentence(reason)}") from reason
+                raise ValueError(
+                    f"W&B refuses a setting of logger.wandb: {_sentence(reason)}"
+                ) from reason
             except Exception as reason:
                 self._give_up(f"could not start a run in mode {attempt}", reason)
                 continue
@@ -130,9 +157,15 @@ class WandbLogger(AbstractLogger):
 
     def _give_up(self, what: str, reason: Exception) -> None:
         if self._working:
-            logger.warning("W&B %s (%s); the run goes on, and its metrics.jsonl is whole.", what, _sentence(reason))
+            logger.warning(
+                "W&B %s (%s); the run goes on, and its metrics.jsonl is whole.",
+                what,
+                _sentence(reason),
+            )
         self._working = False
-        if not isinstance(reason, wandb.Error):  # W&B's own process died or is stuck: without a new one no later run would start
+        if not isinstance(
+            reason, wandb.Error
+        ):  # W&B's own process died or is stuck: without a new one no later run would start
             with contextlib.suppress(Exception, SystemExit), _at_most(GRACE):
                 wandb.teardown()
 
@@ -140,7 +173,10 @@ class WandbLogger(AbstractLogger):
 def _identity(run_id: str | None, rows_before: int) -> dict[str, Any]:
     """Which run this is at W&B. Under `wandb agent` it is the one that WANDB_RUN_ID names, with nothing yet to be taken up."""
     if os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID") and rows_before == 0:
-        return {"id": None, "resume": None}  # W&B reads both from the environment, and would ignore an id
+        return {
+            "id": None,
+            "resume": None,
+        }  # W&B reads both from the environment, and would ignore an id
     return {"id": run_id, "resume": "allow" if run_id else None}
 
 
@@ -168,7 +204,9 @@ def _require_login() -> None:
     """Raises ValueError where `wandb.init` would ask for a key; asks nothing and no server itself."""
     host = wandb.setup().settings.base_url
     try:
-        credentials = wbauth.authenticate_session(host=host, source="mbrl", prompt=False, update_session=False)
+        credentials = wbauth.authenticate_session(
+            host=host, source="mbrl", prompt=False, update_session=False
+        )
         problem = "nobody is logged in"
     except AuthenticationError as reason:
         credentials, problem = None, f"the login is not valid ({_sentence(reason)})"

@@ -41,7 +41,9 @@ class AbstractWorldModel(eqx.Module):
         """The model's state after an observation, to plan from."""
 
     @abstractmethod
-    def step(self, key: PRNGKeyArray, state: PyTree, action: Shaped[Array, "*action"]) -> Prediction:
+    def step(
+        self, key: PRNGKeyArray, state: PyTree, action: Shaped[Array, "*action"]
+    ) -> Prediction:
         """What an action leads to."""
 
     @abstractmethod

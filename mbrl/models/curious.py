@@ -43,7 +43,9 @@ class Curious(AbstractWorldModel):
     def step(self, key, state, action):
         prediction = self.inner.step(key, state, action)
         penalty = jnp.where(self.cautious, prediction.penalty, 0.0)
-        reward = prediction.reward + prediction.penalty - penalty + self.bonus * prediction.disagreement
+        reward = (
+            prediction.reward + prediction.penalty - penalty + self.bonus * prediction.disagreement
+        )
         return prediction._replace(reward=reward, penalty=penalty)
 
     def gathered(self, key, state):
@@ -56,7 +58,9 @@ class Curious(AbstractWorldModel):
         return jnp.where(self.cautious, self.inner.combine(estimates), jnp.mean(estimates))
 
     def normalised(self, normaliser):
-        return Curious(inner=self.inner.normalised(normaliser), bonus=self.bonus, cautious=self.cautious)
+        return Curious(
+            inner=self.inner.normalised(normaliser), bonus=self.bonus, cautious=self.cautious
+        )
 
     def losses(self, key, transitions):
         return self.inner.losses(key, transitions)
@@ -77,7 +81,11 @@ def curious(model: AbstractWorldModel, scale: float, goal_awaited: bool = False)
     size = jnp.where(size > 0, size, 1.0)
     bonus = scale * size
     enlarged = eqx.tree_at(
-        lambda normaliser: (normaliser.reward_max, normaliser.end_reward_max, normaliser.reward_size),
+        lambda normaliser: (
+            normaliser.reward_max,
+            normaliser.end_reward_max,
+            normaliser.reward_size,
+        ),
         seen,
         (seen.reward_max + bonus, seen.end_reward_max + bonus, size),
     )

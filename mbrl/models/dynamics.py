@@ -17,13 +17,20 @@ class AbstractDynamics(eqx.Module):
 
     @abstractmethod
     def mean(
-        self, normaliser: Normaliser, observation: Float[Array, " observation"], action: Float[Array, " features"]
+        self,
+        normaliser: Normaliser,
+        observation: Float[Array, " observation"],
+        action: Float[Array, " features"],
     ) -> Float[Array, " observation"]:
         """The next observation to expect."""
 
     @abstractmethod
     def sample(
-        self, normaliser: Normaliser, key: PRNGKeyArray, observation: Float[Array, " observation"], action: Float[Array, " features"]
+        self,
+        normaliser: Normaliser,
+        key: PRNGKeyArray,
+        observation: Float[Array, " observation"],
+        action: Float[Array, " features"],
     ) -> Float[Array, " observation"]:
         """A next observation, drawn at random where the dynamics know what they do not know."""
 
@@ -43,11 +50,22 @@ class ResidualDynamics(AbstractDynamics):
 
     network: eqx.nn.MLP
 
-    def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 2):
+    def __init__(
+        self,
+        observation_size: int,
+        num_features: int,
+        key: PRNGKeyArray,
+        width: int = 64,
+        depth: int = 2,
+    ):
         self.network = mlp(observation_size + num_features, observation_size, width, depth, key)
 
     def mean(self, normaliser, observation, action):
-        return observation + normaliser.delta_mean + normaliser.delta_std * self._normalised_delta(normaliser, observation, action)
+        return (
+            observation
+            + normaliser.delta_mean
+            + normaliser.delta_std * self._normalised_delta(normaliser, observation, action)
+        )
 
     def sample(self, normaliser, key, observation, action):
         return self.mean(normaliser, observation, action)
@@ -74,7 +92,14 @@ class GaussianDynamics(AbstractDynamics):
     low: Float[Array, " observation"]  # log-variance
     high: Float[Array, " observation"]
 
-    def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 2):
+    def __init__(
+        self,
+        observation_size: int,
+        num_features: int,
+        key: PRNGKeyArray,
+        width: int = 64,
+        depth: int = 2,
+    ):
         self.network = mlp(observation_size + num_features, 2 * observation_size, width, depth, key)
         self.low = jnp.full(observation_size, LOWEST_LOG_VARIANCE, jnp.float32)
         self.high = jnp.full(observation_size, HIGHEST_LOG_VARIANCE, jnp.float32)
@@ -108,7 +133,11 @@ class KnownDynamics(AbstractDynamics):
     function: AbstractTrueDynamics
 
     def __init__(
-        self, function: AbstractTrueDynamics | None, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None
+        self,
+        function: AbstractTrueDynamics | None,
+        observation_size: int = 0,
+        num_features: int = 0,
+        key: PRNGKeyArray | None = None,
     ):
         if function is None:
             raise ValueError(

@@ -10,11 +10,15 @@ from jaxtyping import PRNGKeyArray, PyTree
 Member = TypeVar("Member", bound=eqx.Module)
 
 
-def members_of(make: Callable[..., Member], key: PRNGKeyArray, num_members: int, **sizes: Any) -> Member:
+def members_of(
+    make: Callable[..., Member], key: PRNGKeyArray, num_members: int, **sizes: Any
+) -> Member:
     """`num_members` independently initialised modules as one, to be applied with `each_member`."""
     return eqx.filter_vmap(lambda key: make(key=key, **sizes))(jax.random.split(key, num_members))
 
 
 def each_member(function: Callable[..., Any], members: PyTree, *arguments: Any) -> Any:
     """`function(member, *arguments)` for every member; the arguments' leaves lead with [members] too."""
-    return eqx.filter_vmap(function, in_axes=(eqx.if_array(0), *(0 for _ in arguments)))(members, *arguments)
+    return eqx.filter_vmap(function, in_axes=(eqx.if_array(0), *(0 for _ in arguments)))(
+        members, *arguments
+    )

@@ -27,7 +27,9 @@ class Imagined(NamedTuple):
     survival: Float[Array, " particles"]  # probability of having come so far
 
 
-def begin(key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]) -> Imagined:
+def begin(
+    key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]
+) -> Imagined:
     """An imagined episode that starts at a real observation."""
     return begin_at(model, model.encode(key, observation))
 
@@ -39,15 +41,22 @@ def begin_at(model: AbstractWorldModel, state: PyTree) -> Imagined:
 
 
 def advance(
-    key: PRNGKeyArray, model: AbstractWorldModel, imagined: Imagined, action: Shaped[Array, "*action"]
+    key: PRNGKeyArray,
+    model: AbstractWorldModel,
+    imagined: Imagined,
+    action: Shaped[Array, "*action"],
 ) -> tuple[Imagined, Float[Array, " particles"]]:
     """One imagined step, and its reward weighed by the probability of having lived to see it."""
     prediction = model.step(key, imagined.state, action)
     reward = _if_reached(imagined.survival, prediction.reward)
-    return Imagined(prediction.state, _if_reached(imagined.survival, prediction.continuation)), reward
+    return Imagined(
+        prediction.state, _if_reached(imagined.survival, prediction.continuation)
+    ), reward
 
 
-def future(model: AbstractWorldModel, imagined: Imagined, discount: float) -> Float[Array, " particles"]:
+def future(
+    model: AbstractWorldModel, imagined: Imagined, discount: float
+) -> Float[Array, " particles"]:
     """The value of going on from here, weighed likewise; never more than rewards like those seen can sum to.
 
     Far from all data a value is made up, and what is made up to be better than anything lures plans there.
@@ -58,13 +67,19 @@ def future(model: AbstractWorldModel, imagined: Imagined, discount: float) -> Fl
     return _if_reached(imagined.survival, value)
 
 
-def _if_reached(survival: Float[Array, " particles"], prediction: Float[Array, " particles"]) -> Float[Array, " particles"]:
+def _if_reached(
+    survival: Float[Array, " particles"], prediction: Float[Array, " particles"]
+) -> Float[Array, " particles"]:
     """A prediction weighed by survival; what can never be reached counts for nothing, even where it is no number."""
     return jnp.where(survival == 0, 0.0, survival * prediction)
 
 
 def score(
-    key: PRNGKeyArray, model: AbstractWorldModel, imagined: Imagined, actions: Shaped[Array, "horizon *action"], discount: float
+    key: PRNGKeyArray,
+    model: AbstractWorldModel,
+    imagined: Imagined,
+    actions: Shaped[Array, "horizon *action"],
+    discount: float,
 ) -> Float[Array, ""]:
     """The return of a plan as the model's particles see it together; -inf where it is not a finite number.
 
@@ -82,7 +97,11 @@ def score(
 
 
 def together(
-    model: AbstractWorldModel, earned: Float[Array, " particles"], imagined: Imagined, discount: float, num_steps: int
+    model: AbstractWorldModel,
+    earned: Float[Array, " particles"],
+    imagined: Imagined,
+    discount: float,
+    num_steps: int,
 ) -> Float[Array, ""]:
     """The return as the particles see it together: what they have earned in so many steps, and the discounted future; -inf where that
     is no finite number."""

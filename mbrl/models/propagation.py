@@ -17,19 +17,25 @@ class AbstractPropagation(eqx.Module):
     """
 
     particles_per_member: eqx.AbstractVar[int]
-    samples: eqx.AbstractClassVar[bool]  # whether a step draws from what a member predicts, or takes its mean
+    samples: eqx.AbstractClassVar[
+        bool
+    ]  # whether a step draws from what a member predicts, or takes its mean
 
     @abstractmethod
     def deal(self, key: PRNGKeyArray, num_particles: int) -> Int[Array, " particles"] | None:
         """The particles in the order in which the members get them; None: as they stand."""
 
     @abstractmethod
-    def settle(self, predictions: Float[Array, "particles observation"]) -> Float[Array, "particles observation"]:
+    def settle(
+        self, predictions: Float[Array, "particles observation"]
+    ) -> Float[Array, "particles observation"]:
         """Where the particles stand after a step."""
 
     def __check_init__(self):
         if self.particles_per_member < 1:
-            raise ValueError(f"model.propagation.particles_per_member={self.particles_per_member} must be at least 1; raise it.")
+            raise ValueError(
+                f"model.propagation.particles_per_member={self.particles_per_member} must be at least 1; raise it."
+            )
 
 
 class Expectation(AbstractPropagation):

@@ -51,7 +51,14 @@ class LearnedReward(AbstractReward):
 
     network: eqx.nn.MLP
 
-    def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 1):
+    def __init__(
+        self,
+        observation_size: int,
+        num_features: int,
+        key: PRNGKeyArray,
+        width: int = 64,
+        depth: int = 1,
+    ):
         self.network = mlp(2 * observation_size + num_features, 2, width, depth, key)
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
@@ -62,7 +69,14 @@ class LearnedReward(AbstractReward):
 
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         going_on, last = self._normalised(normaliser, observation, action, next_observation)
-        return jnp.where(terminated, last - normaliser.end_reward(reward), going_on - normaliser.reward(reward)) ** 2
+        return (
+            jnp.where(
+                terminated,
+                last - normaliser.end_reward(reward),
+                going_on - normaliser.reward(reward),
+            )
+            ** 2
+        )
 
     def ranged(self, normaliser):
         return normaliser  # what has never been seen is no prediction, but an error
@@ -106,9 +120,17 @@ class KnownReward(AbstractReward):
         if self.range is None:
             return normaliser
         low, high = self.range
-        widest = [jnp.minimum(each, low) for each in (normaliser.reward_min, normaliser.end_reward_min)]
-        widest += [jnp.maximum(each, high) for each in (normaliser.reward_max, normaliser.end_reward_max)]
-        return eqx.tree_at(lambda n: (n.reward_min, n.end_reward_min, n.reward_max, n.end_reward_max), normaliser, tuple(widest))
+        widest = [
+            jnp.minimum(each, low) for each in (normaliser.reward_min, normaliser.end_reward_min)
+        ]
+        widest += [
+            jnp.maximum(each, high) for each in (normaliser.reward_max, normaliser.end_reward_max)
+        ]
+        return eqx.tree_at(
+            lambda n: (n.reward_min, n.end_reward_min, n.reward_max, n.end_reward_max),
+            normaliser,
+            tuple(widest),
+        )
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
         return self.function(observation, action, next_observation)

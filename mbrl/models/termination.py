@@ -47,7 +47,14 @@ class LearnedTermination(AbstractTermination):
 
     network: eqx.nn.MLP
 
-    def __init__(self, observation_size: int, num_features: int, key: PRNGKeyArray, width: int = 64, depth: int = 1):
+    def __init__(
+        self,
+        observation_size: int,
+        num_features: int,
+        key: PRNGKeyArray,
+        width: int = 64,
+        depth: int = 1,
+    ):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation, action, next_observation):
@@ -90,7 +97,9 @@ class KnownTermination(AbstractTermination):
 class NeverTermination(AbstractTermination):
     """The episode always goes on."""
 
-    def __init__(self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None):
+    def __init__(
+        self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None
+    ):
         pass
 
     def __call__(self, normaliser, observation, action, next_observation):

@@ -14,7 +14,9 @@ class AbstractValue(eqx.Module):
     """One member's value of an observation, in units of reward."""
 
     @abstractmethod
-    def __call__(self, normaliser: Normaliser, observation: Float[Array, " observation"]) -> Float[Array, ""]:
+    def __call__(
+        self, normaliser: Normaliser, observation: Float[Array, " observation"]
+    ) -> Float[Array, ""]:
         """The expected discounted return from here on."""
 
 
@@ -26,7 +28,14 @@ class FittedValue(AbstractValue):
 
     network: eqx.nn.MLP
 
-    def __init__(self, observation_size: int, key: PRNGKeyArray, num_features: int = 0, width: int = 64, depth: int = 2):
+    def __init__(
+        self,
+        observation_size: int,
+        key: PRNGKeyArray,
+        num_features: int = 0,
+        width: int = 64,
+        depth: int = 2,
+    ):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation):
@@ -36,7 +45,9 @@ class FittedValue(AbstractValue):
 class ZeroValue(AbstractValue):
     """No value beyond the horizon."""
 
-    def __init__(self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None):
+    def __init__(
+        self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None
+    ):
         pass
 
     def __call__(self, normaliser, observation):

@@ -44,7 +44,9 @@ class WorldModel(AbstractWorldModel):
     propagation: AbstractPropagation
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
-    caution: float = eqx.field(static=True)  # reward taken off for full disagreement, in units of a typical reward
+    caution: float = eqx.field(
+        static=True
+    )  # reward taken off for full disagreement, in units of a typical reward
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class WorldModel(AbstractWorldModel):
         caution: float = 0.0,
     ):
         if num_members < 1:
-            raise ValueError(f"model.num_members={num_members} must be at least 1; the default ensemble has 5.")
+            raise ValueError(
+                f"model.num_members={num_members} must be at least 1; the default ensemble has 5."
+            )
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
         dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
         self.parts = Parts(
@@ -77,10 +81,20 @@ class WorldModel(AbstractWorldModel):
         self.pessimism = float(pessimism)
         self.caution = float(caution)
 
-    def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> Float[Array, "particles observation"]:
-        return jnp.broadcast_to(observation, (self.num_members * self.propagation.particles_per_member, *observation.shape))
+    def encode(
+        self, key: PRNGKeyArray, observation: Float[Array, " observation"]
+    ) -> Float[Array, "particles observation"]:
+        return jnp.broadcast_to(
+            observation,
+            (self.num_members * self.propagation.particles_per_member, *observation.shape),
+        )
 
-    def step(self, key: PRNGKeyArray, state: Float[Array, "particles observation"], action: Shaped[Array, "*action"]) -> Prediction:
+    def step(
+        self,
+        key: PRNGKeyArray,
+        state: Float[Array, "particles observation"],
+        action: Shaped[Array, "*action"],
+    ) -> Prediction:
         def predict(parts: Parts, key, observation):
             mean = parts.dynamics.mean(self.normaliser, observation, features)
             if self.propagation.samples:
@@ -95,39 +109,63 @@ class WorldModel(AbstractWorldModel):
         features = self.action_space.features(action)
         deal_key, noise_key = jax.random.split(key)
         dealt = self.propagation.deal(deal_key, state.shape[0])
-        guesses, means = self._each_particle(predict, jax.random.split(noise_key, state.shape[0]), state if dealt is None else state[dealt])
-        next_state = self.propagation.settle(guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses))
+        guesses, means = self._each_particle(
+            predict,
+            jax.random.split(noise_key, state.shape[0]),
+            state if dealt is None else state[dealt],
+        )
+        next_state = self.propagation.settle(
+            guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses)
+        )
         reward, continuation = self._each_particle(judge, state, next_state)
         if self.propagation.samples:  # luck has led the particles apart, and members are asked about the same place: the first one's
             places = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
-            means = each_member(lambda parts, place: parts.dynamics.mean(self.normaliser, place, features), self.parts, places)
+            means = each_member(
+                lambda parts, place: parts.dynamics.mean(self.normaliser, place, features),
+                self.parts,
+                places,
+            )
         disagreement = self._disagreement(means)
         penalty = self.caution * self.normaliser.reward_size * disagreement
         return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
 
-    def gathered(self, key: PRNGKeyArray, state: Float[Array, "particles observation"]) -> Float[Array, "particles observation"]:
+    def gathered(
+        self, key: PRNGKeyArray, state: Float[Array, "particles observation"]
+    ) -> Float[Array, "particles observation"]:
         if not self.propagation.samples or len(state) == 1:  # they agree already
             return state
         return jnp.broadcast_to(jax.random.choice(key, state), state.shape)
 
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
-        return self._each_particle(lambda value, observation: value(self.normaliser, observation), state, of=self.value_function)
+        return self._each_particle(
+            lambda value, observation: value(self.normaliser, observation),
+            state,
+            of=self.value_function,
+        )
 
     def combine(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         members = jnp.mean(self._by_member(estimates), axis=1)
         return jnp.mean(members) - self.pessimism * jnp.std(members)
 
-    def _each_particle(self, function: Callable[..., Any], *arguments: Any, of: PyTree = None) -> Any:
+    def _each_particle(
+        self, function: Callable[..., Any], *arguments: Any, of: PyTree = None
+    ) -> Any:
         """`function(member, *arguments)` for every particle, each with the member that it stands with."""
 
         def each_of_one(member: PyTree, *arguments: Any):
             return jax.vmap(lambda *arguments: function(member, *arguments))(*arguments)
 
         members = self.parts if of is None else of
-        outputs = each_member(each_of_one, members, *(jax.tree.map(self._by_member, argument) for argument in arguments))
+        outputs = each_member(
+            each_of_one,
+            members,
+            *(jax.tree.map(self._by_member, argument) for argument in arguments),
+        )
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
 
-    def _by_member(self, leaf: Shaped[Array, "particles ..."]) -> Shaped[Array, "members share ..."]:
+    def _by_member(
+        self, leaf: Shaped[Array, "particles ..."]
+    ) -> Shaped[Array, "members share ..."]:
         return leaf.reshape(self.num_members, -1, *leaf.shape[1:])
 
     def _disagreement(self, predictions: Float[Array, "particles observation"]) -> Float[Array, ""]:
@@ -136,7 +174,9 @@ class WorldModel(AbstractWorldModel):
         return jnp.mean(jnp.minimum(jnp.std(members, axis=0) / self.normaliser.delta_std, 1.0))
 
     def normalised(self, normaliser: Normaliser) -> "WorldModel":
-        return eqx.tree_at(lambda model: model.normaliser, self, self.parts.reward.ranged(normaliser))
+        return eqx.tree_at(
+            lambda model: model.normaliser, self, self.parts.reward.ranged(normaliser)
+        )
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
         def losses_of_one(parts: Parts, transition: Transition):

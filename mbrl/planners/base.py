@@ -30,7 +30,11 @@ class AbstractPlanner(eqx.Module):
 
     @abstractmethod
     def plan(
-        self, key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"], state: PyTree
+        self,
+        key: PRNGKeyArray,
+        model: AbstractWorldModel,
+        observation: Float[Array, " observation"],
+        state: PyTree,
     ) -> tuple[Shaped[Array, "*action"], PyTree, Info]:
         """An action, the state for the next decision, and scalars worth recording (`planner/<key>`), always the same keys."""
 
@@ -38,7 +42,9 @@ class AbstractPlanner(eqx.Module):
 def check_discount(discount: float) -> None:
     """Raises ValueError for a discount that no sum of rewards can have."""
     if not 0 < discount <= 1:
-        raise ValueError(f"discount={discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99.")
+        raise ValueError(
+            f"discount={discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99."
+        )
 
 
 def check_count(planner: AbstractPlanner, name: str, at_most: float = math.inf) -> None:
@@ -47,4 +53,6 @@ def check_count(planner: AbstractPlanner, name: str, at_most: float = math.inf) 
     if count < 1:
         raise ValueError(f"planner.{name}={count} must be at least 1; raise it.")
     if count > at_most:
-        raise ValueError(f"planner.{name}={count} must be at most {at_most}, or it would take too long to compile; lower it.")
+        raise ValueError(
+            f"planner.{name}={count} must be at most {at_most}, or it would take too long to compile; lower it."
+        )

@@ -12,4 +12,6 @@ class CEM(AbstractElitePlanner):
         return Schedule((self.population_size,) * self.num_iterations)
 
     def sample(self, key, distribution, num_plans):
-        return distribution.sample(white_noise(key, (num_plans, self.horizon, self.action_space.num_features)))
+        return distribution.sample(
+            white_noise(key, (num_plans, self.horizon, self.action_space.num_features))
+        )

@@ -19,8 +19,12 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
     num_elites: int = eqx.field(static=True)  # plans
     num_iterations: int = eqx.field(static=True)
     momentum: float = eqx.field(static=True)  # share of the old distribution that a refit keeps
-    initial_std: float = eqx.field(static=True)  # of actions in [-1, 1], at the start of every decision; for Box actions
-    act_on: str = eqx.field(static=True)  # "distribution": its mode; "best_sample": the best plan seen
+    initial_std: float = eqx.field(
+        static=True
+    )  # of actions in [-1, 1], at the start of every decision; for Box actions
+    act_on: str = eqx.field(
+        static=True
+    )  # "distribution": its mode; "best_sample": the best plan seen
 
     def start(self):
         return widest_plan(self.action_space, self.horizon, self.initial_std)
@@ -41,12 +45,18 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
                 "elites are chosen from the population; lower the one or raise the other."
             )
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"planner.momentum={self.momentum} must be in [0, 1): the share of the old plan kept; try 0.1.")
+            raise ValueError(
+                f"planner.momentum={self.momentum} must be in [0, 1): the share of the old plan kept; try 0.1."
+            )
         if self.act_on not in ("distribution", "best_sample"):
-            raise ValueError(f"planner.act_on={self.act_on} must be 'distribution' or 'best_sample'.")
+            raise ValueError(
+                f"planner.act_on={self.act_on} must be 'distribution' or 'best_sample'."
+            )
 
 
-def elite_weights(scores: Float[Array, " population"], num_elites: int) -> Float[Array, " population"]:
+def elite_weights(
+    scores: Float[Array, " population"], num_elites: int
+) -> Float[Array, " population"]:
     """Equal weights on the `num_elites` best scores, none on the others nor on those that are no finite number; they sum to one."""
     values, places = jax.lax.top_k(scores, num_elites)
     finite = jnp.isfinite(values).astype(scores.dtype)

@@ -40,7 +40,9 @@ class Greedy(AbstractPlanner):
         encode_key, candidates_key, step_key = jax.random.split(key, 3)
         start = imagine.begin(encode_key, model, observation)
         candidates = self.action_space.candidates(candidates_key, self.num_actions)
-        scores = jax.vmap(lambda action: imagine.score(step_key, model, start, action[None], self.discount))(candidates)
+        scores = jax.vmap(
+            lambda action: imagine.score(step_key, model, start, action[None], self.discount)
+        )(candidates)
         info = {"score_best": jnp.max(scores), "invalid_fraction": jnp.mean(~jnp.isfinite(scores))}
         return candidates[jnp.argmax(scores)], state, info
 

@@ -58,15 +58,26 @@ class MCTS(AbstractPlanner):
     def plan(self, key, model, observation, state):
         encode_key, candidates_key, search_key = jax.random.split(key, 3)
         root_imagined = imagine.begin(encode_key, model, observation)
-        root_node = Node(root_imagined, self.action_space.candidates(candidates_key, self.num_actions), jnp.zeros((), bool))
+        root_node = Node(
+            root_imagined,
+            self.action_space.candidates(candidates_key, self.num_actions),
+            jnp.zeros((), bool),
+        )
 
         def simulate(_, key, action, node):
             node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
             step_key, candidates_key = jax.random.split(key)
-            imagined, reward = imagine.advance(step_key, model, node.imagined, node.candidates[action])
-            reward, value = jnp.mean(reward), model.combine(imagine.future(model, imagined, self.discount))
+            imagined, reward = imagine.advance(
+                step_key, model, node.imagined, node.candidates[action]
+            )
+            reward, value = (
+                jnp.mean(reward),
+                model.combine(imagine.future(model, imagined, self.discount)),
+            )
             diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
-            child = Node(imagined, self.action_space.candidates(candidates_key, self.num_actions), diverged)
+            child = Node(
+                imagined, self.action_space.candidates(candidates_key, self.num_actions), diverged
+            )
             output = mctx.RecurrentFnOutput(
                 reward=_finite_or(reward, worst),
                 discount=jnp.full((), self.discount),
@@ -75,9 +86,13 @@ class MCTS(AbstractPlanner):
             )
             return _batch_of_one((output, child))
 
-        root_value = _finite_or(model.combine(imagine.future(model, root_imagined, self.discount)), 0.0)
+        root_value = _finite_or(
+            model.combine(imagine.future(model, root_imagined, self.discount)), 0.0
+        )
         # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
-        discount = self.discount if self.discount < 1 else 1 - 1 / self.max_depth  # which sums to as many rewards as there can be
+        discount = (
+            self.discount if self.discount < 1 else 1 - 1 / self.max_depth
+        )  # which sums to as many rewards as there can be
         lowest, _ = model.normaliser.return_range(discount)
         worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
@@ -89,25 +104,33 @@ class MCTS(AbstractPlanner):
         q_values = summary.qvalues[0]
         info = {
             "root_value": summary.value[0],
-            "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf) - jnp.min(q_values, where=visited, initial=jnp.inf),
+            "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf)
+            - jnp.min(q_values, where=visited, initial=jnp.inf),
             "depth": _deepest(output.search_tree),
             "invalid_fraction": _invalid_fraction(output.search_tree),
         }
         return root_node.candidates[output.action[0]], state, info
 
     def _search(self, key, root, simulate):
-        settings: dict[str, Any] = {"num_simulations": self.num_simulations, "max_depth": self.max_depth}
+        settings: dict[str, Any] = {
+            "num_simulations": self.num_simulations,
+            "max_depth": self.max_depth,
+        }
         num_actions = root.prior_logits.shape[1]
         if self.policy == "gumbel":
             # mctx would consider the first 16 only, and never choose another.
             settings["max_num_considered_actions"] = num_actions
             # The larger it is, the sooner Q-values outweigh visits, and the deeper and narrower the tree: with few actions that pays
             # (docs/experiments.md), with many sampled ones a node's first few values tell too little.
-            settings["qtransform"] = partial(mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions)
+            settings["qtransform"] = partial(
+                mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions
+            )
             return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
         # MuZero's constant weighs a prior near one; a uniform prior of 1/n is weighed n times as much, or little would be explored.
         settings["pb_c_init"] = PB_C_INIT * num_actions
-        return mctx.muzero_policy((), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings)
+        return mctx.muzero_policy(
+            (), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings
+        )
 
     def __check_init__(self):
         check_discount(self.discount)
@@ -141,4 +164,6 @@ def _deepest(tree):
 
 def _invalid_fraction(tree):
     nodes = tree.node_visits[0, 1:] > 0
-    return jnp.sum(nodes & tree.embeddings.diverged[0, 1:]).astype(jnp.float32) / jnp.maximum(jnp.sum(nodes), 1).astype(jnp.float32)
+    return jnp.sum(nodes & tree.embeddings.diverged[0, 1:]).astype(jnp.float32) / jnp.maximum(
+        jnp.sum(nodes), 1
+    ).astype(jnp.float32)

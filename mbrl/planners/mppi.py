@@ -20,9 +20,13 @@ class MPPI(AbstractSamplingPlanner):
     """
 
     num_iterations: int = eqx.field(static=True)
-    temperature: float = eqx.field(static=True)  # λ, standard deviations of the scores: 0 takes the best plan, ∞ the mean of all
+    temperature: float = eqx.field(
+        static=True
+    )  # λ, standard deviations of the scores: 0 takes the best plan, ∞ the mean of all
     noise_correlation: float = eqx.field(static=True)  # ρ of each step's noise with the last one's
-    initial_std: float = eqx.field(static=True)  # of the noise on actions in [-1, 1], for Box actions
+    initial_std: float = eqx.field(
+        static=True
+    )  # of the noise on actions in [-1, 1], for Box actions
 
     def schedule(self):
         return Schedule((self.population_size,) * self.num_iterations)
@@ -48,6 +52,10 @@ class MPPI(AbstractSamplingPlanner):
         check_count(self, "num_iterations", MOST_ITERATIONS)
         check_initial_std(self.initial_std)
         if not self.temperature > 0:
-            raise ValueError(f"planner.temperature={self.temperature} must be positive, in standard deviations of the scores; try 0.2.")
+            raise ValueError(
+                f"planner.temperature={self.temperature} must be positive, in standard deviations of the scores; try 0.2."
+            )
         if not 0 <= self.noise_correlation < 1:
-            raise ValueError(f"planner.noise_correlation={self.noise_correlation} must be in [0, 1): 0 is white noise; try 0.5.")
+            raise ValueError(
+                f"planner.noise_correlation={self.noise_correlation} must be in [0, 1): 0 is white noise; try 0.5."
+            )

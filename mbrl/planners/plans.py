@@ -20,7 +20,9 @@ class AbstractPlanDistribution(eqx.Module):
     """Distributions over the features of the action at each step of a horizon."""
 
     @abstractmethod
-    def sample(self, noise: Float[Array, "population horizon features"]) -> Shaped[Array, "population horizon *action"]:
+    def sample(
+        self, noise: Float[Array, "population horizon features"]
+    ) -> Shaped[Array, "population horizon *action"]:
         """Candidate plans, one for each sequence of standard normal noise; `actions` tells what each does."""
 
     @abstractmethod
@@ -29,12 +31,19 @@ class AbstractPlanDistribution(eqx.Module):
 
     @abstractmethod
     def refit(
-        self, plans: Shaped[Array, "population horizon *action"], weights: Float[Array, " population"], momentum: float
+        self,
+        plans: Shaped[Array, "population horizon *action"],
+        weights: Float[Array, " population"],
+        momentum: float,
     ) -> "AbstractPlanDistribution":
         """momentum · this distribution + (1 - momentum) · the weighted maximum-likelihood fit; weights sum to one."""
 
     @abstractmethod
-    def moved(self, plans: Shaped[Array, "population horizon *action"], weights: Float[Array, " population"]) -> "AbstractPlanDistribution":
+    def moved(
+        self,
+        plans: Shaped[Array, "population horizon *action"],
+        weights: Float[Array, " population"],
+    ) -> "AbstractPlanDistribution":
         """The distribution around the weighted mean of the plans, as wide as this one where width is a thing of its own."""
 
     @abstractmethod
@@ -55,14 +64,18 @@ class CategoricalPlan(AbstractPlanDistribution):
     def sample(self, noise):
         # The Gumbel-max trick: the largest of log p + Gumbel noise is a draw from p. -log(-log Φ(z)) is Gumbel where z is normal.
         gumbel = -jnp.log(-jax.scipy.special.log_ndtr(noise))
-        return jax.vmap(jax.vmap(self.action_space.nearest))(jnp.log(self.probabilities)[None] + gumbel)
+        return jax.vmap(jax.vmap(self.action_space.nearest))(
+            jnp.log(self.probabilities)[None] + gumbel
+        )
 
     def actions(self, plans):
         return plans
 
     def refit(self, plans, weights, momentum):
         fitted = jnp.einsum("p,phf->hf", weights, _features(self.action_space, plans))
-        return CategoricalPlan(self.action_space, momentum * self.probabilities + (1 - momentum) * fitted)
+        return CategoricalPlan(
+            self.action_space, momentum * self.probabilities + (1 - momentum) * fitted
+        )
 
     def moved(self, plans, weights):
         return self.refit(plans, weights, 0.0)
@@ -104,7 +117,9 @@ class GaussianPlan(AbstractPlanDistribution):
         )
 
     def moved(self, plans, weights):
-        return GaussianPlan(self.actions(jnp.einsum("p,pha->ha", weights, plans)), self.std, self.initial_std)
+        return GaussianPlan(
+            self.actions(jnp.einsum("p,pha->ha", weights, plans)), self.std, self.initial_std
+        )
 
     def best(self):
         return self.mean
@@ -114,28 +129,38 @@ class GaussianPlan(AbstractPlanDistribution):
         return GaussianPlan(mean, jnp.full_like(self.std, self.initial_std), self.initial_std)
 
 
-def widest_plan(action_space: AbstractActionSpace, horizon: int, initial_std: float) -> AbstractPlanDistribution:
+def widest_plan(
+    action_space: AbstractActionSpace, horizon: int, initial_std: float
+) -> AbstractPlanDistribution:
     """The distribution that prefers nothing."""
     centre = jnp.broadcast_to(action_space.mean_features, (horizon, action_space.num_features))
     if isinstance(action_space, Discrete | MultiDiscrete):
         return CategoricalPlan(action_space, centre)
     if isinstance(action_space, Box):
         return GaussianPlan(centre, jnp.full(centre.shape, initial_std, float), initial_std)
-    raise TypeError(f"{type(action_space).__name__} actions have no plan distribution; add one to planners/plans.py.")
+    raise TypeError(
+        f"{type(action_space).__name__} actions have no plan distribution; add one to planners/plans.py."
+    )
 
 
 def check_initial_std(initial_std: float) -> None:
     """Raises ValueError for a spread that no distribution has."""
     if not initial_std > 0:
-        raise ValueError(f"planner.initial_std={initial_std} must be positive: of actions in [-1, 1]; try 0.5.")
+        raise ValueError(
+            f"planner.initial_std={initial_std} must be positive: of actions in [-1, 1]; try 0.5."
+        )
 
 
 def random_plans(
     key: PRNGKeyArray, action_space: AbstractActionSpace, population_size: int, horizon: int
 ) -> Shaped[Array, "population horizon *action"]:
     """Plans of uniformly random actions."""
-    return jax.vmap(jax.vmap(action_space.sample))(jax.random.split(key, (population_size, horizon)))
+    return jax.vmap(jax.vmap(action_space.sample))(
+        jax.random.split(key, (population_size, horizon))
+    )
 
 
-def _features(action_space: AbstractActionSpace, plans: Shaped[Array, "population horizon *action"]):
+def _features(
+    action_space: AbstractActionSpace, plans: Shaped[Array, "population horizon *action"]
+):
     return jax.vmap(jax.vmap(action_space.features))(plans)

@@ -27,7 +27,9 @@ class Schedule(NamedTuple):
 
     num_plans: tuple[int, ...]  # drawn anew in each iteration
     num_kept: int = 0  # best plans that stand again in the next iteration and, a step later, in the next decision
-    mode_in_last: bool = False  # whether the distribution's own mode stands among the last iteration's plans
+    mode_in_last: bool = (
+        False  # whether the distribution's own mode stands among the last iteration's plans
+    )
 
 
 class Memory(NamedTuple):
@@ -89,7 +91,10 @@ class AbstractSamplingPlanner(AbstractPlanner):
         """The plan to act on, given the last distribution and the best plan that was scored."""
 
     def init(self, key):
-        return Memory(self.start(), random_plans(key, self.action_space, self.schedule().num_kept, self.horizon))
+        return Memory(
+            self.start(),
+            random_plans(key, self.action_space, self.schedule().num_kept, self.horizon),
+        )
 
     def plan(self, key, model, observation, state):
         num_plans, num_kept, mode_in_last = self.schedule()
@@ -103,11 +108,15 @@ class AbstractSamplingPlanner(AbstractPlanner):
             plans = jnp.concatenate([*drawn, distribution.best()[None]] if with_mode else drawn)
             # One key for all: candidates are compared under the same luck of the model.
             actions = distribution.actions(plans)
-            scores = jax.vmap(lambda actions: imagine.score(score_key, model, start, actions, self.discount))(actions)
+            scores = jax.vmap(
+                lambda actions: imagine.score(score_key, model, start, actions, self.discount)
+            )(actions)
             # With no finite score there is nothing to learn from, and the distribution stays as it was.
             usable = jnp.any(jnp.isfinite(scores))
             refitted = self.refit(distribution, plans, scores)
-            distribution = jax.tree.map(lambda new, old: jnp.where(usable, new, old), refitted, distribution)
+            distribution = jax.tree.map(
+                lambda new, old: jnp.where(usable, new, old), refitted, distribution
+            )
             # top_k prefers the first of equals, as argmax does.
             places = jax.lax.top_k(scores, max(1, num_kept))[1]
             first, score = plans[places[0]], scores[places[0]]
@@ -117,9 +126,13 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
         carry, all_scores = (state, Best(state.distribution.best(), jnp.array(-jnp.inf))), []
         in_last = [mode_in_last and i == len(num_plans) - 1 for i in range(len(num_plans))]
-        for sizes, group in groupby(zip(num_plans, in_last, strict=True)):  # equal iterations are one compiled loop
+        for sizes, group in groupby(
+            zip(num_plans, in_last, strict=True)
+        ):  # equal iterations are one compiled loop
             group_keys = jnp.stack([keys.pop(0) for _ in group])
-            carry, scores = jax.lax.scan(partial(iterate, num_plans=sizes[0], with_mode=sizes[1]), carry, group_keys)
+            carry, scores = jax.lax.scan(
+                partial(iterate, num_plans=sizes[0], with_mode=sizes[1]), carry, group_keys
+            )
             all_scores.append(scores)
         memory, best = carry
         plan = memory.distribution.actions(self.choose(memory.distribution, best.plan))
@@ -127,7 +140,9 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
     def _a_step_later(self, key: PRNGKeyArray, memory: Memory) -> Memory:
         last = random_plans(key, self.action_space, memory.kept.shape[0], 1)
-        return Memory(memory.distribution.shifted(), jnp.concatenate([memory.kept[:, 1:], last], axis=1))
+        return Memory(
+            memory.distribution.shifted(), jnp.concatenate([memory.kept[:, 1:], last], axis=1)
+        )
 
     def __check_init__(self):
         check_discount(self.discount)

@@ -27,7 +27,9 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]  # JSON: `env_steps` and whatever was given to `save`
 
 
-def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], num_kept: int) -> Path:
+def save_checkpoint(
+    folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], num_kept: int
+) -> Path:
     """Writes `<folder>/checkpoint/<env_steps>-<checksum>.npz`, which `numpy.load` opens, and leaves the newest `num_kept`.
 
     `facts` must have `env_steps`. The file is on the disk, whole, before its name is there, and older ones are removed only
@@ -59,7 +61,9 @@ def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mappi
     return path
 
 
-def load_checkpoint(folder: Path, usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True) -> Checkpoint | None:
+def load_checkpoint(
+    folder: Path, usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True
+) -> Checkpoint | None:
     """The newest whole checkpoint of a run folder whose facts are `usable`; None where there is none.
 
     A damaged one is warned of and renamed to `….damaged`, and the one before it is taken. Raises OSError where one cannot be read.
@@ -69,13 +73,22 @@ def load_checkpoint(folder: Path, usable: Callable[[Mapping[str, Any]], bool] = 
         try:
             checkpoint = _parsed(content, path)
             is_usable = usable(checkpoint.facts)
-        except Exception as reason:  # whatever can be wrong with a file that anybody may have written
-            logger.warning("The checkpoint %s is damaged (%s); the one before it is used.", path, str(reason) or type(reason).__name__)
+        except (
+            Exception
+        ) as reason:  # whatever can be wrong with a file that anybody may have written
+            logger.warning(
+                "The checkpoint %s is damaged (%s); the one before it is used.",
+                path,
+                str(reason) or type(reason).__name__,
+            )
             path.rename(f"{path}.damaged")
             continue
         if is_usable:
             return checkpoint
-        logger.warning("The checkpoint %s counts rows that metrics.jsonl does not have; the one before it is used.", path)
+        logger.warning(
+            "The checkpoint %s counts rows that metrics.jsonl does not have; the one before it is used.",
+            path,
+        )
     return None
 
 
@@ -101,7 +114,9 @@ def _parsed(content: bytes, path: Path) -> Checkpoint:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     facts = json.loads(arrays.pop(FACTS).tobytes())
-    if not isinstance(facts, dict) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+    if not isinstance(facts, dict) or not all(
+        isinstance(array, np.ndarray) for array in arrays.values()
+    ):
         raise ValueError("it does not hold arrays and facts")
     return Checkpoint(arrays, facts)
 
@@ -109,7 +124,9 @@ def _parsed(content: bytes, path: Path) -> Checkpoint:
 def _newest_first(place: Path) -> list[Path]:
     # By steps; of two at one step, one was written before an evaluation and one after it: the later.
     found = [path for path in place.glob("*.npz") if NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: (path.name.split("-")[0], path.stat().st_mtime_ns), reverse=True)
+    return sorted(
+        found, key=lambda path: (path.name.split("-")[0], path.stat().st_mtime_ns), reverse=True
+    )
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -20,23 +20,35 @@ class Difference(NamedTuple):
 
 def timeless(row: Row) -> dict[str, Any]:
     """A row without what the clock says."""
-    return {name: value for name, value in row.items() if name != "wall_seconds" and not name.startswith("time/")}
+    return {
+        name: value
+        for name, value in row.items()
+        if name != "wall_seconds" and not name.startswith("time/")
+    }
 
 
-def differences(recorded: Sequence[Row], repeated: Sequence[Row], tolerance: float = 0.0) -> list[Difference]:
+def differences(
+    recorded: Sequence[Row], repeated: Sequence[Row], tolerance: float = 0.0
+) -> list[Difference]:
     """The metrics whose values differ by more than `tolerance` (relative; 0 for equal to the bit), those that differ first first.
 
     Rows are compared in their order; a row that is missing lacks all of its metrics.
     """
     found: dict[str, Difference] = {}
     for number in range(max(len(recorded), len(repeated))):
-        then, now = (timeless(rows[number]) if number < len(rows) else {} for rows in (recorded, repeated))
+        then, now = (
+            timeless(rows[number]) if number < len(rows) else {} for rows in (recorded, repeated)
+        )
         for name in then | now:
             size = relative_difference(then.get(name, MISSING), now.get(name, MISSING))
             if size > tolerance:
-                first = Difference(name, 0, (then or now).get("env_steps"), then.get(name), now.get(name), 0.0)
+                first = Difference(
+                    name, 0, (then or now).get("env_steps"), then.get(name), now.get(name), 0.0
+                )
                 so_far = found.get(name, first)
-                found[name] = so_far._replace(num_rows=so_far.num_rows + 1, largest=max(so_far.largest, size))
+                found[name] = so_far._replace(
+                    num_rows=so_far.num_rows + 1, largest=max(so_far.largest, size)
+                )
     return list(found.values())
 
 
@@ -46,7 +58,9 @@ MISSING = "missing"
 def relative_difference(then: Any, now: Any) -> float:
     """Of two values of a metric: numbers, lists of them, or None for what was not finite; 0 where they are the same."""
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return max((relative_difference(*pair) for pair in zip(then, now, strict=True)), default=0.0)
+        return max(
+            (relative_difference(*pair) for pair in zip(then, now, strict=True)), default=0.0
+        )
     if then == now:
         return 0.0
     if not all(isinstance(value, int | float) for value in (then, now)):

@@ -22,7 +22,10 @@ def runs_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     # Hydra's own folder has a config.yaml too.
-    return sorted((folder for folder in path.iterdir() if is_run(folder) and not folder.name.startswith(".")), key=job_order)
+    return sorted(
+        (folder for folder in path.iterdir() if is_run(folder) and not folder.name.startswith(".")),
+        key=job_order,
+    )
 
 
 def job_order(folder: Path) -> tuple[int, str]:
@@ -40,10 +43,16 @@ def refuse_links_out(folder: Path) -> None:
     for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
         target = Path(os.path.realpath(path))
         if path.is_symlink() and not target.is_relative_to(inside):
-            raise DamagedRun(f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names.")
+            raise DamagedRun(
+                f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names."
+            )
 
 
-NOT_LOOKED_INTO = ("wandb", "checkpoint", "__pycache__")  # nor what begins with a dot, as Hydra's .hydra, which has a config.yaml too
+NOT_LOOKED_INTO = (
+    "wandb",
+    "checkpoint",
+    "__pycache__",
+)  # nor what begins with a dot, as Hydra's .hydra, which has a config.yaml too
 TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
 
 

@@ -14,8 +14,16 @@ from typing import Any
 from mbrl.runs.checkpoints import sync_folder
 from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
-STATUSES = ("completed", "failed", "interrupted")  # how a run can end; while it lives it is "running"
-RECORDS = ("config.yaml", "metrics.jsonl", "summary.json")  # any of these shows that a folder holds a run
+STATUSES = (
+    "completed",
+    "failed",
+    "interrupted",
+)  # how a run can end; while it lives it is "running"
+RECORDS = (
+    "config.yaml",
+    "metrics.jsonl",
+    "summary.json",
+)  # any of these shows that a folder holds a run
 LOCK_TRIES = 10
 LONGEST_NAME = 100  # characters; file systems take 255 bytes, but paths add up
 
@@ -67,7 +75,9 @@ class RunFolder:
         """Says that the run is running, and what it is: on entering, or of a run that is taken up once it is known that it can be."""
         if not self._config_is_there():
             write_whole(self.path / "config.yaml", self.config_yaml)
-        self._write_summary({"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values())
+        self._write_summary(
+            {"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values()
+        )
         self.begun = True
 
     def keep_rows(self, number: int) -> None:
@@ -104,7 +114,9 @@ class RunFolder:
             provenance = {**before, "resumes": [*before.get("resumes", []), provenance]}
         write_json(self.path / "provenance.json", provenance)
 
-    def finish(self, status: str, values: Mapping[str, Any] | None = None, error: str | None = None) -> dict[str, Any]:
+    def finish(
+        self, status: str, values: Mapping[str, Any] | None = None, error: str | None = None
+    ) -> dict[str, Any]:
         """Writes the last summary, and returns it.
 
         `values` are the final `env_steps`, `wall_seconds` and metrics; by default, the last of each in metrics.jsonl.
@@ -112,7 +124,12 @@ class RunFolder:
         """
         if status not in STATUSES:
             raise ValueError(f"status={status} must be one of {', '.join(STATUSES)}.")
-        summary = {"status": status, "env_steps": 0, "wall_seconds": 0.0, **(self._values() if values is None else values)}
+        summary = {
+            "status": status,
+            "env_steps": 0,
+            "wall_seconds": 0.0,
+            **(self._values() if values is None else values),
+        }
         if error is not None:
             summary["error"] = error
         self._write_summary(summary)
@@ -130,7 +147,11 @@ class RunFolder:
         try:
             self._finish_with(error)
         except OSError as reason:  # which would hide why the run ended
-            logger.error("The summary of %s cannot be written (%s), and still says that the run is running.", self.path, reason)
+            logger.error(
+                "The summary of %s cannot be written (%s), and still says that the run is running.",
+                self.path,
+                reason,
+            )
 
     def _finish_with(self, error: BaseException | None) -> None:
         if error is None:
@@ -154,7 +175,12 @@ class RunFolder:
 
 def give_up(path: Path, status: str, error: str | None = None) -> None:
     """Records how a run ended that cannot do so itself: its thread hangs, or is to end at once."""
-    summary = {"status": status, "env_steps": 0, "wall_seconds": 0.0, **final_values(read_metrics(path))}
+    summary = {
+        "status": status,
+        "env_steps": 0,
+        "wall_seconds": 0.0,
+        **final_values(read_metrics(path)),
+    }
     write_json(path / "summary.json", summary | ({} if error is None else {"error": error}))
 
 
@@ -168,9 +194,17 @@ def lock(path: Path, file: str = ".lock") -> int:
         _flock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
-        raise BlockingIOError(f"Another run is using the folder {path}: wait until it ends, or choose another folder.") from None
-    except OSError as reason:  # some network file systems have no locks; a run there is better than none
-        logger.warning("The folder %s cannot be locked (%s): take care that no second run uses it.", path, reason)
+        raise BlockingIOError(
+            f"Another run is using the folder {path}: wait until it ends, or choose another folder."
+        ) from None
+    except (
+        OSError
+    ) as reason:  # some network file systems have no locks; a run there is better than none
+        logger.warning(
+            "The folder %s cannot be locked (%s): take care that no second run uses it.",
+            path,
+            reason,
+        )
     return descriptor
 
 
@@ -216,7 +250,9 @@ def safe_name(text: str) -> str:
     """
     if not text:
         return "default"  # no overrides
-    safe = re.sub(r"[^A-Za-z0-9._=,+-]", "-", text).lstrip(".-")  # a leading dot hides, ".." escapes, a dash is an option
+    safe = re.sub(r"[^A-Za-z0-9._=,+-]", "-", text).lstrip(
+        ".-"
+    )  # a leading dot hides, ".." escapes, a dash is an option
     if safe == text and len(text) <= LONGEST_NAME:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]

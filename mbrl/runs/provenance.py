@@ -15,7 +15,11 @@ import jax
 PACKAGE = Path(__file__).resolve().parent.parent
 GIT_SECONDS = 5.0  # for each git command, since a repository may lie on a slow disk
 LONGEST_DIFF = 1_000_000  # characters
-THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "XLA_FLAGS")  # these change bits, so they are recorded; no others are
+THREAD_VARIABLES = (
+    "NPROC",
+    "OMP_NUM_THREADS",
+    "XLA_FLAGS",
+)  # these change bits, so they are recorded; no others are
 
 
 def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
@@ -28,9 +32,12 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": _packages(),
         "platform": platform.platform(),
-        "devices": [{"platform": device.platform, "kind": device.device_kind} for device in jax.devices()],
+        "devices": [
+            {"platform": device.platform, "kind": device.device_kind} for device in jax.devices()
+        ],
         "cores": _cores(),
-        "threads": {"num_threads": num_threads} | {name: os.environ.get(name) for name in THREAD_VARIABLES},
+        "threads": {"num_threads": num_threads}
+        | {name: os.environ.get(name) for name in THREAD_VARIABLES},
     }
 
 
@@ -48,18 +55,34 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     if not commit or not top:
         return None
     root = Path(top.strip())
-    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative")
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory")
-    return {"commit": commit.strip(), "diff": _capped(diff), "untracked": (untracked or "").splitlines()}
+    diff = _git(
+        root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"
+    )
+    untracked = _git(
+        root, "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
+    )
+    return {
+        "commit": commit.strip(),
+        "diff": _capped(diff),
+        "untracked": (untracked or "").splitlines(),
+    }
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """What a git command prints; None where it fails, takes too long, or git is missing."""
     # Git's own variables (set inside its hooks) would point it at another repository; its locks might disturb the user.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_")
+    } | {"GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), "--no-pager", "-c", "core.fsmonitor=false", *arguments]
     try:
-        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS)
+        result = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=GIT_SECONDS,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.decode("utf-8", errors="replace") if result.returncode == 0 else None
@@ -82,5 +105,7 @@ def _packages() -> dict[str, str]:
 
 def _cores() -> dict[str, int | None]:
     """How many CPU cores the machine has, and how many of them this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has no affinity
+    usable = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )  # macOS has no affinity
     return {"machine": os.cpu_count(), "usable": usable}

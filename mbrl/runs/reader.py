@@ -14,7 +14,9 @@ class DamagedRun(ValueError):
     """A file of a run's folder that is not what a run writes, in one sentence."""
 
 
-def read_metrics(path: str | Path, name: str = "metrics.jsonl", having: str = "") -> list[dict[str, Any]]:
+def read_metrics(
+    path: str | Path, name: str = "metrics.jsonl", having: str = ""
+) -> list[dict[str, Any]]:
     """The rows of a run's metrics.jsonl, oldest first; none where nothing was logged yet. What was not finite is None.
 
     `path` is the run folder; `name` may be that of another file of rows, metrics.superseded.jsonl; `having` is a metric without
@@ -31,9 +33,15 @@ def read_metrics(path: str | Path, name: str = "metrics.jsonl", having: str = ""
         if row is not None:
             rows += [row] if not having or having in row else []
         elif number == len(lines):
-            logger.warning("%s: line %d is cut off and was left out; the run was killed while it wrote it.", file, number)
+            logger.warning(
+                "%s: line %d is cut off and was left out; the run was killed while it wrote it.",
+                file,
+                number,
+            )
         else:
-            raise DamagedRun(f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest.")
+            raise DamagedRun(
+                f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest."
+            )
     return rows
 
 
@@ -46,14 +54,31 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as reason:
-        raise DamagedRun(f"{file} is damaged ({reason}); remove it, and resume the run.") from reason
+        raise DamagedRun(
+            f"{file} is damaged ({reason}); remove it, and resume the run."
+        ) from reason
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is not the folder of a run, which has a summary.json; check the path.") from None
+        raise FileNotFoundError(
+            f"{path} is not the folder of a run, which has a summary.json; check the path."
+        ) from None
 
 
 # What is looked into of a provenance.json, which somebody may have written.
-PROVENANCE = {"choices": dict, "devices": list, "overrides": list, "resumes": list, "git": dict, "lockstep": dict}
-PROVENANCE |= {"environment": dict, "cores": dict, "packages": dict, "threads": dict, "command": list}
+PROVENANCE = {
+    "choices": dict,
+    "devices": list,
+    "overrides": list,
+    "resumes": list,
+    "git": dict,
+    "lockstep": dict,
+}
+PROVENANCE |= {
+    "environment": dict,
+    "cores": dict,
+    "packages": dict,
+    "threads": dict,
+    "command": list,
+}
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -66,11 +91,21 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
         return {}
     try:
         kept = dict(json.loads(file.read_text(encoding="utf-8")))
-        wrong = [name for name, kind in PROVENANCE.items() if not isinstance(kept.get(name, kind()), kind | None)]
-        if wrong or not all(isinstance(each, dict) for name in ("devices", "resumes") for each in kept.get(name) or ()):
+        wrong = [
+            name
+            for name, kind in PROVENANCE.items()
+            if not isinstance(kept.get(name, kind()), kind | None)
+        ]
+        if wrong or not all(
+            isinstance(each, dict)
+            for name in ("devices", "resumes")
+            for each in kept.get(name) or ()
+        ):
             raise TypeError(f"its {(wrong or ['devices or resumes'])[0]} is not what a run writes")
     except (ValueError, TypeError, RecursionError) as reason:
-        raise DamagedRun(f"{file} is damaged ({reason}); remove it to go on without it.") from reason
+        raise DamagedRun(
+            f"{file} is damaged ({reason}); remove it to go on without it."
+        ) from reason
     return kept
 
 
@@ -89,7 +124,9 @@ def is_live(path: str | Path) -> bool:
 
 def is_completed(path: str | Path) -> bool:
     """Whether the run in the folder `path` reached its budget."""
-    return (Path(path) / "summary.json").exists() and read_summary(path).get("status") == "completed"
+    return (Path(path) / "summary.json").exists() and read_summary(path).get(
+        "status"
+    ) == "completed"
 
 
 def status(path: str | Path) -> str:

@@ -30,8 +30,17 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         settings = yaml.load(_text(file), LOADER)
     except DamagedRun:
         raise
-    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as reason:
-        raise DamagedRun(f"{file} cannot be read ({_first_words(reason)}); put back the one that the run wrote.") from reason
+    except (
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        OverflowError,
+    ) as reason:
+        raise DamagedRun(
+            f"{file} cannot be read ({_first_words(reason)}); put back the one that the run wrote."
+        ) from reason
     if not isinstance(settings, dict):
         raise DamagedRun(f"{file} is no mapping of settings; put back the one that the run wrote.")
     return settings
@@ -40,7 +49,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def leaves(node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Each setting that is a value or a list, with its whole dotted name, as text. Raises DamagedRun for what is too deep."""
     if depth > DEEPEST:
-        raise DamagedRun(f"config.yaml is nested more than {DEEPEST} levels deep, which no saved config is.")
+        raise DamagedRun(
+            f"config.yaml is nested more than {DEEPEST} levels deep, which no saved config is."
+        )
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from leaves(value, f"{name}.{key}" if name else str(key), depth + 1)
@@ -52,20 +63,29 @@ def as_text(value: Any) -> str:
     """A setting as YAML shows it, but one number in one way: 2 and 2.0 are the same."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 2**53:
+    if (
+        isinstance(value, float)
+        and math.isfinite(value)
+        and value == int(value)
+        and abs(value) < 2**53
+    ):
         value = int(value)
     return json.dumps(value, default=str)
 
 
 def _text(file: Path) -> str:
     if not file.is_file():
-        raise DamagedRun(f"{file.parent} has no config.yaml: what it was to be was refused before it began, or the file was removed.")
+        raise DamagedRun(
+            f"{file.parent} has no config.yaml: what it was to be was refused before it began, or the file was removed."
+        )
     with file.open("rb") as opened:
         content = opened.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE} bytes, which no saved config is")
     text = content.decode("utf-8")
-    if UNUSUAL.search(text) or text.count("[") + text.count("{") > MOST_BRACKETS:  # rare, so that most files are parsed once
+    if (
+        UNUSUAL.search(text) or text.count("[") + text.count("{") > MOST_BRACKETS
+    ):  # rare, so that most files are parsed once
         _refuse_what_harms(text)
     return text
 
@@ -74,9 +94,13 @@ def _refuse_what_harms(text: str) -> None:
     """An alias can make a small file grow without bound, or contain itself; libyaml does not survive a file that is too deep."""
     depth = 0
     for event in yaml.parse(text, LOADER):  # which does not recurse
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} levels deep, and no saved config is")
+            raise ValueError(
+                f"it is nested more than {DEEPEST} levels deep, and no saved config is"
+            )
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
             raise ValueError("it has a YAML anchor, alias or tag, and no saved config has any")
 

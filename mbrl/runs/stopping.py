@@ -50,10 +50,17 @@ class StopRequest:
 
     def _asked(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
-            raise Interrupted(signum, "Interrupted at once; what was recorded and the last checkpoint are in the run's folder.")
+            raise Interrupted(
+                signum,
+                "Interrupted at once; what was recorded and the last checkpoint are in the run's folder.",
+            )
         self.signum = signum
-        with suppress(OSError):  # the terminal may be gone; and a signal may come in the middle of another print
-            os.write(2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n")
+        with suppress(
+            OSError
+        ):  # the terminal may be gone; and a signal may come in the middle of another print
+            os.write(
+                2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n"
+            )
 
 
 @contextmanager
@@ -74,7 +81,9 @@ def interrupted_by(signum: int) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interruption:
-        if told and not isinstance(interruption, Interrupted):  # compiled code passes it on as a plain one
+        if told and not isinstance(
+            interruption, Interrupted
+        ):  # compiled code passes it on as a plain one
             raise Interrupted(signum, "Interrupted.") from interruption
         raise
     finally:

@@ -24,7 +24,9 @@ SHOWN = 10  # trials in the table, the failed ones apart
 TUNED_ON = "training.evaluation_seed"  # start states of the search, which a report does not use
 
 
-def close(study: Study, space: SearchSpace, seeds: Sequence[int], config: DictConfig, url: str) -> dict[str, Any]:
+def close(
+    study: Study, space: SearchSpace, seeds: Sequence[int], config: DictConfig, url: str
+) -> dict[str, Any]:
     """Prints what came of the search, and writes best_command.txt; returns the best trial's settings.
 
     Raises RunError if every trial failed.
@@ -32,12 +34,16 @@ def close(study: Study, space: SearchSpace, seeds: Sequence[int], config: DictCo
     ranked, failed = _ranked(study), _in_state(study, TrialState.FAIL)
     print_result(_table(study, space, seeds, [*ranked[:SHOWN], *failed]))
     if not ranked:
-        raise RunError(f"All {len(failed)} trials of the search failed, the first at {kept.failure(failed[0])}.")
+        raise RunError(
+            f"All {len(failed)} trials of the search failed, the first at {kept.failure(failed[0])}."
+        )
     command = _command(config, space, ranked[0])
     file = Path(config.hydra.sweep.dir).absolute() / "best_command.txt"
     write_whole(file, command + "\n")
     print(f"The best on seeds that it was not tuned on (also in {file}):\n\n    {command}\n")
-    print(f"To look at the search: pip install optuna-dashboard, then\n\n    optuna-dashboard {shlex.quote(without_password(url))}\n")
+    print(
+        f"To look at the search: pip install optuna-dashboard, then\n\n    optuna-dashboard {shlex.quote(without_password(url))}\n"
+    )
     return dict(ranked[0].params)
 
 
@@ -62,11 +68,22 @@ def _value(trial: FrozenTrial) -> float:
     return trial.value
 
 
-def _table(study: Study, space: SearchSpace, seeds: Sequence[int], trials: Sequence[FrozenTrial]) -> Table:
+def _table(
+    study: Study, space: SearchSpace, seeds: Sequence[int], trials: Sequence[FrozenTrial]
+) -> Table:
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    counts = ", ".join(f"{states[name]} {meaning}" for name, meaning in MEANINGS.items() if states[name])
+    counts = ", ".join(
+        f"{states[name]} {meaning}" for name, meaning in MEANINGS.items() if states[name]
+    )
     table = Table(caption=Text(f"{sum(states.values())} trials: {counts}"), caption_justify="left")
-    for name in ("trial", "mean score", *_short_names(list(space.distributions)), *(f"seed {seed}" for seed in seeds), "", "jobs"):
+    for name in (
+        "trial",
+        "mean score",
+        *_short_names(list(space.distributions)),
+        *(f"seed {seed}" for seed in seeds),
+        "",
+        "jobs",
+    ):
         table.add_column(Text(name), overflow="fold")
     for trial in trials:
         table.add_row(*map(Text, _cells(trial, space, seeds)))
@@ -102,7 +119,9 @@ def _shortened(text: str) -> str:
 
 def _command(config: DictConfig, space: SearchSpace, best: FrozenTrial) -> str:
     """The command line that runs the best settings on the seeds, and from the start states, of a report."""
-    fixed = [override for override in space.fixed if override.lstrip("+").partition("=")[0] != TUNED_ON]
+    fixed = [
+        override for override in space.fixed if override.lstrip("+").partition("=")[0] != TUNED_ON
+    ]
     overrides = [*fixed, *space.overrides(best.params), "seed=range(10)"]
     return shlex.join(["python", "run.py", "-m", *_options(config), *overrides])
 

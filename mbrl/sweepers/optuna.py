@@ -56,7 +56,9 @@ class OptunaSearch:
     before they are launched; so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
     """
 
-    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader):
+    def __init__(
+        self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader
+    ):
         """`make_launcher` is called once all is checked, since a launcher may claim the sweep's folder."""
         self._config = config
         self._make_launcher = make_launcher
@@ -77,7 +79,10 @@ class OptunaSearch:
         _check_seed(parsed)
         self._space = search_space(parsed)
         own_starts = any(override.key_or_group == EVALUATION_SEED for override in parsed)
-        self._shared = [*self._space.fixed, *([] if own_starts else [f"{EVALUATION_SEED}={TUNING_EVALUATION_SEED}"])]
+        self._shared = [
+            *self._space.fixed,
+            *([] if own_starts else [f"{EVALUATION_SEED}={TUNING_EVALUATION_SEED}"]),
+        ]
         for corner in self._space.corners():  # before anything is written
             self._loader.load_sweep_config(self._config, [*self._shared, *corner])
         with self._study():
@@ -91,12 +96,17 @@ class OptunaSearch:
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor = _claim(self._folder)
         try:
-            self._launcher = self._make_launcher()  # before multirun.yaml, by which it may tell that the folder is another sweep's
+            self._launcher = (
+                self._make_launcher()
+            )  # before multirun.yaml, by which it may tell that the folder is another sweep's
             OmegaConf.save(self._config, self._folder / "multirun.yaml")
             self._open()
             yield
         except KeyboardInterrupt:
-            print(f"The search can go on: give the same command once more, with hydra.sweep.dir={self._folder}", file=sys.stderr)
+            print(
+                f"The search can go on: give the same command once more, with hydra.sweep.dir={self._folder}",
+                file=sys.stderr,
+            )
             raise
         finally:
             os.close(descriptor)
@@ -127,7 +137,15 @@ class OptunaSearch:
         if known is None:
             self._opened.set_user_attr(FOLDER, own)
         elif known != own:
-            tell = ["optuna", "study", "set-user-attr", "--storage", without_password(self._url), "--study-name", study_name]
+            tell = [
+                "optuna",
+                "study",
+                "set-user-attr",
+                "--storage",
+                without_password(self._url),
+                "--study-name",
+                study_name,
+            ]
             raise ConfigError(
                 f"hydra.sweeper.study_name={study_name} in {without_password(self._url)} is the search of hydra.sweep.dir={known}, not "
                 f"of {own}: give that folder, or another study_name, or, if the folder was moved, "
@@ -140,11 +158,16 @@ class OptunaSearch:
         A batch ends where the number of trials is a multiple of `trials_at_once`, so that a search that was interrupted while
         it drew trials sees just what it would have seen.
         """
-        number, at_once = len(self._opened.get_trials(deepcopy=False)), self._settings.trials_at_once
+        number, at_once = (
+            len(self._opened.get_trials(deepcopy=False)),
+            self._settings.trials_at_once,
+        )
         left = self._opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         unfinished = [self._take_up(frozen) for frozen in left]
         full = (number + (0 if left else 1) + at_once - 1) // at_once * at_once
-        return unfinished + [self._ask() for _ in range(number, min(full, self._settings.num_trials))]
+        return unfinished + [
+            self._ask() for _ in range(number, min(full, self._settings.num_trials))
+        ]
 
     def _ask(self) -> Trial:
         """A new trial."""
@@ -161,7 +184,9 @@ class OptunaSearch:
 
     def _seed_sampler(self, number: int) -> None:
         """Each trial has a sampler of its own, seeded by its number, so that what is drawn does not depend on interruptions."""
-        seed = int(np.random.SeedSequence([self._settings.sampler_seed, number]).generate_state(1)[0])
+        seed = int(
+            np.random.SeedSequence([self._settings.sampler_seed, number]).generate_state(1)[0]
+        )
         with _experimental():  # constant_liar: trials drawn together keep away from each other
             self._opened.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
@@ -169,7 +194,9 @@ class OptunaSearch:
         """Runs a batch of trials to their ends, and tells the study."""
         live = list(batch)
         for step, seeds in enumerate(self._rounds):
-            missing = [(trial, seed) for trial in live for seed in seeds if not _has_run(trial, seed)]
+            missing = [
+                (trial, seed) for trial in live for seed in seeds if not _has_run(trial, seed)
+            ]
             self._launch(missing)
             live = [trial for trial in live if self._goes_on(trial, step)]
         for trial in live:
@@ -182,7 +209,9 @@ class OptunaSearch:
             return False
         seeds = [seed for seeds in self._rounds[: step + 1] for seed in seeds]
         if step not in self._opened.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            trial.report(kept.mean_score(trial, seeds), step)  # for the sampler, which learns from pruned trials too
+            trial.report(
+                kept.mean_score(trial, seeds), step
+            )  # for the sampler, which learns from pruned trials too
         if seeds == list(self._seeds) or not self._is_below_median(trial, seeds):
             return True
         self._opened.tell(trial, state=TrialState.PRUNED)
@@ -197,7 +226,9 @@ class OptunaSearch:
         # Those of the batches before: were it all that are completed by now, it would matter where a search was killed.
         drawn_before = trial.number - trial.number % self._settings.trials_at_once
         completed = self._opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        means = [kept.mean_score(other, seeds) for other in completed if other.number < drawn_before]
+        means = [
+            kept.mean_score(other, seeds) for other in completed if other.number < drawn_before
+        ]
         if len(means) < TRIALS_BEFORE_PRUNING:
             return False
         lead = kept.mean_score(trial, seeds) - median(means)
@@ -207,16 +238,29 @@ class OptunaSearch:
         """Runs these seeds of these trials, and keeps what came of it in the trials. Raises RunError where a job is not over."""
         numbered = list(zip(self._numbers(wanted), wanted, strict=True))
         # A launcher counts its jobs on from the first; what another process left may have gaps.
-        for _, block in groupby(enumerate(sorted(numbered, key=lambda job: job[0])), key=lambda item: item[1][0] - item[0]):
+        for _, block in groupby(
+            enumerate(sorted(numbered, key=lambda job: job[0])),
+            key=lambda item: item[1][0] - item[0],
+        ):
             jobs = [job for _, job in block]
             overrides = [[*self._overrides(trial), f"seed={seed}"] for _, (trial, seed) in jobs]
             results = self._launcher.launch(overrides, initial_job_idx=jobs[0][0])
-            states = {number: _keep_result(trial, seed, result) for (number, (trial, seed)), result in zip(jobs, results, strict=True)}
-            _check_over({number: state for number, state in states.items() if state is not None}, self._folder)
+            states = {
+                number: _keep_result(trial, seed, result)
+                for (number, (trial, seed)), result in zip(jobs, results, strict=True)
+            }
+            _check_over(
+                {number: state for number, state in states.items() if state is not None},
+                self._folder,
+            )
 
     def _numbers(self, wanted: Sequence[tuple[Trial, int]]) -> list[int]:
         """The number of each job: the one that it has already, or the next, which is kept before anything runs."""
-        used = [number for trial in self._opened.get_trials(deepcopy=False) for number in kept.jobs(trial).values()]
+        used = [
+            number
+            for trial in self._opened.get_trials(deepcopy=False)
+            for number in kept.jobs(trial).values()
+        ]
         following = max(used, default=-1) + 1
         for trial, seed in wanted:
             if seed not in kept.jobs(trial):
@@ -236,20 +280,36 @@ def _claim(folder: Path) -> int:
     try:
         return lock(folder, file=".search.lock")
     except BlockingIOError:
-        raise ConfigError(f"Another search is running in {folder}: wait until it ends, or choose another hydra.sweep.dir.") from None
+        raise ConfigError(
+            f"Another search is running in {folder}: wait until it ends, or choose another hydra.sweep.dir."
+        ) from None
 
 
 def _database_in(folder: Path) -> str:
     """The address of the folder's own database, whatever characters are in the folder's name."""
-    return URL.create("sqlite", database=str(folder / "optuna.db")).render_as_string(hide_password=False)
+    return URL.create("sqlite", database=str(folder / "optuna.db")).render_as_string(
+        hide_password=False
+    )
 
 
 def _open(url: str, settings: Settings) -> Study:
     """The study, new or as it is. Raises ConfigError where the database cannot be used."""
     try:
-        return optuna.create_study(storage=url, study_name=settings.study_name, direction=settings.direction, load_if_exists=True)
+        return optuna.create_study(
+            storage=url,
+            study_name=settings.study_name,
+            direction=settings.direction,
+            load_if_exists=True,
+        )
     # Of SQLAlchemy and Optuna; of drivers that are missing; of addresses in which the port, say, is no number; of other versions' tables.
-    except (SQLAlchemyError, OptunaError, ImportError, ValueError, TypeError, RuntimeError) as error:
+    except (
+        SQLAlchemyError,
+        OptunaError,
+        ImportError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
             f"hydra.sweeper.storage={without_password(url)} cannot be opened ({reason}): give a database that is there, whose driver is "
@@ -266,7 +326,9 @@ def _check_seed(overrides: Sequence[Override]) -> None:
             )
 
 
-def _refuse_other(url: str, study_name: str, known: dict[str, Any], searched: dict[str, Any]) -> None:
+def _refuse_other(
+    url: str, study_name: str, known: dict[str, Any], searched: dict[str, Any]
+) -> None:
     """Raises ConfigError: scores of different searches cannot be compared."""
     name = next(name for name in searched if known.get(name) != searched[name])
     raise ConfigError(
@@ -285,7 +347,9 @@ def _keep_result(trial: Trial, seed: int, result: JobReturn) -> str | None:
         score = result.return_value  # raises what the job raised
     except Exception as error:
         state = _state(result)
-        if state != "failed" and not isinstance(error, ConfigError):  # of which the latter refused it before it began
+        if state != "failed" and not isinstance(
+            error, ConfigError
+        ):  # of which the latter refused it before it began
             return state
         kept.keep_failure(trial, seed, _sentence(error))
     else:
@@ -299,7 +363,9 @@ def _keep_result(trial: Trial, seed: int, result: JobReturn) -> str | None:
 def _state(result: JobReturn) -> str:
     """What became of a job that has no score, by its own folder: a launcher may find it still running, left by a search that was killed."""
     folder = Path(result.working_dir or "")
-    if result.working_dir is None or not (folder / "config.yaml").exists():  # a launcher that does not say where its jobs are
+    if (
+        result.working_dir is None or not (folder / "config.yaml").exists()
+    ):  # a launcher that does not say where its jobs are
         return "failed"
     return status(folder)
 
@@ -316,7 +382,11 @@ def _check_over(states: Mapping[int, str], folder: Path) -> None:
 
 def _sentence(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
-    return lines[0] if isinstance(error, ConfigError | RunError) else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+    return (
+        lines[0]
+        if isinstance(error, ConfigError | RunError)
+        else f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+    )
 
 
 @contextmanager

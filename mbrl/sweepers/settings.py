@@ -12,7 +12,9 @@ from sqlalchemy.exc import ArgumentError
 from mbrl.schema import broken_rules, shown
 from mbrl.trust import ConfigError
 
-REPORT_SEEDS = range(10)  # the seeds of the figures that are reported, on which nothing may be tuned
+REPORT_SEEDS = range(
+    10
+)  # the seeds of the figures that are reported, on which nothing may be tuned
 PASSWORDS = {"password", "passwd"}  # as some drivers take them, after the ? of an address
 
 
@@ -32,7 +34,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in {"num_trials": 1, "trials_at_once": 1, "sampler_seed": 0}.items():
             if getattr(self, name) < least:
-                raise ConfigError(f"hydra.sweeper.{name}={getattr(self, name)} must be at least {least}; raise it.")
+                raise ConfigError(
+                    f"hydra.sweeper.{name}={getattr(self, name)} must be at least {least}; raise it."
+                )
         _check_seeds(self.seeds)
         if self.storage is not None:
             _check_storage(self.storage)
@@ -45,15 +49,21 @@ def read_settings(node: DictConfig) -> Settings:
     given: Any = OmegaConf.to_container(node, resolve=True)
     missing = [name for name in Settings.__dataclass_fields__ if name not in given]
     if missing:
-        raise ConfigError(f"hydra.sweeper.{missing[0]} has no value: choose hydra/sweeper=optuna, or give it on the command line.")
+        raise ConfigError(
+            f"hydra.sweeper.{missing[0]} has no value: choose hydra/sweeper=optuna, or give it on the command line."
+        )
     return Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
 
 
 def _check_seeds(seeds: Sequence[Any]) -> None:
     name = f"hydra.sweeper.seeds={shown(list(seeds))}"
-    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds)
+    whole = all(
+        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds
+    )
     if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{name} must be different whole numbers in [0, 2^32), one at least, such as [100,101,102].")
+        raise ConfigError(
+            f"{name} must be different whole numbers in [0, 2^32), one at least, such as [100,101,102]."
+        )
     kept = sorted(set(seeds).intersection(REPORT_SEEDS))
     if kept:
         raise ConfigError(

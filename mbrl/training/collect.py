@@ -19,7 +19,9 @@ from mbrl.training.explore import Exploration, explored
 from mbrl.training.state import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT, TrainState
 from mbrl.types import Transition
 
-FIRST_COLLECTION_SEED = 2**20  # evaluation seeds lie below, so that no evaluation start state is ever trained on
+FIRST_COLLECTION_SEED = (
+    2**20
+)  # evaluation seeds lie below, so that no evaluation start state is ever trained on
 
 
 @dataclass
@@ -61,10 +63,16 @@ class Collector:
     def take_up(self, state: TrainState, tolerance: float = 0.0) -> None:
         """Brings the environment to where the episode in flight is, if there is one; raises NotDeterministic where it cannot."""
         if self.episode:
-            live_through_again(self.instance, episode_seed(state.key, self.num_episodes), self.episode, tolerance)
+            live_through_again(
+                self.instance, episode_seed(state.key, self.num_episodes), self.episode, tolerance
+            )
 
     def collect(
-        self, state: TrainState, num_steps: int, at_random: bool, stopping: Callable[[], bool] = lambda: False
+        self,
+        state: TrainState,
+        num_steps: int,
+        at_random: bool,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> tuple[TrainState, list[dict[str, float]]]:
         """Takes `num_steps` real steps, all of them at random or as planned and explored upon, and stores them.
 
@@ -76,15 +84,28 @@ class Collector:
         while len(steps) < num_steps and not (steps and stopping()):
             episode = self.episode or self._begin_episode(state)
             model = models[self.num_episodes % 2]
-            steps.append(self._step(episode, self._random_action(state) if at_random else self._action(state, model, episode)))
+            steps.append(
+                self._step(
+                    episode,
+                    self._random_action(state)
+                    if at_random
+                    else self._action(state, model, episode),
+                )
+            )
             if self.episode is None:
                 rows.append(self._row(episode))
         # On the host until here: one transfer a phase for each column.
-        transitions = Transition(*(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True)))
+        transitions = Transition(
+            *(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
+        )
         return state._replace(replay=self.compute(add, state.replay, transitions)), rows
 
     def _random_action(self, state: TrainState) -> np.ndarray:
-        return np.asarray(self.compute(act_randomly, self.planner.action_space, state.key, np.asarray(self.env_steps)))
+        return np.asarray(
+            self.compute(
+                act_randomly, self.planner.action_space, state.key, np.asarray(self.env_steps)
+            )
+        )
 
     def _action(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> np.ndarray:
         epsilon = np.float32(self.exploration.epsilon_at(self.env_steps))
@@ -92,7 +113,15 @@ class Collector:
         number = np.asarray(self.env_steps)
         observation = episode.observations[-1]
         action, episode.planner_state, info = self.compute(
-            act, self.planner, model, state.key, number, observation, episode.planner_state, epsilon, noise
+            act,
+            self.planner,
+            model,
+            state.key,
+            number,
+            observation,
+            episode.planner_state,
+            epsilon,
+            noise,
         )
         episode.infos.append(info)
         return np.asarray(action)
@@ -113,14 +142,23 @@ class Collector:
 
     def _begin_episode(self, state: TrainState) -> Episode:
         observation, _ = self.instance.reset(seed=episode_seed(state.key, self.num_episodes))
-        planner_state, noise = self.compute(begin, self.planner, self.exploration, state.key, np.asarray(self.num_episodes))
+        planner_state, noise = self.compute(
+            begin, self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
+        )
         self.episode = Episode(planner_state, np.asarray(noise), [observation])
         return self.episode
 
     def _row(self, episode: Episode) -> dict[str, float]:
         infos = jax.device_get(episode.infos)
-        means = {f"planner/{name}": float(np.mean([info[name] for info in infos])) for name in (infos[0] if infos else ())}
-        return {"env_steps": self.env_steps, "episode/return": math.fsum(episode.rewards), "episode/length": episode.length} | means
+        means = {
+            f"planner/{name}": float(np.mean([info[name] for info in infos]))
+            for name in (infos[0] if infos else ())
+        }
+        return {
+            "env_steps": self.env_steps,
+            "episode/return": math.fsum(episode.rewards),
+            "episode/length": episode.length,
+        } | means
 
 
 def episode_seed(key, number: int) -> int:
@@ -133,7 +171,9 @@ class NotDeterministic(ValueError):
     """An environment that, from the same seed, answers the same actions differently."""
 
 
-def live_through_again(instance: Watched, seed: int, episode: Episode, tolerance: float = 0.0) -> None:
+def live_through_again(
+    instance: Watched, seed: int, episode: Episode, tolerance: float = 0.0
+) -> None:
     """Brings a new instance of the environment to where `episode` is, by its seed and its actions.
 
     Raises NotDeterministic where it answers otherwise than it did, by more than `tolerance` (relative).
@@ -149,7 +189,9 @@ def live_through_again(instance: Watched, seed: int, episode: Episode, tolerance
 
 def _compare(now: Any, then: Any, what: str, tolerance: float) -> None:
     tolerance = min(tolerance, 1e300)  # infinity times zero is no number
-    if not np.allclose(np.asarray(now, np.float64), np.asarray(then, np.float64), rtol=tolerance, atol=tolerance):
+    if not np.allclose(
+        np.asarray(now, np.float64), np.asarray(then, np.float64), rtol=tolerance, atol=tolerance
+    ):
         raise NotDeterministic(
             f"The environment is not deterministic: from the same seed and by the same actions, {what} of the episode in flight "
             f"gives {now} instead of {then}, so that the run cannot go on as if it had never been interrupted; "
@@ -166,7 +208,9 @@ def act_randomly(action_space, key, env_steps):
 @eqx.filter_jit
 def act(planner, model, key, env_steps, observation, planner_state, epsilon, noise):
     """One decision of collection, with the luck of real step number `env_steps`."""
-    plan_key, explore_key = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps))
+    plan_key, explore_key = jax.random.split(
+        jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps)
+    )
     action, planner_state, info = planner.plan(plan_key, model, observation, planner_state)
     return explored(explore_key, planner.action_space, action, epsilon, noise), planner_state, info
 
@@ -174,7 +218,10 @@ def act(planner, model, key, env_steps, observation, planner_state, epsilon, noi
 @eqx.filter_jit
 def begin(planner, exploration, key, episode):
     """The planner's state at the start of an episode, and the noise on its actions."""
-    planner_key, noise_key = (jax.random.fold_in(jax.random.fold_in(key, consumer), episode) for consumer in (PLANNER_INIT, ACTION_NOISE))
+    planner_key, noise_key = (
+        jax.random.fold_in(jax.random.fold_in(key, consumer), episode)
+        for consumer in (PLANNER_INIT, ACTION_NOISE)
+    )
     return planner.init(planner_key), exploration.noise(noise_key, planner.action_space)
 
 

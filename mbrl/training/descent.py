@@ -12,14 +12,23 @@ from jaxtyping import PyTree
 Fitted = TypeVar("Fitted")
 
 
-def descend(optimizer: optax.GradientTransformation, optimizer_state: PyTree, gradient: PyTree, fitted: Fitted) -> tuple[Fitted, PyTree]:
+def descend(
+    optimizer: optax.GradientTransformation,
+    optimizer_state: PyTree,
+    gradient: PyTree,
+    fitted: Fitted,
+) -> tuple[Fitted, PyTree]:
     """One gradient step."""
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-        steps, optimizer_state = optimizer.update(gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array))
+        steps, optimizer_state = optimizer.update(
+            gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array)
+        )
     return eqx.apply_updates(fitted, steps), optimizer_state
 
 
-def scan_modules(body: Callable[[Any, Any], tuple[Any, Any]], start: Any, inputs: Any) -> tuple[Any, Any]:
+def scan_modules(
+    body: Callable[[Any, Any], tuple[Any, Any]], start: Any, inputs: Any
+) -> tuple[Any, Any]:
     """`jax.lax.scan` over a carry that holds modules: what is no array in them stays outside."""
     arrays, static = eqx.partition(start, eqx.is_array)
 

@@ -30,11 +30,22 @@ def evaluate(
     episodes = np.arange(num_episodes)
     with ExitStack() as opened:
         instances = [opened.enter_context(closing(environment.make())) for _ in episodes]
-        observations = np.stack([instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)])
+        observations = np.stack(
+            [instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)]
+        )
         planner_states = compute(begin_all, planner, state.key, episodes)
         returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
         while running.any() and not stopping():
-            outputs = compute(act_all, planner, state.model, state.key, episodes, np.asarray(step), observations, planner_states)
+            outputs = compute(
+                act_all,
+                planner,
+                state.model,
+                state.key,
+                episodes,
+                np.asarray(step),
+                observations,
+                planner_states,
+            )
             actions, planner_states = np.asarray(outputs[0]), outputs[1]
             for i in np.flatnonzero(running):
                 observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])

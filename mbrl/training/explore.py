@@ -24,19 +24,31 @@ class Exploration:
     """How collection departs from what the planner thinks best."""
 
     epsilon: EpsilonSchedule  # share of random actions; a number, or a function of real steps (an optax schedule)
-    action_noise_std: float  # of noise added to the action's features: to actions in [-1, 1] for Box
-    action_noise_exponent: float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
-    disagreement_bonus: float  # reward for full disagreement of the members, in units of a typical reward
+    action_noise_std: (
+        float  # of noise added to the action's features: to actions in [-1, 1] for Box
+    )
+    action_noise_exponent: (
+        float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
+    )
+    disagreement_bonus: (
+        float  # reward for full disagreement of the members, in units of a typical reward
+    )
     goal_awaited: bool  # whether an episode's end is to be found: until one has ended, that unit is at least the largest cost
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
-            raise ValueError(f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05.")
+            raise ValueError(
+                f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05."
+            )
         for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off.")
+                raise ValueError(
+                    f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off."
+                )
         if self.action_noise_exponent > STEEPEST:
-            raise ValueError(f"training.action_noise_exponent={self.action_noise_exponent} must be at most {STEEPEST}; 2 is red noise.")
+            raise ValueError(
+                f"training.action_noise_exponent={self.action_noise_exponent} must be at most {STEEPEST}; 2 is red noise."
+            )
 
     def epsilon_at(self, env_steps: int) -> float:
         """The share of random actions after so many real steps."""
@@ -46,12 +58,18 @@ class Exploration:
             with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix dtypes
                 epsilon = float(self.epsilon(env_steps))
         except (TypeError, ZeroDivisionError) as error:
-            raise ValueError(f"training.epsilon must be a number, or a function of real steps that returns one: {error}.") from error
+            raise ValueError(
+                f"training.epsilon must be a number, or a function of real steps that returns one: {error}."
+            ) from error
         if not 0 <= epsilon <= 1:
-            raise ValueError(f"training.epsilon is {epsilon} after {env_steps} real steps: a schedule must stay in [0, 1].")
+            raise ValueError(
+                f"training.epsilon is {epsilon} after {env_steps} real steps: a schedule must stay in [0, 1]."
+            )
         return epsilon
 
-    def noise(self, key: PRNGKeyArray, action_space: AbstractActionSpace) -> Float[Array, "steps features"]:
+    def noise(
+        self, key: PRNGKeyArray, action_space: AbstractActionSpace
+    ) -> Float[Array, "steps features"]:
         """What is added to the actions of an episode (coloured as in Eberhard et al. 2023); repeated in a longer one."""
         shape = (1, NOISE_STEPS, action_space.num_features)
         return self.action_noise_std * coloured_noise(key, shape, self.action_noise_exponent)[0]
@@ -65,7 +83,11 @@ class Exploration:
             return state.model
         if episode % 2 == 1:
             return incurious(state.model)
-        return curious(with_value(state.model, state.curious_value.function), self.disagreement_bonus, self.goal_awaited)
+        return curious(
+            with_value(state.model, state.curious_value.function),
+            self.disagreement_bonus,
+            self.goal_awaited,
+        )
 
 
 def explored(
@@ -78,4 +100,6 @@ def explored(
     """The planner's action with noise, but with probability `epsilon` a uniformly random one (ε-greedy)."""
     coin_key, action_key = jax.random.split(key)
     noisy = action_space.nearest(action_space.features(action) + noise)
-    return jnp.where(jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), noisy)
+    return jnp.where(
+        jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), noisy
+    )

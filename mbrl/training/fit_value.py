@@ -40,19 +40,31 @@ class ValueLearner(eqx.Module):
     discount: float = eqx.field(static=True)
     num_updates: int = eqx.field(static=True)  # gradient steps a phase
     batch_size: int = eqx.field(static=True)  # states a gradient step
-    num_states: int = eqx.field(static=True)  # to fit a phase, real and imagined; what each action leads to is imagined once
+    num_states: int = eqx.field(
+        static=True
+    )  # to fit a phase, real and imagined; what each action leads to is imagined once
     num_actions: int = eqx.field(static=True)  # sampled actions to maximise over, for Box actions
-    walk_steps: int = eqx.field(static=True)  # imagined steps of a walk from a real state, all of whose states are fitted
-    target_rate: float = eqx.field(static=True)  # share of the way to V that V̄ goes at each gradient step
+    walk_steps: int = eqx.field(
+        static=True
+    )  # imagined steps of a walk from a real state, all of whose states are fitted
+    target_rate: float = eqx.field(
+        static=True
+    )  # share of the way to V that V̄ goes at each gradient step
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size", "num_states", "num_actions"):
             if getattr(self, name) < 1:
-                raise ValueError(f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
+                raise ValueError(
+                    f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it."
+                )
         if self.walk_steps < 0:
-            raise ValueError(f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20.")
+            raise ValueError(
+                f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20."
+            )
         if not 0 < self.target_rate <= 1:
-            raise ValueError(f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05.")
+            raise ValueError(
+                f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05."
+            )
 
     def init(self, model: AbstractWorldModel) -> ValueState:
         """The state before the first update."""
@@ -61,8 +73,12 @@ class ValueLearner(eqx.Module):
                 f"discount={self.discount} must be in (0, 1), so that a value does not grow without end; try 0.99, or model/value=none."
             )
         # Copies: the compiled phases write into the buffers they are given, and no buffer can be given twice.
-        optimizer_state = self.optimizer.init(eqx.filter(model.value_function, eqx.is_inexact_array))
-        return ValueState(copied(model.value_function), copied(model.value_function), optimizer_state)
+        optimizer_state = self.optimizer.init(
+            eqx.filter(model.value_function, eqx.is_inexact_array)
+        )
+        return ValueState(
+            copied(model.value_function), copied(model.value_function), optimizer_state
+        )
 
     def learn(
         self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay, state: ValueState
@@ -84,10 +100,15 @@ class ValueLearner(eqx.Module):
             drawn = jax.random.randint(key, (self.batch_size,), 0, steps.rewards.shape[0])
             batch = jax.tree.map(lambda leaf: leaf[drawn], steps)
             targets = self._targets(with_value(model, target), batch)
-            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(value, model, batch.states, targets)
+            (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
+                value, model, batch.states, targets
+            )
             value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
             num_averaged = jnp.maximum(1, number + 1 - self.num_updates // 2).astype(jnp.float32)
-            target, average = _moved(target, value, self.target_rate), _moved(average, value, 1 / num_averaged)
+            target, average = (
+                _moved(target, value, self.target_rate),
+                _moved(average, value, 1 / num_averaged),
+            )
             return (value, target, average, optimizer_state), {"loss/value": loss} | metrics
 
         start = (state.latest, state.target, state.latest, state.optimizer_state)
@@ -95,7 +116,9 @@ class ValueLearner(eqx.Module):
         (latest, target, average, optimizer_state), metrics = scan_modules(update, start, inputs)
         return average, ValueState(latest, target, optimizer_state), last_tenth(metrics)
 
-    def _steps_around_the_data(self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay) -> Steps:
+    def _steps_around_the_data(
+        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay
+    ) -> Steps:
         """Steps from real states and from those of imagined walks that begin there."""
         start_key, encode_key, walk_key, step_key = jax.random.split(key, 4)
         num_walks = -(-self.num_states // (self.walk_steps + 1))
@@ -108,26 +131,40 @@ class ValueLearner(eqx.Module):
             actions_key, luck_key = jax.random.split(key)
             actions = model.action_space.candidates(actions_key, self.num_actions)
             start = imagine.begin_at(model, state)
-            return Steps(state, *jax.vmap(lambda action: imagine.advance(luck_key, model, start, action))(actions))
+            return Steps(
+                state,
+                *jax.vmap(lambda action: imagine.advance(luck_key, model, start, action))(actions),
+            )
 
         keys = jax.random.split(step_key, num_walks * (self.walk_steps + 1))
         return jax.lax.map(steps_from, (keys, states), batch_size=STEPS_AT_ONCE)
 
     def _targets(self, model: AbstractWorldModel, steps: Steps) -> Float[Array, " batch"]:
         """max_a of one step's reward and the discounted value behind it, within what the rewards seen can sum to."""
-        returns = jax.vmap(jax.vmap(lambda earned, imagined: imagine.together(model, earned, imagined, self.discount, num_steps=1)))(
-            steps.rewards, steps.imagined
-        )
+        returns = jax.vmap(
+            jax.vmap(
+                lambda earned, imagined: imagine.together(
+                    model, earned, imagined, self.discount, num_steps=1
+                )
+            )
+        )(steps.rewards, steps.imagined)
         return jnp.clip(jnp.max(returns, axis=1), *model.normaliser.return_range(self.discount))
 
 
-def _moved(value: AbstractValue, towards: AbstractValue, share: Float[Array, ""] | float) -> AbstractValue:
+def _moved(
+    value: AbstractValue, towards: AbstractValue, share: Float[Array, ""] | float
+) -> AbstractValue:
     """The value with its weights a share of the way to another's."""
     old, new = (eqx.filter(function, eqx.is_inexact_array) for function in (value, towards))
     return eqx.apply_updates(value, jax.tree.map(lambda old, new: share * (new - old), old, new))
 
 
-def _loss(value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]):
+def _loss(
+    value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]
+):
     values = jax.vmap(with_value(model, value).value)(states)
     loss = jnp.mean((values - targets[:, None]) ** 2)
-    return loss, {"value/mean": jnp.mean(values), "value/disagreement": jnp.mean(jnp.std(values, axis=1))}
+    return loss, {
+        "value/mean": jnp.mean(values),
+        "value/disagreement": jnp.mean(jnp.std(values, axis=1)),
+    }

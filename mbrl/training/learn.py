@@ -43,20 +43,32 @@ class ModelLearner(eqx.Module):
     """
 
     optimizer: optax.GradientTransformation = eqx.field(static=True)
-    num_updates: int = eqx.field(static=True)  # gradient steps a phase, rounded up to at most ten equal parts
+    num_updates: int = eqx.field(
+        static=True
+    )  # gradient steps a phase, rounded up to at most ten equal parts
     batch_size: int = eqx.field(static=True)  # transitions a member and gradient step
     holdout_share: float = eqx.field(static=True)  # of all transitions, never trained on
-    bootstrap: bool = eqx.field(static=True)  # whether each member trains on a resample of its own, or all on the same transitions
-    patience: int | None = eqx.field(static=True)  # tenths of a phase without a lower validation error that end it; None: never
+    bootstrap: bool = eqx.field(
+        static=True
+    )  # whether each member trains on a resample of its own, or all on the same transitions
+    patience: int | None = eqx.field(
+        static=True
+    )  # tenths of a phase without a lower validation error that end it; None: never
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it.")
+                raise ValueError(
+                    f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it."
+                )
         if not 0 < self.holdout_share < 1:
-            raise ValueError(f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.05.")
+            raise ValueError(
+                f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.05."
+            )
         if self.patience is not None and self.patience < 1:
-            raise ValueError(f"training.model_learner.patience={self.patience} must be at least 1, or null to use all updates.")
+            raise ValueError(
+                f"training.model_learner.patience={self.patience} must be at least 1, or null to use all updates."
+            )
 
     def init(self, model: AbstractWorldModel) -> PyTree:
         """The optimiser's state before the first update."""
@@ -71,24 +83,40 @@ class ModelLearner(eqx.Module):
         replay, updates_per_look = state.replay, -(-self.num_updates // NUM_LOOKS)
         split_key = jax.random.fold_in(state.key, SPLIT)
         # A single member has nobody to differ from, and would only lose a third of its data.
-        sets = split(split_key, replay, model.num_members, self.holdout_share, self.bootstrap and model.num_members > 1)
+        sets = split(
+            split_key,
+            replay,
+            model.num_members,
+            self.holdout_share,
+            self.bootstrap and model.num_members > 1,
+        )
         updates_key, validation_key, loss_key = jax.random.split(key, 3)
         held_out = sample(validation_key, replay, sets.held_out, VALIDATION_DRAWS)
-        held_out = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out)
+        held_out = jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out
+        )
 
         def update(carry, key):
             parts, optimizer_state = carry
             batch_key, loss_key = jax.random.split(key)
             batch = sample(batch_key, replay, sets.training, self.batch_size)
-            (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(parts, model, loss_key, batch)
+            (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
+                parts, model, loss_key, batch
+            )
             return descend(self.optimizer, optimizer_state, gradient, parts), losses
 
         def until_next_look(progress: Progress) -> Progress:
-            keys = jax.random.split(jax.random.fold_in(updates_key, progress.look), updates_per_look)
-            (parts, optimizer_state), losses = scan_modules(update, (progress.parts, progress.optimizer_state), keys)
+            keys = jax.random.split(
+                jax.random.fold_in(updates_key, progress.look), updates_per_look
+            )
+            (parts, optimizer_state), losses = scan_modules(
+                update, (progress.parts, progress.optimizer_state), keys
+            )
             error, validation = _loss(parts, model, loss_key, held_out)
             better, look = error < progress.best_error, progress.look + 1
-            best_parts, best_validation = _where(better, (parts, validation), (progress.best_parts, progress.best_validation))
+            best_parts, best_validation = _where(
+                better, (parts, validation), (progress.best_parts, progress.best_validation)
+            )
             return Progress(
                 look,
                 parts,
@@ -102,17 +130,39 @@ class ModelLearner(eqx.Module):
             )
 
         def goes_on(progress: Progress):
-            patient = True if self.patience is None else progress.look - progress.best_look < self.patience
+            patient = (
+                True
+                if self.patience is None
+                else progress.look - progress.best_look < self.patience
+            )
             return (progress.look < -(-self.num_updates // updates_per_look)) & patient
 
         error, validation = _loss(model.parts, model, loss_key, held_out)
         zero = jnp.zeros((), jnp.int32)
-        start = Progress(zero, model.parts, state.model_optimizer_state, model.parts, error, zero, validation, validation, validation)
+        start = Progress(
+            zero,
+            model.parts,
+            state.model_optimizer_state,
+            model.parts,
+            error,
+            zero,
+            validation,
+            validation,
+            validation,
+        )
         end = while_modules(goes_on, until_next_look, start)
-        parts, validation = (end.parts, end.validation) if self.patience is None else (end.best_parts, end.best_validation)
-        metrics = end.losses | {name.replace("loss/", "validation/"): value for name, value in validation.items()}
+        parts, validation = (
+            (end.parts, end.validation)
+            if self.patience is None
+            else (end.best_parts, end.best_validation)
+        )
+        metrics = end.losses | {
+            name.replace("loss/", "validation/"): value for name, value in validation.items()
+        }
         metrics |= {"learn/updates": (end.look * updates_per_look).astype(jnp.float32)}
-        return state._replace(model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state), metrics
+        return state._replace(
+            model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state
+        ), metrics
 
 
 def _loss(parts: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
@@ -121,7 +171,9 @@ def _loss(parts: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Tr
 
 
 def _where(condition, new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda new, old: jnp.where(condition, new, old) if eqx.is_array(new) else new, new, old)
+    return jax.tree.map(
+        lambda new, old: jnp.where(condition, new, old) if eqx.is_array(new) else new, new, old
+    )
 
 
 def _with_parts(model: AbstractWorldModel, parts: PyTree) -> AbstractWorldModel:

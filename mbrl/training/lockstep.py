@@ -67,7 +67,13 @@ class Lockstep:
     A run holds its place as a context: `with lockstep.place(i) as compute`; leaving it lets the others go on.
     """
 
-    def __init__(self, num_runs: int, together: Collection[str], chunk: int | None = CHUNK, least_share: float = LEAST_SHARE):
+    def __init__(
+        self,
+        num_runs: int,
+        together: Collection[str],
+        chunk: int | None = CHUNK,
+        least_share: float = LEAST_SHARE,
+    ):
         self.num_runs = num_runs
         self.together = tuple(sorted(together))
         # Chunks as equal as can be; each run stays in its own.
@@ -95,7 +101,9 @@ class Lockstep:
                 request.ready.set()
             self._serve_if_all_wait()
 
-    def call(self, number: int, env_steps: int, function: Callable[..., Any], arguments: tuple) -> Any:
+    def call(
+        self, number: int, env_steps: int, function: Callable[..., Any], arguments: tuple
+    ) -> Any:
         """See `Place`."""
         if number not in self._live:
             raise LeftBehind("The run was given up by its group.")
@@ -119,7 +127,11 @@ class Lockstep:
         if not self._waiting or len(self._waiting) < len(self._live):
             return
         first = min(self._waiting.values(), key=lambda request: request.order)
-        asking = [self._waiting.pop(place) for place in sorted(self._waiting) if self._waiting[place].function is first.function]
+        asking = [
+            self._waiting.pop(place)
+            for place in sorted(self._waiting)
+            if self._waiting[place].function is first.function
+        ]
         chunks: dict[int, list[Request]] = {}
         for request in asking:
             chunks.setdefault(request.place // self.chunk_size, []).append(request)
@@ -146,7 +158,9 @@ class Lockstep:
             return [self._dispatched(function, chunk[0].arguments)]
         with self._changing:
             key = function, chunk[0].place // self.chunk_size
-            program = self._programs.setdefault(key, Together(function, self.chunk_size, on_host=function is not learn))
+            program = self._programs.setdefault(
+                key, Together(function, self.chunk_size, on_host=function is not learn)
+            )
             dispatching = self._dispatching.setdefault(function, Lock())
         rows = {request.place % self.chunk_size: request.arguments for request in chunk}
         return program.answers(rows, dispatching)
@@ -173,7 +187,12 @@ class Place(AbstractCompute):
 
     def facts(self):
         lockstep = self._lockstep
-        company = {"runs": lockstep.num_runs, "place": self.number, "chunk": lockstep.chunk_size, "together": list(lockstep.together)}
+        company = {
+            "runs": lockstep.num_runs,
+            "place": self.number,
+            "chunk": lockstep.chunk_size,
+            "together": list(lockstep.together),
+        }
         return {"lockstep": company}
 
     def __enter__(self) -> "Place":
@@ -192,7 +211,10 @@ def on_this_device(pays: Collection[str]) -> dict[str, Any]:
 
 
 def sizes_of_decisions(
-    training: Training, environment: GymnasiumEnvironment, planner: AbstractPlanner, state: TrainState
+    training: Training,
+    environment: GymnasiumEnvironment,
+    planner: AbstractPlanner,
+    state: TrainState,
 ) -> dict[str, int]:
     """Of each kind of decision, the bytes of its largest product of matrices: how much there is to do at each of its steps."""
 
@@ -204,11 +226,20 @@ def sizes_of_decisions(
     def decide_all(state, observations):
         episodes = np.arange(training.most_evaluation_episodes)
         planner_states = begin_all(planner, state.key, episodes)
-        return act_all(planner, state.model, state.key, episodes, np.asarray(0), observations, planner_states)
+        return act_all(
+            planner, state.model, state.key, episodes, np.asarray(0), observations, planner_states
+        )
 
-    observations = jax.ShapeDtypeStruct((training.most_evaluation_episodes, environment.observation_size), jnp.float32)
-    observation, epsilon = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (observations.shape[1:], ()))
-    return {"act": _largest_product(decide, state, observation, epsilon), "act_all": _largest_product(decide_all, state, observations)}
+    observations = jax.ShapeDtypeStruct(
+        (training.most_evaluation_episodes, environment.observation_size), jnp.float32
+    )
+    observation, epsilon = (
+        jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (observations.shape[1:], ())
+    )
+    return {
+        "act": _largest_product(decide, state, observation, epsilon),
+        "act_all": _largest_product(decide_all, state, observations),
+    }
 
 
 def _largest_product(function: Callable[..., Any], *arguments: Any) -> int:

@@ -31,7 +31,15 @@ MOST_EPISODES = 10_000  # evaluated at once, each in an environment of its own
 
 
 # What there must be one of at least.
-COUNTS = ("env_steps", "warmup_steps", "learn_every", "evaluate_every", "evaluation_episodes", "replay_capacity", "checkpoints_kept")
+COUNTS = (
+    "env_steps",
+    "warmup_steps",
+    "learn_every",
+    "evaluate_every",
+    "evaluation_episodes",
+    "replay_capacity",
+    "checkpoints_kept",
+)
 
 
 class Training(eqx.Module):
@@ -40,9 +48,13 @@ class Training(eqx.Module):
     model_learner: ModelLearner
     value_learner: ValueLearner
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
-    warmup_steps: int = eqx.field(static=True)  # real ones at random, at whose end the first learning is
+    warmup_steps: int = eqx.field(
+        static=True
+    )  # real ones at random, at whose end the first learning is
     learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
-    learn_growth: float = eqx.field(static=True)  # share of all real steps so far that there are between two phases later
+    learn_growth: float = eqx.field(
+        static=True
+    )  # share of all real steps so far that there are between two phases later
     epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
@@ -50,25 +62,37 @@ class Training(eqx.Module):
     goal_awaited: bool = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
     evaluation_episodes: int = eqx.field(static=True)
-    final_evaluation_episodes: int | None = eqx.field(static=True)  # of the one at the budget; None: as many
-    evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode; episode i adds i
+    final_evaluation_episodes: int | None = eqx.field(
+        static=True
+    )  # of the one at the budget; None: as many
+    evaluation_seed: int = eqx.field(
+        static=True
+    )  # of the first evaluation episode; episode i adds i
     replay_capacity: int = eqx.field(static=True)  # transitions
-    checkpoint_every: int | None = eqx.field(static=True)  # real steps; None: only where the run ends
+    checkpoint_every: int | None = eqx.field(
+        static=True
+    )  # real steps; None: only where the run ends
     checkpoints_kept: int = eqx.field(static=True)  # newest ones
 
     def __check_init__(self):
         for name in COUNTS:
             if getattr(self, name) < 1:
-                raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1; raise it.")
+                raise ValueError(
+                    f"training.{name}={getattr(self, name)} must be at least 1; raise it."
+                )
         if self.checkpoint_every is not None and self.checkpoint_every < 1:
-            raise ValueError(f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only.")
+            raise ValueError(
+                f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only."
+            )
         if self.final_evaluation_episodes is not None and self.final_evaluation_episodes < 1:
             raise ValueError(
                 f"training.final_evaluation_episodes={self.final_evaluation_episodes} must be at least 1, or null for as many as in others."
             )
         for name in ("evaluation_episodes", "final_evaluation_episodes"):
             if (getattr(self, name) or 0) > MOST_EPISODES:
-                raise ValueError(f"training.{name}={getattr(self, name)} must be at most {MOST_EPISODES}; lower it.")
+                raise ValueError(
+                    f"training.{name}={getattr(self, name)} must be at most {MOST_EPISODES}; lower it."
+                )
         last_seed = FIRST_COLLECTION_SEED - self.most_evaluation_episodes
         if not 0 <= self.evaluation_seed <= last_seed:
             raise ValueError(
@@ -85,7 +109,10 @@ class Training(eqx.Module):
             raise ValueError(
                 f"training.replay_capacity={self.replay_capacity} is less than the {at_once} transitions collected at once; raise it."
             )
-        for env_steps in (min(self.warmup_steps, self.env_steps - 1), self.env_steps - 1):  # a schedule is checked at its ends
+        for env_steps in (
+            min(self.warmup_steps, self.env_steps - 1),
+            self.env_steps - 1,
+        ):  # a schedule is checked at its ends
             self.exploration.epsilon_at(env_steps)
 
     @property
@@ -101,15 +128,28 @@ class Training(eqx.Module):
 
     def learning_interval(self, env_steps: int) -> int:
         """Real steps between two phases of learning around this one: `learn_every`, doubled while `learn_growth` allows it."""
-        doublings = math.floor(math.log2(max(1.0, self.learn_growth * env_steps / self.learn_every)))
+        doublings = math.floor(
+            math.log2(max(1.0, self.learn_growth * env_steps / self.learn_every))
+        )
         return self.learn_every * 2**doublings
 
     @property
     def exploration(self) -> Exploration:
-        return Exploration(self.epsilon, self.action_noise_std, self.action_noise_exponent, self.disagreement_bonus, self.goal_awaited)
+        return Exploration(
+            self.epsilon,
+            self.action_noise_std,
+            self.action_noise_exponent,
+            self.disagreement_bonus,
+            self.goal_awaited,
+        )
 
 
-def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumEnvironment, model: AbstractWorldModel) -> TrainState:
+def initial_state(
+    key: PRNGKeyArray,
+    training: Training,
+    environment: GymnasiumEnvironment,
+    model: AbstractWorldModel,
+) -> TrainState:
     """The state before the first step: fresh optimisers, an empty replay."""
     return TrainState(
         key=key,
@@ -117,12 +157,16 @@ def initial_state(key: PRNGKeyArray, training: Training, environment: GymnasiumE
         model_optimizer_state=training.model_learner.init(model),
         value_state=training.value_learner.init(model),
         curious_value=_curious_value(training, model),
-        replay=empty_replay(training.replay_capacity, environment.observation_size, environment.action_space),
+        replay=empty_replay(
+            training.replay_capacity, environment.observation_size, environment.action_space
+        ),
     )
 
 
 def _curious_value(training: Training, model: AbstractWorldModel) -> CuriousValue | None:
-    if training.disagreement_bonus == 0 or model.num_members == 1:  # a single member agrees with itself
+    if (
+        training.disagreement_bonus == 0 or model.num_members == 1
+    ):  # a single member agrees with itself
         return None
     return CuriousValue(copied(model.value_function), training.value_learner.init(model))
 
@@ -147,18 +191,42 @@ def train(
     Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
     NotDeterministic where it does not come back.
     """
-    state, evaluated_at, seconds, evaluation = start.state, start.evaluated_at, start.collecting_seconds, {}
-    collector = Collector(environment, planner, training.exploration, start.env_steps, start.num_episodes, start.episode, compute)
+    state, evaluated_at, seconds, evaluation = (
+        start.state,
+        start.evaluated_at,
+        start.collecting_seconds,
+        {},
+    )
+    collector = Collector(
+        environment,
+        planner,
+        training.exploration,
+        start.env_steps,
+        start.num_episodes,
+        start.episode,
+        compute,
+    )
     with closing(collector):
         collector.take_up(state, tolerance)
 
         def snapshot() -> Snapshot:
-            return Snapshot(state, collector.env_steps, collector.num_episodes, evaluated_at, seconds, collector.episode)
+            return Snapshot(
+                state,
+                collector.env_steps,
+                collector.num_episodes,
+                evaluated_at,
+                seconds,
+                collector.episode,
+            )
 
         while not stopping():
             env_steps = collector.env_steps
-            if evaluated_at < env_steps and (_due(env_steps, training.evaluate_every) or env_steps == training.env_steps):
-                evaluation = _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute)
+            if evaluated_at < env_steps and (
+                _due(env_steps, training.evaluate_every) or env_steps == training.env_steps
+            ):
+                evaluation = _timed_evaluation(
+                    training, environment, planner, state, env_steps, stopping, compute
+                )
                 if not evaluation:
                     break
                 log(evaluation | ({"time/collect": seconds} if seconds else {}))
@@ -166,18 +234,25 @@ def train(
             if env_steps >= training.env_steps:
                 break
             until, started = _next_stop(training, env_steps), perf_counter()
-            state, episodes = collector.collect(state, until - env_steps, env_steps < training.warmup_steps, stopping)
+            state, episodes = collector.collect(
+                state, until - env_steps, env_steps < training.warmup_steps, stopping
+            )
             seconds += perf_counter() - started
             for row in episodes:
                 log(row)
             if collector.env_steps < until:
                 break
-            if until == training.warmup_steps or (until > training.warmup_steps and _due(until, training.learning_interval(until))):
+            if until == training.warmup_steps or (
+                until > training.warmup_steps and _due(until, training.learning_interval(until))
+            ):
                 state, row = _timed_learning(training, state, until, compute)
                 log(row | {"time/collect": seconds})
                 _check_finite(row)
                 seconds = 0.0
-            if training.checkpoint_every is not None and env_steps // training.checkpoint_every < until // training.checkpoint_every:
+            if (
+                training.checkpoint_every is not None
+                and env_steps // training.checkpoint_every < until // training.checkpoint_every
+            ):
                 keep(snapshot())
         keep(snapshot())
     return state, evaluation if evaluated_at == training.env_steps else {}
@@ -196,7 +271,9 @@ def _due(env_steps: int, every: int) -> bool:
     return env_steps % every == 0
 
 
-def _timed_learning(training: Training, state: TrainState, env_steps: int, compute: AbstractCompute) -> tuple[TrainState, Row]:
+def _timed_learning(
+    training: Training, state: TrainState, env_steps: int, compute: AbstractCompute
+) -> tuple[TrainState, Row]:
     started = perf_counter()
     state, metrics = compute(learn, training, state, np.asarray(env_steps))
     numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -204,7 +281,11 @@ def _timed_learning(training: Training, state: TrainState, env_steps: int, compu
 
 
 def _check_finite(row: Row) -> None:
-    diverged = [name for name, value in row.items() if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value)]
+    diverged = [
+        name
+        for name, value in row.items()
+        if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value)
+    ]
     if diverged:
         learner = "value_learner" if "value" in diverged[0] else "model_learner"
         raise FloatingPointError(
@@ -217,7 +298,9 @@ def _timed_evaluation(training, environment, planner, state, env_steps, stopping
     """Empty where `stopping` cut it short."""
     started = perf_counter()
     num_episodes = training.evaluation_episodes_at(env_steps)
-    returns = evaluate(environment, planner, state, num_episodes, training.evaluation_seed, stopping, compute)
+    returns = evaluate(
+        environment, planner, state, num_episodes, training.evaluation_seed, stopping, compute
+    )
     if returns is None:
         return {}
     return {
@@ -233,13 +316,21 @@ def _timed_evaluation(training, environment, planner, state, env_steps, stopping
 @eqx.filter_jit(donate="all-except-first")
 def learn(training: Training, state: TrainState, env_steps):
     """A phase of learning, model then value, with the luck of real step number `env_steps`: one compiled call."""
-    model_key, value_key = jax.random.split(jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps))
+    model_key, value_key = jax.random.split(
+        jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps)
+    )
     state, metrics = training.model_learner.learn(model_key, state)
-    value, value_state, value_metrics = training.value_learner.learn(value_key, state.model, state.replay, state.value_state)
+    value, value_state, value_metrics = training.value_learner.learn(
+        value_key, state.model, state.replay, state.value_state
+    )
     state = state._replace(model=with_value(state.model, value), value_state=value_state)
     if state.curious_value is None:
         return state, metrics | value_metrics
     model = training.exploration.model(state)
-    value, value_state, curious_metrics = training.value_learner.learn(value_key, model, state.replay, state.curious_value.state)
-    value_metrics |= {name.replace("/", "/curious_"): number for name, number in curious_metrics.items()}
+    value, value_state, curious_metrics = training.value_learner.learn(
+        value_key, model, state.replay, state.curious_value.state
+    )
+    value_metrics |= {
+        name.replace("/", "/curious_"): number for name, number in curious_metrics.items()
+    }
     return state._replace(curious_value=CuriousValue(value, value_state)), metrics | value_metrics

@@ -21,7 +21,9 @@ def check_memory(function: Callable[..., Any], *arguments: Any) -> Any:
     largest = max(arrays(traced.jaxpr), key=num_bytes, default=None)
     if largest is not None and num_bytes(largest) > memory() / SHARE:
         size = f"{num_bytes(largest) / 2**30:.3g} GiB"
-        raise MemoryError(f"an array of shape {largest.shape} would take {size}, and this machine has {memory() / 2**30:.3g} GiB of memory")
+        raise MemoryError(
+            f"an array of shape {largest.shape} would take {size}, and this machine has {memory() / 2**30:.3g} GiB of memory"
+        )
     return eqx.combine(shapes, static)
 
 
@@ -30,7 +32,10 @@ def arrays(program: Jaxpr, by: str = "") -> Iterator[Any]:
     for equation in program.eqns:
         if by in ("", equation.primitive.name):
             yield from (variable.aval for variable in equation.outvars)
-        inner = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr))
+        inner = jax.tree.leaves(
+            list(equation.params.values()),
+            is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr),
+        )
         for leaf in inner:
             if isinstance(leaf, Jaxpr | ClosedJaxpr):
                 yield from arrays(leaf.jaxpr if isinstance(leaf, ClosedJaxpr) else leaf, by)
@@ -38,7 +43,9 @@ def arrays(program: Jaxpr, by: str = "") -> Iterator[Any]:
 
 def num_bytes(array: Any) -> int:
     """Python's own product, since NumPy's overflows."""
-    return math.prod(getattr(array, "shape", ())) * getattr(getattr(array, "dtype", None), "itemsize", 0)
+    return math.prod(getattr(array, "shape", ())) * getattr(
+        getattr(array, "dtype", None), "itemsize", 0
+    )
 
 
 def memory() -> int:

@@ -33,7 +33,9 @@ COUNTERS = {"env_steps": int, "num_episodes": int, "evaluated_at": int, "collect
 
 def to_arrays(snapshot: Snapshot) -> Arrays:
     """Every number of a snapshot, by its path: `state.model.dynamics…`; of the replay only what is filled."""
-    arrays = _named(_without_replay(snapshot.state), "state") | _named(snapshot.state.replay.saved(), "replay")
+    arrays = _named(_without_replay(snapshot.state), "state") | _named(
+        snapshot.state.replay.saved(), "replay"
+    )
     arrays |= {name: np.asarray(getattr(snapshot, name)) for name in COUNTERS}
     return arrays | (_episode_arrays(snapshot.episode) if snapshot.episode else {})
 
@@ -51,10 +53,18 @@ def from_arrays(
     Raises ValueError where the arrays do not fit.
     """
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
-    replay = start.replay.loaded(_filled_in(start.replay.saved(), arrays, "replay", same_length=False))
+    replay = start.replay.loaded(
+        _filled_in(start.replay.saved(), arrays, "replay", same_length=False)
+    )
     state = TrainState(**_filled_in(_without_replay(start), arrays, "state"), replay=replay)
-    planner_state, noise = compute(begin, planner, exploration, state.key, np.asarray(counters["num_episodes"]))
-    episode = _episode(arrays, planner_state, np.asarray(noise)) if "episode.observations" in arrays else None
+    planner_state, noise = compute(
+        begin, planner, exploration, state.key, np.asarray(counters["num_episodes"])
+    )
+    episode = (
+        _episode(arrays, planner_state, np.asarray(noise))
+        if "episode.observations" in arrays
+        else None
+    )
     return Snapshot(state, **counters, episode=episode)
 
 
@@ -68,13 +78,20 @@ def _episode_arrays(episode: Episode) -> Arrays:
         "episode.observations": np.stack(episode.observations),
         "episode.actions": np.stack(episode.actions),
         "episode.rewards": np.asarray(episode.rewards, np.float64),
-        **{f"episode.infos.{name}": np.stack([info[name] for info in infos]) for name in (infos[0] if infos else ())},
+        **{
+            f"episode.infos.{name}": np.stack([info[name] for info in infos])
+            for name in (infos[0] if infos else ())
+        },
         **_named(episode.planner_state, "episode.planner_state"),
     }
 
 
 def _episode(arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.ndarray) -> Episode:
-    infos = {name.removeprefix("episode.infos."): values for name, values in arrays.items() if name.startswith("episode.infos.")}
+    infos = {
+        name.removeprefix("episode.infos."): values
+        for name, values in arrays.items()
+        if name.startswith("episode.infos.")
+    }
     return Episode(
         _filled_in(planner_state, arrays, "episode.planner_state"),
         noise,
@@ -87,26 +104,41 @@ def _episode(arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.
 
 def _named(tree: PyTree, prefix: str) -> Arrays:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(prefix, path): np.asarray(_numbers(leaf)) for path, leaf in leaves if _is_array(leaf)}
+    return {
+        _name(prefix, path): np.asarray(_numbers(leaf)) for path, leaf in leaves if _is_array(leaf)
+    }
 
 
-def _filled_in(tree: PyTree, arrays: Mapping[str, np.ndarray], prefix: str, same_length: bool = True) -> PyTree:
+def _filled_in(
+    tree: PyTree, arrays: Mapping[str, np.ndarray], prefix: str, same_length: bool = True
+) -> PyTree:
     """The tree with each of its arrays replaced by the one of its name, of the same dtype and shape (but for the length)."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     wanted = {_name(prefix, path) for path, leaf in leaves if _is_array(leaf)}
     found = {name for name in arrays if name == prefix or name.startswith(f"{prefix}.")}
     if wanted != found:
         names = ", ".join(sorted(wanted ^ found)[:3])
-        raise ValueError(f"The checkpoint is of another model, optimiser or planner than the config: {names} is only in one of them.")
-    new = [_restored(_name(prefix, path), leaf, arrays, same_length) if _is_array(leaf) else leaf for path, leaf in leaves]
+        raise ValueError(
+            f"The checkpoint is of another model, optimiser or planner than the config: {names} is only in one of them."
+        )
+    new = [
+        _restored(_name(prefix, path), leaf, arrays, same_length) if _is_array(leaf) else leaf
+        for path, leaf in leaves
+    ]
     return jax.tree_util.tree_unflatten(structure, new)
 
 
 def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_length: bool) -> Any:
     numbers, saved = _numbers(leaf), arrays[name]
     first = 0 if same_length else 1
-    if saved.dtype != numbers.dtype or saved.ndim != numbers.ndim or saved.shape[first:] != numbers.shape[first:]:
-        raise ValueError(f"The checkpoint's {name} is {saved.dtype}{saved.shape}, the config's {numbers.dtype}{numbers.shape}.")
+    if (
+        saved.dtype != numbers.dtype
+        or saved.ndim != numbers.ndim
+        or saved.shape[first:] != numbers.shape[first:]
+    ):
+        raise ValueError(
+            f"The checkpoint's {name} is {saved.dtype}{saved.shape}, the config's {numbers.dtype}{numbers.shape}."
+        )
     if isinstance(leaf, np.ndarray):
         return saved
     if is_key(leaf):
@@ -115,7 +147,9 @@ def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_lengt
 
 
 def _name(prefix: str, path: tuple) -> str:
-    return ".".join(part for part in (prefix, jax.tree_util.keystr(path, simple=True, separator=".")) if part)
+    return ".".join(
+        part for part in (prefix, jax.tree_util.keystr(path, simple=True, separator=".")) if part
+    )
 
 
 def _numbers(leaf: Any) -> Any:

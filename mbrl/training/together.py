@@ -26,7 +26,9 @@ class Together:
         self._function = vmapped(function)
         self._num_rows = num_rows
         self._on_host = on_host
-        self._last: dict[int, tuple[list, PyTree]] = {}  # by an argument's number: each row's, and all stacked
+        self._last: dict[
+            int, tuple[list, PyTree]
+        ] = {}  # by an argument's number: each row's, and all stacked
 
     def answers(self, rows: Mapping[int, tuple], dispatching: Lock) -> list[Any]:
         """What the function makes of each row's arguments, in the order of `rows`; the first one's stand in for absent rows'.
@@ -36,7 +38,10 @@ class Together:
         first = next(iter(rows.values()))
         every = [rows.get(row, first) for row in range(self._num_rows)]
         with dispatching:
-            stacked = [self._stacked(number, list(column)) for number, column in enumerate(zip(*every, strict=True))]
+            stacked = [
+                self._stacked(number, list(column))
+                for number, column in enumerate(zip(*every, strict=True))
+            ]
             if self._on_host:
                 outputs = self._function(stacked)
             else:
@@ -45,14 +50,23 @@ class Together:
         if not self._on_host:
             return [outputs[row] for row in rows]
         outputs = jax.tree.map(_to_host, outputs)
-        return [jax.tree.map(lambda leaf, row=row: leaf[row, ...] if eqx.is_array(leaf) else leaf, outputs) for row in rows]
+        return [
+            jax.tree.map(
+                lambda leaf, row=row: leaf[row, ...] if eqx.is_array(leaf) else leaf, outputs
+            )
+            for row in rows
+        ]
 
     def _stacked(self, number: int, column: list) -> PyTree:
         before, stacked = self._last.get(number, ([], None))
-        if len(before) == len(column) and all(new is old for new, old in zip(column, before, strict=True)):
+        if len(before) == len(column) and all(
+            new is old for new, old in zip(column, before, strict=True)
+        ):
             return stacked
         stacked = stack(column)
-        if self._on_host and not any(_is_on_host(leaf) for leaf in jax.tree.leaves(column)):  # whose contents may change
+        if self._on_host and not any(
+            _is_on_host(leaf) for leaf in jax.tree.leaves(column)
+        ):  # whose contents may change
             self._last[number] = column, stacked
         return stacked
 
@@ -72,7 +86,11 @@ def stack(column: Sequence[PyTree]) -> PyTree:
     """The trees as one, whose arrays lead with [rows]; what is no array in them is the first one's, since it is the same in all."""
     leaves = jax.tree.leaves(column)
     if all(isinstance(leaf, jax.Array) for leaf in leaves if eqx.is_array(leaf)):
-        return _stack_on_device(list(column)) if any(eqx.is_array(leaf) for leaf in leaves) else column[0]
+        return (
+            _stack_on_device(list(column))
+            if any(eqx.is_array(leaf) for leaf in leaves)
+            else column[0]
+        )
     return jax.tree.map(_stack_on_host, *column)
 
 
@@ -80,18 +98,27 @@ def _stack_on_host(*same: Any) -> Any:
     """Some of these may be on the device yet, as a planner's state is at the start of an episode."""
     if not eqx.is_array(same[0]):
         return same[0]
-    return _stack_on_device(list(same)) if is_key(same[0]) else np.stack([np.asarray(leaf) for leaf in same])
+    return (
+        _stack_on_device(list(same))
+        if is_key(same[0])
+        else np.stack([np.asarray(leaf) for leaf in same])
+    )
 
 
 @eqx.filter_jit
 def _stack_on_device(column: list) -> PyTree:
-    return jax.tree.map(lambda *same: jnp.stack(same) if eqx.is_array(same[0]) else same[0], *column)
+    return jax.tree.map(
+        lambda *same: jnp.stack(same) if eqx.is_array(same[0]) else same[0], *column
+    )
 
 
 @eqx.filter_jit(donate="all")
 def unstack(stacked: PyTree, num_rows: int) -> list[PyTree]:
     """What `stack` made one, as many again; in one call, not in one for each array."""
-    return [jax.tree.map(lambda leaf, row=row: leaf[row] if eqx.is_array(leaf) else leaf, stacked) for row in range(num_rows)]
+    return [
+        jax.tree.map(lambda leaf, row=row: leaf[row] if eqx.is_array(leaf) else leaf, stacked)
+        for row in range(num_rows)
+    ]
 
 
 def _let_go(rows) -> None:

@@ -33,7 +33,11 @@ class LinearPolicy(eqx.Module):
         coin_key, action_key = jax.random.split(key)
         standardised = jnp.clip((_flat(state) - self.mean) / self.std, -FAR, FAR)
         chosen = self.action_space.nearest(self.weights @ standardised + self.bias)
-        return jnp.where(jax.random.bernoulli(coin_key, RANDOM_SHARE), self.action_space.sample(action_key), chosen)
+        return jnp.where(
+            jax.random.bernoulli(coin_key, RANDOM_SHARE),
+            self.action_space.sample(action_key),
+            chosen,
+        )
 
 
 def wander(key: PRNGKeyArray, model: AbstractWorldModel, starts: PyTree, num_steps: int) -> PyTree:
@@ -56,7 +60,9 @@ def wander(key: PRNGKeyArray, model: AbstractWorldModel, starts: PyTree, num_ste
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), walks)
 
 
-def _instead_if_lost(state: PyTree, start: PyTree, mean: Float[Array, " state"], std: Float[Array, " state"]) -> PyTree:
+def _instead_if_lost(
+    state: PyTree, start: PyTree, mean: Float[Array, " state"], std: Float[Array, " state"]
+) -> PyTree:
     """The state, but the walk's start where the model has diverged: one such state would spoil every weight of the value."""
     distance = jnp.abs(_flat(state) - mean) / std
     near = jnp.all(distance <= FAR)  # false for what is no number, too

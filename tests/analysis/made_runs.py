@@ -7,21 +7,41 @@ from typing import Any
 import yaml
 
 ENVIRONMENTS = {
-    "cartpole": {"id": "CartPole-v1", "solved_score": 475, "random_score": 22.1, "step_timeout": 60},
-    "pendulum": {"id": "Pendulum-v1", "solved_score": -160, "random_score": -1235.9, "step_timeout": 60},
+    "cartpole": {
+        "id": "CartPole-v1",
+        "solved_score": 475,
+        "random_score": 22.1,
+        "step_timeout": 60,
+    },
+    "pendulum": {
+        "id": "Pendulum-v1",
+        "solved_score": -160,
+        "random_score": -1235.9,
+        "step_timeout": 60,
+    },
 }
-CLASSES = {"cem": "mbrl.planners.cem.CEM", "mcts": "mbrl.planners.mcts.MCTS", "random": "mbrl.planners.random.RandomPlanner"}
+CLASSES = {
+    "cem": "mbrl.planners.cem.CEM",
+    "mcts": "mbrl.planners.mcts.MCTS",
+    "random": "mbrl.planners.random.RandomPlanner",
+}
 OWN = {"cem": {"num_elites": 8}, "mcts": {"num_simulations": 48}, "random": {}}
 
 
-def settings(planner: str = "cem", env: str = "cartpole", seed: int = 0, **changes: Any) -> dict[str, Any]:
+def settings(
+    planner: str = "cem", env: str = "cartpole", seed: int = 0, **changes: Any
+) -> dict[str, Any]:
     """A config, much shortened; `changes` are settings by their dotted names, with `__` for a dot."""
     config: dict[str, Any] = {
         "seed": seed,
         "horizon": 15,
         "compilation_cache": True,
         "env": dict(ENVIRONMENTS[env]),
-        "model": {"_target_": "mbrl.models.world_model.WorldModel", "num_members": 5, "dynamics": {"width": 64}},
+        "model": {
+            "_target_": "mbrl.models.world_model.WorldModel",
+            "num_members": 5,
+            "dynamics": {"width": 64},
+        },
         "planner": {"_target_": CLASSES[planner], "horizon": 15, **OWN[planner]},
         "training": {"env_steps": 100, "checkpoint_every": 100},
         "logger": {"files": {"_target_": "mbrl.loggers.files.FilesLogger"}},
@@ -49,20 +69,42 @@ def make_run(
 ) -> Path:
     """A run that was evaluated every 50 steps, and took a second for 10 of them; `status=None`: it never started."""
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings(planner, env, seed, **changes), sort_keys=False))
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump(settings(planner, env, seed, **changes), sort_keys=False)
+    )
     if provenance:
-        choices = {"env": env, "model": "ensemble", "planner": planner, "training": "default", "logger": "files"}
-        kept = {"choices": choices, "overrides": overrides, "started": f"2026-01-01T00:00:{seed:02}+00:00"}
+        choices = {
+            "env": env,
+            "model": "ensemble",
+            "planner": planner,
+            "training": "default",
+            "logger": "files",
+        }
+        kept = {
+            "choices": choices,
+            "overrides": overrides,
+            "started": f"2026-01-01T00:00:{seed:02}+00:00",
+        }
         (folder / "provenance.json").write_text(json.dumps(kept))
     if status is None:
         return folder
     rows = [
-        {"env_steps": 50 * (index + 1), "wall_seconds": 5.0 * (index + 1), "evaluation/return_mean": score}
+        {
+            "env_steps": 50 * (index + 1),
+            "wall_seconds": 5.0 * (index + 1),
+            "evaluation/return_mean": score,
+        }
         for index, score in enumerate(returns)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     final = {name: value for row in rows for name, value in row.items()}
-    summary = {"env_steps": 0, "wall_seconds": 0.0} | (final if status not in ("running", "killed") else {}) | {"status": status}
+    summary = (
+        {"env_steps": 0, "wall_seconds": 0.0}
+        | (final if status not in ("running", "killed") else {})
+        | {"status": status}
+    )
     summary["status"] = "running" if status == "killed" else status
-    (folder / "summary.json").write_text(json.dumps(summary | ({} if error is None else {"error": error})))
+    (folder / "summary.json").write_text(
+        json.dumps(summary | ({} if error is None else {"error": error}))
+    )
     return folder

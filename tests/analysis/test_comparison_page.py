@@ -8,7 +8,24 @@ from mbrl.analysis.comparison_page import page
 from tests.analysis.made_runs import make_run
 
 EVIL = "<script>alert('x')</script><img src=https://example.org/x.png>\"'&"
-ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "img", "div", "table", "thead", "tbody", "tr", "th", "td"}
+ALLOWED = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "h1",
+    "h2",
+    "img",
+    "div",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+}
 ALLOWED |= {"ul", "li", "p", "code"}
 
 
@@ -59,7 +76,11 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
     text = of(tmp_path).replace(EVIL, "")
     read = Read(text)
     assert read.tags <= ALLOWED
-    sources = [value for name, value in read.attributes if name in ("src", "href", "srcset", "action", "data")]
+    sources = [
+        value
+        for name, value in read.attributes
+        if name in ("src", "href", "srcset", "action", "data")
+    ]
     assert sources == ["data:image/png;base64,iVBORw=="]
     assert "url(" not in text
     assert "@import" not in text

@@ -31,7 +31,9 @@ def test_any_number_of_groups_is_drawn(tmp_path, number):
     image = drawn(tmp_path / "compare.png", tmp_path)
     assert image.shape[1] == 2200
     assert inked(image) > 1000
-    assert any("The figure shows the first 8 of 9 groups" in each for each in notes(compare([tmp_path]))) == (number > MOST_DRAWN)
+    assert any(
+        "The figure shows the first 8 of 9 groups" in each for each in notes(compare([tmp_path]))
+    ) == (number > MOST_DRAWN)
 
 
 def test_more_runs_show(tmp_path):
@@ -42,7 +44,14 @@ def test_more_runs_show(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "run", [{"returns": ()}, {"status": "failed"}, {"status": None}, {"returns": (None,)}, {"env__solved_score": None}]
+    "run",
+    [
+        {"returns": ()},
+        {"status": "failed"},
+        {"status": None},
+        {"returns": (None,)},
+        {"env__solved_score": None},
+    ],
 )
 def test_whatever_there_is_a_figure_is_drawn(tmp_path, run):
     make_run(tmp_path / "run", **run)
@@ -55,7 +64,9 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         draw(compare([tmp_path]), [tmp_path / f"{name}.png", tmp_path / f"{name}.pdf"])
     for ending in ("png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
 
 
 def test_text_of_files_is_no_formula(tmp_path):
@@ -95,7 +106,15 @@ def legend(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("name", ["planner=cem", "planner=cem, num_members=3, horizon=15", "planner=cem, " + 80 * "x", 100 * "W"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "planner=cem",
+        "planner=cem, num_members=3, horizon=15",
+        "planner=cem, " + 80 * "x",
+        100 * "W",
+    ],
+)
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
 def test_a_legend_is_no_wider_than_the_figure(name, number):
     figure = Figure(figsize=(11, 3), dpi=100, layout="constrained")

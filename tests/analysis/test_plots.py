@@ -35,7 +35,10 @@ def inked(image):
         [LEARNING],
         [EVALUATION],
         [{**EVALUATION, "evaluation/returns": None}],
-        [{**EVALUATION, "evaluation/returns": [None, 3.0]}, {**EVALUATION, "env_steps": 80, "evaluation/return_mean": None}],
+        [
+            {**EVALUATION, "evaluation/returns": [None, 3.0]},
+            {**EVALUATION, "env_steps": 80, "evaluation/return_mean": None},
+        ],
         [{**LEARNING, "loss/dynamics": None, "loss/reward": float("nan")}],
         [{**LEARNING, "loss/dynamics": 0.0, "loss/reward": float("inf")}],
         [{**EPISODE, "env_steps": steps, "episode/return": -200.0} for steps in (200, 400)],
@@ -48,7 +51,18 @@ def test_whatever_was_logged_a_figure_is_drawn(rows, tmp_path):
 def test_the_points_show(tmp_path):
     blank = inked(drawn([], tmp_path))
     evaluated = inked(drawn([EVALUATION], tmp_path))
-    everything = inked(drawn([EPISODE, EVALUATION, LEARNING, {**EVALUATION, "env_steps": 80}, {**LEARNING, "env_steps": 80}], tmp_path))
+    everything = inked(
+        drawn(
+            [
+                EPISODE,
+                EVALUATION,
+                LEARNING,
+                {**EVALUATION, "env_steps": 80},
+                {**LEARNING, "env_steps": 80},
+            ],
+            tmp_path,
+        )
+    )
     assert blank == 0
     assert blank < evaluated < everything
 

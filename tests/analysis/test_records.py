@@ -13,23 +13,54 @@ from tests.analysis.made_runs import make_run, settings
 
 
 def test_runs_are_found_wherever_they_lie(tmp_path):
-    for name in ("runs/2026-01-01/12-00_a", "sweeps/2026-01-01/13-00/10_seed=1", "sweeps/2026-01-01/13-00/9_seed=0", "alone"):
+    for name in (
+        "runs/2026-01-01/12-00_a",
+        "sweeps/2026-01-01/13-00/10_seed=1",
+        "sweeps/2026-01-01/13-00/9_seed=0",
+        "alone",
+    ):
         make_run(tmp_path / name)
     for hidden in ("runs/2026-01-01/12-00_a/.hydra", "runs/.trash/b", "wandb/c", "checkpoint/d"):
         make_run(tmp_path / hidden)
     (tmp_path / "empty").mkdir()
     (tmp_path / "runs" / "loop").symlink_to(tmp_path)
     records, damaged = read_records([tmp_path, tmp_path / "alone"])
-    assert [record.folder.name for record in records] == ["alone", "12-00_a", "9_seed=0", "10_seed=1"]
+    assert [record.folder.name for record in records] == [
+        "alone",
+        "12-00_a",
+        "9_seed=0",
+        "10_seed=1",
+    ]
     assert not damaged
 
 
 def test_a_run_is_read(tmp_path):
-    make_run(tmp_path / "run", (1.0, 2.0), status="failed", error="ValueError: no", seed=3, planner="mcts")
+    make_run(
+        tmp_path / "run",
+        (1.0, 2.0),
+        status="failed",
+        error="ValueError: no",
+        seed=3,
+        planner="mcts",
+    )
     ((record,), _) = read_records([tmp_path])
-    assert (record.status, record.error, record.environment, record.seed) == ("failed", "ValueError: no", "CartPole-v1", 3)
-    assert (record.budget, record.env_steps, record.wall_seconds, record.score) == (100, 100, 10.0, 2.0)
-    assert (record.solved_score, record.random_score, record.choices["planner"]) == (475, 22.1, "mcts")
+    assert (record.status, record.error, record.environment, record.seed) == (
+        "failed",
+        "ValueError: no",
+        "CartPole-v1",
+        3,
+    )
+    assert (record.budget, record.env_steps, record.wall_seconds, record.score) == (
+        100,
+        100,
+        10.0,
+        2.0,
+    )
+    assert (record.solved_score, record.random_score, record.choices["planner"]) == (
+        475,
+        22.1,
+        "mcts",
+    )
     assert record.settings["planner.num_simulations"] == "48"
 
 
@@ -45,12 +76,16 @@ def test_what_became_of_runs(tmp_path):
     assert states.pop("None") == "never started"
     assert all(folder == status for folder, status in states.items())
     # A run that did not end is as far as its rows are.
-    assert {record.env_steps for record in records if record.status in ("killed", "running")} == {100}
+    assert {record.env_steps for record in records if record.status in ("killed", "running")} == {
+        100
+    }
 
 
 def test_a_config_of_this_project_is_read_whole(tmp_path):
     make_run(tmp_path / "run")
-    (tmp_path / "run" / "config.yaml").write_text(to_yaml(resolved(compose(["env=pendulum", "planner=mcts"]))))
+    (tmp_path / "run" / "config.yaml").write_text(
+        to_yaml(resolved(compose(["env=pendulum", "planner=mcts"])))
+    )
     ((record,), _) = read_records([tmp_path])
     assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"
     assert record.settings["training.model_learner.optimizer.learning_rate"] == "0.001"
@@ -58,7 +93,9 @@ def test_a_config_of_this_project_is_read_whole(tmp_path):
 
 
 def bomb() -> str:
-    return "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30))
+    return "a0: &a0 [x]\n" + "".join(
+        f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30)
+    )
 
 
 CONFIGS = {
@@ -86,7 +123,9 @@ def test_a_config_that_no_run_saves_is_named_and_the_rest_goes_on(tmp_path, name
     bad, canary = make_run(tmp_path / "bad"), tmp_path / "canary"
     make_run(tmp_path / "good")
     content = CONFIGS[name]
-    (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.replace("{canary}", str(canary)).encode())
+    (bad / "config.yaml").write_bytes(
+        content if isinstance(content, bytes) else content.replace("{canary}", str(canary)).encode()
+    )
     records, (damaged,) = read_records([tmp_path])
     assert [record.folder.name for record in records] == ["good"]
     assert damaged.folder == bad
@@ -120,9 +159,15 @@ def test_other_files_that_no_run_writes_are_named_too(tmp_path, file, content):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_run_that_failed_for_its_config_failed(tmp_path, name):
-    bad, content = make_run(tmp_path / "bad", status="failed", error="ConfigError: seed=-1 is negative"), CONFIGS[name]
+    bad, content = (
+        make_run(tmp_path / "bad", status="failed", error="ConfigError: seed=-1 is negative"),
+        CONFIGS[name],
+    )
     (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert read_records([tmp_path]) == ([], [Damaged(bad, "ConfigError: seed=-1 is negative", "failed")])
+    assert read_records([tmp_path]) == (
+        [],
+        [Damaged(bad, "ConfigError: seed=-1 is negative", "failed")],
+    )
 
 
 def test_links_and_pipes_are_not_read(tmp_path):
@@ -141,7 +186,9 @@ def test_links_and_pipes_are_not_read(tmp_path):
 def test_what_steers_a_terminal_is_not_shown(tmp_path):
     run = make_run(tmp_path / "run", status="failed", error="\x1b]0;owned\x07 \u202eevil\n twice")
     provenance = json.loads((run / "provenance.json").read_text())
-    (run / "provenance.json").write_text(json.dumps(provenance | {"choices": {"planner": "\x1b[2Jcem"}}))
+    (run / "provenance.json").write_text(
+        json.dumps(provenance | {"choices": {"planner": "\x1b[2Jcem"}})
+    )
     ((record,), _) = read_records([tmp_path])
     assert record.error == "�]0;owned� �evil twice"
     assert record.choices == {"planner": "�[2Jcem"}

@@ -27,12 +27,20 @@ def slow_interquartile_mean(scores):
 
 
 def slow_probability(scores, others):
-    return fmean(1.0 if one > other else 0.5 if one == other else 0.0 for one in scores for other in others)
+    return fmean(
+        1.0 if one > other else 0.5 if one == other else 0.0 for one in scores for other in others
+    )
 
 
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [(range(1, 9), 4.5), ([1, 2, 3, 100], 2.5), ([1, 2, 9], 4.0), ([7], 7.0), ([-1000, 1, 2, 3, 4, 5, 6, 1000], 3.5)],
+    [
+        (range(1, 9), 4.5),
+        ([1, 2, 3, 100], 2.5),
+        ([1, 2, 9], 4.0),
+        ([7], 7.0),
+        ([-1000, 1, 2, 3, 4, 5, 6, 1000], 3.5),
+    ],
 )
 def test_the_interquartile_mean_of_known_cases(scores, expected):
     assert interquartile_mean(np.array(scores, float)) == pytest.approx(expected)
@@ -40,10 +48,14 @@ def test_the_interquartile_mean_of_known_cases(scores, expected):
 
 @pytest.mark.parametrize("number", range(1, 12))
 def test_the_interquartile_mean_is_its_slow_twin(number):
-    assert interquartile_mean(SCORES[:number]) == pytest.approx(slow_interquartile_mean(SCORES[:number].tolist()))
+    assert interquartile_mean(SCORES[:number]) == pytest.approx(
+        slow_interquartile_mean(SCORES[:number].tolist())
+    )
     assert interquartile_mean(SCORES[:number]) == pytest.approx(trim_mean(SCORES[:number], 0.25))
     both = np.stack([SCORES[:number], -SCORES[:number]])
-    assert interquartile_mean(both) == pytest.approx([slow_interquartile_mean(row) for row in both.tolist()])
+    assert interquartile_mean(both) == pytest.approx(
+        [slow_interquartile_mean(row) for row in both.tolist()]
+    )
 
 
 def test_the_probability_of_improvement_of_known_cases():
@@ -54,19 +66,35 @@ def test_the_probability_of_improvement_of_known_cases():
 
 
 def test_the_probability_of_improvement_is_its_slow_twin():
-    assert probability_of_improvement(SCORES, OTHERS) == pytest.approx(slow_probability(SCORES, OTHERS))
-    assert probability_of_improvement(OTHERS, SCORES) == pytest.approx(1 - slow_probability(SCORES, OTHERS))
+    assert probability_of_improvement(SCORES, OTHERS) == pytest.approx(
+        slow_probability(SCORES, OTHERS)
+    )
+    assert probability_of_improvement(OTHERS, SCORES) == pytest.approx(
+        1 - slow_probability(SCORES, OTHERS)
+    )
 
 
 def test_a_profile_is_the_share_of_runs_above():
     scores = np.array([1.0, 2.0, 2.0, 5.0])
-    assert performance_profile(scores, np.array([0.0, 1.0, 2.0, 4.9, 5.0])).tolist() == [1.0, 0.75, 0.25, 0.25, 0.0]
-    assert performance_profile(np.stack([scores, scores + 1]), np.array([2.0])).tolist() == [[0.25], [0.75]]
+    assert performance_profile(scores, np.array([0.0, 1.0, 2.0, 4.9, 5.0])).tolist() == [
+        1.0,
+        0.75,
+        0.25,
+        0.25,
+        0.0,
+    ]
+    assert performance_profile(np.stack([scores, scores + 1]), np.array([2.0])).tolist() == [
+        [0.25],
+        [0.75],
+    ]
 
 
 def test_an_interval_is_what_its_slow_twin_draws():
     draws = random.Random(0)
-    resampled = sorted(slow_interquartile_mean(draws.choices(SCORES.tolist(), k=len(SCORES))) for _ in range(20_000))
+    resampled = sorted(
+        slow_interquartile_mean(draws.choices(SCORES.tolist(), k=len(SCORES)))
+        for _ in range(20_000)
+    )
     found = bootstrap_interval([SCORES], num_resamples=20_000)
     # An end's own standard error at 20 000 draws is some 0.01 of these scores' spread.
     assert [found.low, found.high] == pytest.approx([resampled[500], resampled[19_500]], abs=0.05)
@@ -75,7 +103,9 @@ def test_an_interval_is_what_its_slow_twin_draws():
 def test_the_interval_of_an_improvement_is_what_its_slow_twin_draws():
     draws = random.Random(0)
     one, other = SCORES.tolist(), OTHERS.tolist()
-    resampled = sorted(slow_probability(draws.choices(one, k=11), draws.choices(other, k=7)) for _ in range(5000))
+    resampled = sorted(
+        slow_probability(draws.choices(one, k=11), draws.choices(other, k=7)) for _ in range(5000)
+    )
     found = improvement_interval([(SCORES, OTHERS)], num_resamples=20_000)
     assert [found.low, found.high] == pytest.approx([resampled[125], resampled[4875]], abs=0.03)
 
@@ -84,9 +114,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
     # 400 samples of 20 runs: percentile intervals of so few cover 91 to 95 %; the standard error of the share is 1.3 %.
     samples = np.random.default_rng(1).normal(size=(400, 20))
     for statistic in (mean, interquartile_mean):
-        intervals = [bootstrap_interval([sample], statistic, num_resamples=500) for sample in samples]
+        intervals = [
+            bootstrap_interval([sample], statistic, num_resamples=500) for sample in samples
+        ]
         assert 0.87 < np.mean([low < 0 < high for low, high in intervals]) < 0.98
-    halves = [bootstrap_interval([sample], mean, confidence=0.5, num_resamples=500) for sample in samples]
+    halves = [
+        bootstrap_interval([sample], mean, confidence=0.5, num_resamples=500) for sample in samples
+    ]
     assert 0.42 < np.mean([low < 0 < high for low, high in halves]) < 0.57
 
 
@@ -95,7 +129,9 @@ def test_resampling_stays_within_strata():
     strata = [np.full(5, 0.0), np.full(5, 1000.0)]
     assert bootstrap_interval(strata, mean) == (500.0, 500.0)
     assert bootstrap_interval([np.concatenate(strata)], mean).high > 600
-    assert improvement_interval([(np.full(3, 2.0), np.full(4, 1.0)), (np.full(3, 1.0), np.full(4, 2.0))]) == (0.5, 0.5)
+    assert improvement_interval(
+        [(np.full(3, 2.0), np.full(4, 1.0)), (np.full(3, 1.0), np.full(4, 2.0))]
+    ) == (0.5, 0.5)
 
 
 def test_strata_keep_their_sizes():

@@ -18,9 +18,22 @@ ROOT = Path(__file__).parent.parent.parent
 def outputs(tmp_path) -> Path:
     """Three runs of each of two planners, as sweep and runs, and one that failed."""
     for seed in range(3):
-        make_run(tmp_path / "outputs" / "sweeps" / "today" / "noon" / f"{seed}_seed={seed}", (10.0, 20.0 + seed), seed=seed)
-        make_run(tmp_path / "outputs" / "runs" / "today" / str(seed), (10.0, 480.0), seed=seed, planner="mcts")
-    make_run(tmp_path / "outputs" / "runs" / "today" / "failed", status="failed", error="ValueError: [bold]exploded")
+        make_run(
+            tmp_path / "outputs" / "sweeps" / "today" / "noon" / f"{seed}_seed={seed}",
+            (10.0, 20.0 + seed),
+            seed=seed,
+        )
+        make_run(
+            tmp_path / "outputs" / "runs" / "today" / str(seed),
+            (10.0, 480.0),
+            seed=seed,
+            planner="mcts",
+        )
+    make_run(
+        tmp_path / "outputs" / "runs" / "today" / "failed",
+        status="failed",
+        error="ValueError: [bold]exploded",
+    )
     return tmp_path / "outputs"
 
 
@@ -31,11 +44,23 @@ def compare(*arguments) -> int:
 def test_a_folder_of_all_is_compared(outputs, tmp_path, capsys):
     assert compare(outputs, "--folder", tmp_path / "written") == 0
     said = capsys.readouterr().out
-    for expected in ("CartPole-v1", "planner=cem", "planner=mcts", "3/4", "ValueError: [bold]exploded", "Note: 1 of 7 runs"):
+    for expected in (
+        "CartPole-v1",
+        "planner=cem",
+        "planner=mcts",
+        "3/4",
+        "ValueError: [bold]exploded",
+        "Note: 1 of 7 runs",
+    ):
         assert expected in said
-    assert {path.name for path in (tmp_path / "written").iterdir()} == {f"compare.{ending}" for ending in ("png", "pdf", "csv", "html")}
+    assert {path.name for path in (tmp_path / "written").iterdir()} == {
+        f"compare.{ending}" for ending in ("png", "pdf", "csv", "html")
+    }
     assert (tmp_path / "written" / "compare.png").read_bytes().startswith(b"\x89PNG")
-    assert f"<code>python -m mbrl compare {outputs}</code>" in (tmp_path / "written" / "compare.html").read_text()
+    assert (
+        f"<code>python -m mbrl compare {outputs}</code>"
+        in (tmp_path / "written" / "compare.html").read_text()
+    )
 
 
 def test_nothing_is_written_over(outputs, tmp_path, monkeypatch):
@@ -58,7 +83,9 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(outputs, tmp_path):
         (outputs, "--by", "planer"): "--by planer names nothing that these runs have",
         (tmp_path / "nowhere",): "nowhere is no folder",
         (tmp_path / "empty",): "empty holds no run",
-        (tmp_path / "copies",): "holds no run, which has a config.yaml: name .*copies/reproductions to have what is there",
+        (
+            tmp_path / "copies",
+        ): "holds no run, which has a config.yaml: name .*copies/reproductions to have what is there",
     }.items():
         with pytest.raises(ConfigError, match=message):
             compare(*arguments)
@@ -77,9 +104,15 @@ def test_damaged_runs_alone_are_named(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["compare", "list"])
 def test_neither_jax_nor_what_it_takes_with_it_is_loaded(outputs, tmp_path, command):
-    arguments = [command, str(outputs), *([f"--folder={tmp_path / 'written'}"] if command == "compare" else [])]
+    arguments = [
+        command,
+        str(outputs),
+        *([f"--folder={tmp_path / 'written'}"] if command == "compare" else []),
+    ]
     code = f"import sys, json; from mbrl.__main__ import main; main({arguments!r}); json.dump(sorted(sys.modules), sys.stderr)"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     loaded = set(json.loads(result.stderr))
     assert not loaded & {"jax", "equinox", "gymnasium", "wandb", "scipy.stats", "matplotlib.pyplot"}
     assert "matplotlib" not in loaded or command == "compare"

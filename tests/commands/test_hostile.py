@@ -75,7 +75,10 @@ def refusal(command: str, saved: Path, *options: str) -> str:
 def test_a_foreign_target_is_not_run(saved, canary, command, place, target, arguments):
     part = {
         "_target_": target,
-        **{name: value.format(canary=canary) if isinstance(value, str) else value for name, value in arguments.items()},
+        **{
+            name: value.format(canary=canary) if isinstance(value, str) else value
+            for name, value in arguments.items()
+        },
     }
     changed(saved, place, part)
     sentence = refusal(command, saved)
@@ -93,7 +96,9 @@ def test_a_saved_trust_does_not_count(saved, canary, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_module_of_an_environment_is_not_imported(saved, canary, tmp_path, monkeypatch, command):
+def test_the_module_of_an_environment_is_not_imported(
+    saved, canary, tmp_path, monkeypatch, command
+):
     (tmp_path / "evil.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
     changed(saved, "env.id", "evil:CartPole-v1")
@@ -127,7 +132,16 @@ def test_what_is_no_saved_config_is_refused(saved, command, text, said):
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
 @pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "summary.json", "provenance.json", "checkpoint", "run.log", ".lock", "learning_curve.png"]
+    "name",
+    [
+        "metrics.jsonl",
+        "summary.json",
+        "provenance.json",
+        "checkpoint",
+        "run.log",
+        ".lock",
+        "learning_curve.png",
+    ],
 )
 def test_nothing_is_written_through_a_link_that_leads_out(saved, tmp_path, command, name):
     outside = tmp_path / "outside"
@@ -146,7 +160,11 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
     provenance = {
         "run_id": "../../../elsewhere",
         "name": "../../elsewhere",
-        "choices": {"hydra.searchpath": "[pkg://evil]", "model": "[pkg://evil]", "env": "../../etc"},
+        "choices": {
+            "hydra.searchpath": "[pkg://evil]",
+            "model": "[pkg://evil]",
+            "env": "../../etc",
+        },
         "devices": [{"platform": 3}],
         "packages": {"jax": [1]},
     }
@@ -172,7 +190,13 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
 )
 def test_what_a_sweep_left_is_compared_and_never_run(tmp_path, canary, text):
     (tmp_path / "multirun.yaml").write_text(text.replace("{canary}", str(canary)))
-    command = [sys.executable, str(ROOT / "run.py"), "-m", "training=smoke", f"hydra.sweep.dir={tmp_path}"]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        "-m",
+        "training=smoke",
+        f"hydra.sweep.dir={tmp_path}",
+    ]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "is damaged" in result.stderr or "already holds another sweep" in result.stderr

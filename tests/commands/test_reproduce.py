@@ -89,7 +89,15 @@ def test_settings_cannot_be_changed(tmp_path, saved):
 
 def test_a_sweep_is_reproduced_job_by_job_each_with_its_threads(tmp_path):
     sweep = tmp_path / "sweep"
-    command = [sys.executable, str(ROOT / "run.py"), "-m", *SMALL, "planner=random", "seed=0,1", f"hydra.sweep.dir={sweep}"]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        "-m",
+        *SMALL,
+        "planner=random",
+        "seed=0,1",
+        f"hydra.sweep.dir={sweep}",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     # As if its computation had been another's: only this job differs.
     first, second = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
@@ -105,5 +113,10 @@ def test_a_sweep_is_reproduced_job_by_job_each_with_its_threads(tmp_path):
     )
     assert result.returncode == 1, result.stderr
     assert read_summary(tmp_path / "again" / first.name)["status"] == "completed"
-    lines = [line for line in result.stdout.splitlines() if first.name in line or second.name in line]
-    assert [("the same" in line, "different" in line) for line in lines[-2:]] == [(True, False), (False, True)]
+    lines = [
+        line for line in result.stdout.splitlines() if first.name in line or second.name in line
+    ]
+    assert [("the same" in line, "different" in line) for line in lines[-2:]] == [
+        (True, False),
+        (False, True),
+    ]

@@ -24,10 +24,14 @@ SMALL = ("training=smoke", "env.episode_limit=50", *PLANNERS["mcts"])
 @pytest.fixture(scope="module")
 def long(tmp_path_factory) -> Path:
     """A run of 130 real steps, evaluated after 40, 80, 120 and 130."""
-    return run_here(tmp_path_factory.mktemp("long"), *SMALL, "logger=files", "training.env_steps=130")
+    return run_here(
+        tmp_path_factory.mktemp("long"), *SMALL, "logger=files", "training.env_steps=130"
+    )
 
 
-@pytest.mark.parametrize("budget", [60, 70, 80], ids=["at a learning", "between two phases", "at an evaluation"])
+@pytest.mark.parametrize(
+    "budget", [60, 70, 80], ids=["at a learning", "between two phases", "at an evaluation"]
+)
 def test_a_finished_run_is_extended_to_what_a_longer_one_is(tmp_path, long, budget, capsys):
     folder = run_here(tmp_path, *SMALL, "logger=files", f"training.env_steps={budget}")
     resume_here(folder)
@@ -52,19 +56,31 @@ def test_what_a_resumed_run_may_not_change(tmp_path, long):
         "training.checkpoint_every=0": "training.checkpoint_every=0 must be at least 1",
     }.items():
         with pytest.raises(ConfigError, match=message):
-            main(["resume", str(long), text, *(["training.env_steps=200"] if "checkpoint" in text else [])])
+            main(
+                [
+                    "resume",
+                    str(long),
+                    text,
+                    *(["training.env_steps=200"] if "checkpoint" in text else []),
+                ]
+            )
     # Nor is anything of it different for having been asked.
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.parametrize("name", ["seed", "discount", "training.model_learner.batch_size", "model.num_members"])
+@pytest.mark.parametrize(
+    "name", ["seed", "discount", "training.model_learner.batch_size", "model.num_members"]
+)
 def test_a_config_that_was_changed_is_not_gone_on_with(tmp_path, long, name):
     folder = tmp_path / "run"
     shutil.copytree(long, folder)
     config = OmegaConf.load(folder / "config.yaml")
     OmegaConf.update(config, name, 0.5 if name == "discount" else 4)
     OmegaConf.save(config, folder / "config.yaml")
-    with pytest.raises(ConfigError, match=r"config\.yaml is not what it was when the run's checkpoints were written"):
+    with pytest.raises(
+        ConfigError,
+        match=r"config\.yaml is not what it was when the run's checkpoints were written",
+    ):
         main(["resume", str(folder), "training.env_steps=200"])
     assert status(folder) == "completed"
 
@@ -80,10 +96,16 @@ def test_an_extension_that_is_interrupted_at_once_loses_nothing(tmp_path, long, 
     assert lost(folder, long) == 0
 
 
-def test_an_extension_that_is_killed_at_once_goes_on_from_where_it_was(tmp_path, long, monkeypatch, caplog):
-    folder = run_here(tmp_path, *SMALL, "logger=files", "training.env_steps=70", "training.checkpoint_every=null")
+def test_an_extension_that_is_killed_at_once_goes_on_from_where_it_was(
+    tmp_path, long, monkeypatch, caplog
+):
+    folder = run_here(
+        tmp_path, *SMALL, "logger=files", "training.env_steps=70", "training.checkpoint_every=null"
+    )
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "write_provenance", lambda folder, provenance: 1 / 0)  # once the row of the old budget is gone
+        patched.setattr(
+            RunFolder, "write_provenance", lambda folder, provenance: 1 / 0
+        )  # once the row of the old budget is gone
         with pytest.raises(ZeroDivisionError):
             main(["resume", str(folder), "training.env_steps=130"])
     resume_here(folder)
@@ -104,7 +126,10 @@ def test_rows_that_come_out_otherwise_are_not_passed_over(tmp_path, long):
     foreign["loss/dynamics"] *= 1 + 1e-6
     with (folder / "metrics.superseded.jsonl").open("w") as file:
         file.write(json.dumps(foreign) + "\n")
-    with pytest.raises(RunError, match=r"loss/dynamics is .* at 80 real steps, but was .* before the interruption.*--tolerance"):
+    with pytest.raises(
+        RunError,
+        match=r"loss/dynamics is .* at 80 real steps, but was .* before the interruption.*--tolerance",
+    ):
         main(["resume", str(folder), "training.env_steps=130"])
     assert status(folder) == "failed"
     resume_here(folder, "training.env_steps=130", "--tolerance=0.001")
@@ -119,20 +144,33 @@ def test_wandb_goes_on_with_the_same_run(tmp_path, long):
     identity = read_provenance(folder)["run_id"]
     assert first.name.endswith(identity)
     assert identity in second.name
-    second_rows = [record["history"] for record in wandb_rows_of(second) if record["type"] == "history"]
-    assert [row["item"]["env_steps"] for row in second_rows] == [row["env_steps"] for row in read_metrics(folder) if row["env_steps"] > 80]
+    second_rows = [
+        record["history"] for record in wandb_rows_of(second) if record["type"] == "history"
+    ]
+    assert [row["item"]["env_steps"] for row in second_rows] == [
+        row["env_steps"] for row in read_metrics(folder) if row["env_steps"] > 80
+    ]
 
 
 def wandb_rows_of(offline: Path) -> list[dict]:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(offline)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    lines = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
 def test_a_sweep_is_finished_where_it_stopped(tmp_path):
     sweep = tmp_path / "sweeps" / "monday"
     quick = ("training=smoke", "env.episode_limit=50", "planner=random", "logger=files")
-    command = [sys.executable, str(ROOT / "run.py"), "-m", *quick, "seed=range(3)", f"hydra.sweep.dir={sweep}"]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        "-m",
+        *quick,
+        "seed=range(3)",
+        f"hydra.sweep.dir={sweep}",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     done, killed, gone = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
     wanted = {folder.name: read_metrics(folder) for folder in (done, killed, gone)}
@@ -141,17 +179,28 @@ def test_a_sweep_is_finished_where_it_stopped(tmp_path):
     (killed / "summary.json").write_text(json.dumps(summary | {"status": "running"}))
     # As a job is that was written down, and not begun.
     config = (gone / "config.yaml").read_bytes()
-    identity = {name: read_provenance(gone)[name] for name in ("name", "group", "choices", "overrides", "run_id")}
+    identity = {
+        name: read_provenance(gone)[name]
+        for name in ("name", "group", "choices", "overrides", "run_id")
+    }
     shutil.rmtree(gone)
     gone.mkdir()
     (gone / "config.yaml").write_bytes(config)
     (gone / "provenance.json").write_text(json.dumps(identity))
-    result = subprocess.run([sys.executable, "-m", "mbrl", "resume", str(sweep)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        [sys.executable, "-m", "mbrl", "resume", str(sweep)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr
     assert {path: path.stat().st_mtime_ns for path in done.rglob("*")} == before
     assert sorted(folder.name for folder in sweep.iterdir() if folder.is_dir()) == sorted(wanted)
     for name, rows in wanted.items():
         assert read_summary(sweep / name)["status"] == "completed"
-        assert [row.get("loss/value") for row in read_metrics(sweep / name)] == [row.get("loss/value") for row in rows]
+        assert [row.get("loss/value") for row in read_metrics(sweep / name)] == [
+            row.get("loss/value") for row in rows
+        ]
     assert read_provenance(gone)["group"] == "sweeps/monday"
     assert read_provenance(gone)["packages"] == read_provenance(done)["packages"]

@@ -9,7 +9,14 @@ from tests.faults.runs import PLANNERS, run_here
 @pytest.mark.slow
 def test_a_run_is_shown_with_its_result_and_what_is_not_the_default(tmp_path, capsys):
     run_here(
-        tmp_path, "training=smoke", "logger=files", "env=pendulum", "env.episode_limit=50", *PLANNERS["mcts"], "seed=3", "discount=0.9"
+        tmp_path,
+        "training=smoke",
+        "logger=files",
+        "env=pendulum",
+        "env.episode_limit=50",
+        *PLANNERS["mcts"],
+        "seed=3",
+        "discount=0.9",
     )
     capsys.readouterr()
     assert main(["show", str(tmp_path)]) == 0

@@ -15,11 +15,20 @@ SIZE = 3
 
 def random_transitions(number: int, seed: int = 0) -> Transition:
     generator = np.random.default_rng(seed)
-    observation = generator.normal([1.0, -20.0, 0.0], [1.0, 5.0, 0.01], (number, SIZE)).astype(np.float32)
+    observation = generator.normal([1.0, -20.0, 0.0], [1.0, 5.0, 0.01], (number, SIZE)).astype(
+        np.float32
+    )
     change = generator.normal([0.0, 1.0, 0.1], [0.1, 2.0, 0.001], (number, SIZE)).astype(np.float32)
     reward = generator.normal(-3.0, 2.0, number).astype(np.float32)
     terminated = np.arange(number) % 3 == 0
-    return Transition(observation, np.zeros(number, np.int32), reward, observation + change, terminated, np.zeros(number, bool))
+    return Transition(
+        observation,
+        np.zeros(number, np.int32),
+        reward,
+        observation + change,
+        terminated,
+        np.zeros(number, bool),
+    )
 
 
 def replay_of(*batches: Transition, capacity: int = 50):
@@ -33,7 +42,9 @@ add = eqx.filter_jit(Replay.add)
 fit = eqx.filter_jit(fit_normaliser)
 
 
-@pytest.mark.parametrize("numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"])
+@pytest.mark.parametrize(
+    "numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"]
+)
 def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
     batches = [random_transitions(number, seed) for seed, number in enumerate(numbers)]
     normaliser = fit(replay_of(*batches))
@@ -41,20 +52,35 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
     change = latest.next_observation.astype(np.float64) - latest.observation
     going_on, last = latest.reward[~latest.terminated], latest.reward[latest.terminated]
     assert last.size > 1
-    columns = {"observation": latest.observation, "delta": change, "reward": going_on, "end_reward": last}
+    columns = {
+        "observation": latest.observation,
+        "delta": change,
+        "reward": going_on,
+        "end_reward": last,
+    }
     for name, values in columns.items():
         values = values.astype(np.float64)
-        np.testing.assert_allclose(getattr(normaliser, f"{name}_mean"), values.mean(0), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            getattr(normaliser, f"{name}_mean"), values.mean(0), rtol=1e-5, atol=1e-5
+        )
         np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
     assert (normaliser.reward_min, normaliser.reward_max) == (going_on.min(), going_on.max())
     assert (normaliser.end_reward_min, normaliser.end_reward_max) == (last.min(), last.max())
     assert normaliser.any_end
-    np.testing.assert_allclose(normaliser.reward_size, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        normaliser.reward_size, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize(("terminated", "mean", "end_mean"), [(False, 300.0, 0.0), (True, 0.0, 300.0)], ids=["no end yet", "all ends"])
+@pytest.mark.parametrize(
+    ("terminated", "mean", "end_mean"),
+    [(False, 300.0, 0.0), (True, 0.0, 300.0)],
+    ids=["no end yet", "all ends"],
+)
 def test_rewards_of_a_kind_that_never_was_keep_their_unit(terminated, mean, end_mean):
-    batch = random_transitions(50)._replace(terminated=np.full(50, terminated), reward=np.full(50, 300.0, np.float32))
+    batch = random_transitions(50)._replace(
+        terminated=np.full(50, terminated), reward=np.full(50, 300.0, np.float32)
+    )
     normaliser = fit(replay_of(batch))
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
     assert (normaliser.end_reward_mean, normaliser.end_reward_std) == (end_mean, 1)
@@ -87,10 +113,20 @@ def test_data_come_out_with_mean_zero_and_unit_scale():
     @eqx.filter_jit
     @jax.vmap
     def scaled(observation, change, reward):
-        return normaliser.observation(observation), normaliser.delta(change), normaliser.reward(reward), normaliser.end_reward(reward)
+        return (
+            normaliser.observation(observation),
+            normaliser.delta(change),
+            normaliser.reward(reward),
+            normaliser.end_reward(reward),
+        )
 
     observations, changes, rewards, end_rewards = scaled(batch.observation, change, batch.reward)
-    for values in (observations, changes, rewards[~batch.terminated], end_rewards[batch.terminated]):
+    for values in (
+        observations,
+        changes,
+        rewards[~batch.terminated],
+        end_rewards[batch.terminated],
+    ):
         np.testing.assert_allclose(np.mean(values, 0), 0, atol=1e-3)
         np.testing.assert_allclose(np.std(values, 0), 1, atol=1e-3)
 
@@ -101,18 +137,26 @@ def test_what_never_varies_keeps_its_unit(constant):
     batch = random_transitions(50)
     observation = np.array(batch.observation)
     observation[:, 1] = constant
-    batch = batch._replace(observation=observation, next_observation=observation + 1, reward=np.full(50, constant, np.float32))
+    batch = batch._replace(
+        observation=observation,
+        next_observation=observation + 1,
+        reward=np.full(50, constant, np.float32),
+    )
     normaliser = fit(replay_of(batch))
     assert normaliser.observation_std[1] == 1
     assert normaliser.delta_std[1] == 1
     assert normaliser.reward_std == 1
-    np.testing.assert_allclose(normaliser.reward(jnp.float32(constant)), 0, atol=1e-6 * max(1, abs(constant)))
+    np.testing.assert_allclose(
+        normaliser.reward(jnp.float32(constant)), 0, atol=1e-6 * max(1, abs(constant))
+    )
 
 
 def test_small_variation_far_from_zero_is_still_variation():
     batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
     reward = np.where(np.arange(50) % 2 == 0, 1000.0, 1000.5).astype(np.float32)
-    np.testing.assert_allclose(fit(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2)
+    np.testing.assert_allclose(
+        fit(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2
+    )
 
 
 def test_before_any_data_nothing_is_scaled():

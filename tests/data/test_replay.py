@@ -11,7 +11,9 @@ from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete, Transi
 SIZE = 2  # entries of an observation
 
 
-@pytest.fixture(params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
+@pytest.fixture(
+    params=[Discrete(3), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"]
+)
 def action_space(request) -> AbstractActionSpace:
     return request.param
 
@@ -21,8 +23,12 @@ def numbered(first: int, number: int, action_space: AbstractActionSpace) -> Tran
     n = np.arange(first, first + number)
     observation = np.stack([n, -n], axis=1).astype(np.float32)
     whole = np.stack([n % 3, n % 2], axis=1).astype(np.int32)
-    action = {Discrete: whole[:, 0], Box: observation / 1000, MultiDiscrete: whole}[type(action_space)]
-    return Transition(observation, action, n.astype(np.float32), observation + 0.5, n % 5 == 0, n % 7 == 0)
+    action = {Discrete: whole[:, 0], Box: observation / 1000, MultiDiscrete: whole}[
+        type(action_space)
+    ]
+    return Transition(
+        observation, action, n.astype(np.float32), observation + 0.5, n % 5 == 0, n % 7 == 0
+    )
 
 
 def rows(transitions: Transition) -> list[dict]:
@@ -32,7 +38,11 @@ def rows(transitions: Transition) -> list[dict]:
 
 def contents(replay: Replay) -> list[dict]:
     """What a reader finds in it, sorted by the number of the transition."""
-    held = [row for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled), strict=True) if filled]
+    held = [
+        row
+        for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled), strict=True)
+        if filled
+    ]
     return sorted(held, key=lambda row: row["reward"])
 
 
@@ -40,7 +50,9 @@ add = eqx.filter_jit(Replay.add)
 sample = eqx.filter_jit(Replay.sample)
 
 
-@pytest.mark.parametrize("batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
+@pytest.mark.parametrize(
+    "batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str
+)
 def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
     replay, twin, added = empty_replay(10, SIZE, action_space), [], 0
     for number in batches:
@@ -58,7 +70,9 @@ def test_numbers_are_those_of_collection(batches):
     for number in batches:
         replay, added = add(replay, numbered(added, number, Discrete(3))), added + number
         filled = np.asarray(replay.filled)
-        np.testing.assert_array_equal(np.asarray(replay.numbers)[filled], np.asarray(replay.transitions.reward)[filled])
+        np.testing.assert_array_equal(
+            np.asarray(replay.numbers)[filled], np.asarray(replay.transitions.reward)[filled]
+        )
 
 
 def test_adding_compiles_once_however_much_it_holds():
@@ -77,11 +91,16 @@ def test_adding_compiles_once_however_much_it_holds():
 
 
 def test_a_batch_that_would_overwrite_itself_is_refused():
-    with pytest.raises(ValueError, match=r"training.replay_capacity=10 .* 11 transitions .* raise it"):
+    with pytest.raises(
+        ValueError, match=r"training.replay_capacity=10 .* 11 transitions .* raise it"
+    ):
         empty_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
 
 
-@pytest.mark.parametrize(("batches", "held"), [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))])
+@pytest.mark.parametrize(
+    ("batches", "held"),
+    [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))],
+)
 def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
     replay = empty_replay(10, SIZE, Box(2))
     for first, number in zip([0, *batches], batches, strict=False):
@@ -92,7 +111,10 @@ def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
     # Binomial: the standard deviation is less than the root of the mean. Five of them.
     np.testing.assert_allclose(counts, 10000 / len(held), atol=5 * np.sqrt(10000 / len(held)))
     expected = {row["reward"]: row for row in rows(numbered(0, 14, Box(2)))}
-    assert all(row == expected[row["reward"]] for row in rows(jax.tree.map(lambda leaf: leaf[:50], jax.device_get(drawn))))
+    assert all(
+        row == expected[row["reward"]]
+        for row in rows(jax.tree.map(lambda leaf: leaf[:50], jax.device_get(drawn)))
+    )
 
 
 def test_samples_have_the_shape_asked_for_and_follow_the_key():
@@ -108,6 +130,10 @@ def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space
     action = action_space.sample(jax.random.key(0))
     assert replay.transitions.action.shape == (5, *action.shape)
     assert replay.transitions.action.dtype == action.dtype
-    assert replay.transitions.observation.shape == replay.transitions.next_observation.shape == (5, SIZE)
+    assert (
+        replay.transitions.observation.shape
+        == replay.transitions.next_observation.shape
+        == (5, SIZE)
+    )
     assert int(replay.size) == 0
     assert not replay.filled.any()

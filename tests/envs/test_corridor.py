@@ -59,7 +59,14 @@ def test_it_starts_in_the_middle_and_shows_the_position_between_minus_one_and_on
 
 @pytest.mark.parametrize(
     ("cell", "action", "reward", "terminated"),
-    [(8, 1, 10, True), (1, 0, -10, True), (2, 0, 1, False), (1, 1, 0, False), (7, 1, 0, False), (3, 0, 0, False)],
+    [
+        (8, 1, 10, True),
+        (1, 0, -10, True),
+        (2, 0, 1, False),
+        (1, 1, 0, False),
+        (7, 1, 0, False),
+        (3, 0, 0, False),
+    ],
 )
 def test_the_prize_the_fall_and_the_small_reward_beside_it(cell, action, reward, terminated):
     assert in_cell(Corridor(slip=0.0), cell).step(action)[1:3] == (reward, terminated)
@@ -92,7 +99,15 @@ def test_without_a_key_a_move_goes_as_far_as_on_average_but_never_off_the_line()
 
 
 @pytest.mark.parametrize(
-    ("position", "reward", "ended"), [(0.4, -10, True), (0.6, 1, False), (1.4, 1, False), (1.6, 0, False), (8.4, 0, False), (8.6, 10, True)]
+    ("position", "reward", "ended"),
+    [
+        (0.4, -10, True),
+        (0.6, 1, False),
+        (1.4, 1, False),
+        (1.6, 0, False),
+        (8.4, 0, False),
+        (8.6, 10, True),
+    ],
 )
 def test_between_cells_the_nearest_counts(position, reward, ended):
     at = corridor.TrueDynamics().observation(jnp.array([position]))
@@ -109,11 +124,20 @@ def test_a_corridor_that_cannot_be_is_refused(part, setting):
         part(**setting)
 
 
-def values(policy: np.ndarray | None, slip: float, num_steps: int = 50) -> tuple[np.ndarray, np.ndarray]:
+def values(
+    policy: np.ndarray | None, slip: float, num_steps: int = 50
+) -> tuple[np.ndarray, np.ndarray]:
     """Expected return from each cell, and the chance [steps to go, cell] of moving right: the best one where none is given."""
     cells = jnp.arange(10.0)[:, None]
-    nothing = (jnp.zeros((10, 1)), jnp.zeros((10, 2)), jax.vmap(corridor.TrueDynamics().observation)(cells))
-    rewards, ended = np.asarray(jax.vmap(corridor.reward)(*nothing), np.float64), np.asarray(jax.vmap(corridor.termination)(*nothing))
+    nothing = (
+        jnp.zeros((10, 1)),
+        jnp.zeros((10, 2)),
+        jax.vmap(corridor.TrueDynamics().observation)(cells),
+    )
+    rewards, ended = (
+        np.asarray(jax.vmap(corridor.reward)(*nothing), np.float64),
+        np.asarray(jax.vmap(corridor.termination)(*nothing)),
+    )
     value, chosen = np.zeros(10), []
     for step in range(num_steps):
         ahead = rewards + np.where(ended, 0.0, value)
@@ -127,5 +151,10 @@ def values(policy: np.ndarray | None, slip: float, num_steps: int = 50) -> tuple
 def test_who_does_not_think_of_slips_falls():
     best, _ = values(None, slip=0.1)
     without_slips, blind = values(None, slip=0.0)
-    returns = [best[5], without_slips[5], values(blind, slip=0.1)[0][5], values(np.full((50, 10), 0.5), slip=0.1)[0][5]]
+    returns = [
+        best[5],
+        without_slips[5],
+        values(blind, slip=0.1)[0][5],
+        values(np.full((50, 10), 0.5), slip=0.1)[0][5],
+    ]
     np.testing.assert_allclose(returns, [10.0, 30.0, 0.82, 1.97], atol=0.01)

@@ -31,8 +31,12 @@ class Echo(gymnasium.Env):
 def echo():
     """Makes an environment of Echo with these spaces."""
 
-    def make(*spaces: spaces.Space, registered_limit: int | None = 7, **facts) -> GymnasiumEnvironment:
-        gymnasium.register("Echo-v0", entry_point=lambda: Echo(*spaces), max_episode_steps=registered_limit)
+    def make(
+        *spaces: spaces.Space, registered_limit: int | None = 7, **facts
+    ) -> GymnasiumEnvironment:
+        gymnasium.register(
+            "Echo-v0", entry_point=lambda: Echo(*spaces), max_episode_steps=registered_limit
+        )
         return GymnasiumEnvironment("Echo-v0", **facts)
 
     yield make
@@ -40,14 +44,23 @@ def echo():
 
 
 def test_box_actions_reach_both_ends_of_the_environments_bounds(echo):
-    environment = echo(spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 10.0], np.float32)))
+    environment = echo(
+        spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 10.0], np.float32))
+    )
     assert environment.action_space == Box(2)
     instance = environment.make()
     instance.reset(seed=0)
-    for inside, outside in (([-1, -1], [-3, 0]), ([1, 1], [1, 10]), ([0, 0.5], [-1, 7.5]), ([-1, 1], [-3, 10])):
+    for inside, outside in (
+        ([-1, -1], [-3, 0]),
+        ([1, 1], [1, 10]),
+        ([0, 0.5], [-1, 7.5]),
+        ([-1, 1], [-3, 10]),
+    ):
         instance.step(np.array(inside, np.float32))
         np.testing.assert_allclose(instance.unwrapped.received, outside, rtol=1e-6)
-        assert instance.unwrapped.action_space.contains(instance.unwrapped.received.astype(np.float32))
+        assert instance.unwrapped.action_space.contains(
+            instance.unwrapped.received.astype(np.float32)
+        )
 
 
 def test_double_precision_bounds_are_reached_too(echo):
@@ -76,7 +89,9 @@ def test_several_choices_at_once_count_from_zero_wherever_the_environment_starts
     instance.reset(seed=0)
     for action in ([0, 0, 0], [2, 1, 3], [1, 0, 2]):
         instance.step(np.array(action, np.int32))
-        np.testing.assert_array_equal(instance.unwrapped.received, np.array(action) + np.array(start or [0, 0, 0]))
+        np.testing.assert_array_equal(
+            instance.unwrapped.received, np.array(action) + np.array(start or [0, 0, 0])
+        )
         assert instance.unwrapped.action_space.contains(instance.unwrapped.received)
 
 
@@ -141,7 +156,9 @@ def test_an_episode_limit_replaces_the_registered_one(echo, limit, steps):
 
 
 def test_keyword_arguments_reach_the_environment():
-    instance = GymnasiumEnvironment("FrozenLake-v1", kwargs={"map_name": "8x8", "is_slippery": False}).make()
+    instance = GymnasiumEnvironment(
+        "FrozenLake-v1", kwargs={"map_name": "8x8", "is_slippery": False}
+    ).make()
     assert instance.unwrapped.observation_space.n == 64
 
 
@@ -162,13 +179,33 @@ def refusal(make) -> str:
 @pytest.mark.parametrize(
     ("id", "kwargs", "words"),
     [
-        ("NoSuchTask-v3", {}, ["env.id=NoSuchTask-v3 is not an environment that Gymnasium can make", "NoSuchTask"]),
-        ("CartPole-v7", {}, ["env.id=CartPole-v7 is not an environment that Gymnasium can make", "v1"]),
+        (
+            "NoSuchTask-v3",
+            {},
+            ["env.id=NoSuchTask-v3 is not an environment that Gymnasium can make", "NoSuchTask"],
+        ),
+        (
+            "CartPole-v7",
+            {},
+            ["env.id=CartPole-v7 is not an environment that Gymnasium can make", "v1"],
+        ),
         ("not an id", {}, ["env.id=not an id is not an environment"]),
         ("no.such.module:Task-v0", {}, ["env.id=no.such.module:Task-v0 is not an environment"]),
-        ("CartPole-v1", {"gravitty": 1}, ["env.kwargs={'gravitty': 1} do not fit env.id=CartPole-v1", "gravitty"]),
-        ("FrozenLake-v1", {"map_name": "9x9"}, ["env.kwargs={'map_name': '9x9'} do not fit env.id=FrozenLake-v1", "9x9"]),
-        ("FrozenLake-v1", {"success_rate": "high"}, ["env.kwargs={'success_rate': 'high'} do not fit env.id=FrozenLake-v1"]),
+        (
+            "CartPole-v1",
+            {"gravitty": 1},
+            ["env.kwargs={'gravitty': 1} do not fit env.id=CartPole-v1", "gravitty"],
+        ),
+        (
+            "FrozenLake-v1",
+            {"map_name": "9x9"},
+            ["env.kwargs={'map_name': '9x9'} do not fit env.id=FrozenLake-v1", "9x9"],
+        ),
+        (
+            "FrozenLake-v1",
+            {"success_rate": "high"},
+            ["env.kwargs={'success_rate': 'high'} do not fit env.id=FrozenLake-v1"],
+        ),
     ],
 )
 def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words):
@@ -182,7 +219,12 @@ def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words
     "space",
     [
         spaces.Box(0, 255, (8, 8, 3), np.uint8),
-        spaces.Dict({"camera": spaces.Box(0, 255, (8, 8, 3), np.uint8), "speed": spaces.Box(-1.0, 1.0, (1,))}),
+        spaces.Dict(
+            {
+                "camera": spaces.Box(0, 255, (8, 8, 3), np.uint8),
+                "speed": spaces.Box(-1.0, 1.0, (1,)),
+            }
+        ),
         spaces.Text(5),
         spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
     ],
@@ -208,7 +250,10 @@ def test_observations_that_are_no_vectors_are_refused(echo, space):
 def test_actions_that_cannot_be_planned_are_refused(echo, space):
     message = refusal(lambda: echo(space))
     assert "env.id=Echo-v0 has the action space" in message
-    assert "choose an environment with Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats" in message
+    assert (
+        "choose an environment with Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats"
+        in message
+    )
 
 
 def test_episodes_without_a_limit_are_refused(echo):

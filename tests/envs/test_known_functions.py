@@ -28,7 +28,9 @@ NUM_EPISODES = 50  # of random actions
 
 KNOWN = [name for name in options("env") if compose([f"env={name}"]).env.true_dynamics is not None]
 CASES = [(name,) for name in KNOWN]
-CASES += [("point_mass", f"env.kwargs.actions={actions}") for actions in ("discrete", "multi_discrete")]
+CASES += [
+    ("point_mass", f"env.kwargs.actions={actions}") for actions in ("discrete", "multi_discrete")
+]
 CASES += [("corridor", "env.kwargs.length=7", "env.kwargs.slip=0.4")]
 
 
@@ -59,8 +61,13 @@ def _case(choice: tuple[str, ...]) -> tuple[DictConfig, Steps]:
 def random_steps(config: DictConfig) -> Steps:
     """Random actions, held for a while; in every other episode, proportional to an entry of the observation, which leads far."""
     generator = np.random.default_rng(0)
-    instance = gymnasium.make(config.id, max_episode_steps=MAX_EPISODE_STEPS, **(config.kwargs or {}))
-    num_features, size = spaces.flatdim(instance.action_space), spaces.flatdim(instance.observation_space)
+    instance = gymnasium.make(
+        config.id, max_episode_steps=MAX_EPISODE_STEPS, **(config.kwargs or {})
+    )
+    num_features, size = (
+        spaces.flatdim(instance.action_space),
+        spaces.flatdim(instance.observation_space),
+    )
     steps, running, episode, scale = [], False, 0, np.full(size, 1e-3)
     for number in range(NUM_STEPS):
         if not running:
@@ -86,7 +93,9 @@ def nearest(space: spaces.Space, wish: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return space.low + (features + 1) / 2 * (space.high - space.low), features
     lengths = space.nvec if isinstance(space, spaces.MultiDiscrete) else [space.n]
     parts = np.split(wish, np.cumsum(lengths)[:-1])
-    features = np.concatenate([np.eye(len(part), dtype=np.float32)[np.argmax(part)] for part in parts])
+    features = np.concatenate(
+        [np.eye(len(part), dtype=np.float32)[np.argmax(part)] for part in parts]
+    )
     return spaces.unflatten(space, features), features
 
 
@@ -109,7 +118,9 @@ def test_dynamics_are_the_real_ones(case):
 def test_an_observation_is_what_its_state_shows(case):
     config, steps = case
     dynamics = build(config.true_dynamics)
-    shown = jax.vmap(lambda observation: dynamics.observation(dynamics.state(observation)))(steps.observation)
+    shown = jax.vmap(lambda observation: dynamics.observation(dynamics.state(observation)))(
+        steps.observation
+    )
     np.testing.assert_allclose(shown, steps.observation, atol=1e-6)
 
 
@@ -119,7 +130,13 @@ def test_without_a_key_a_step_is_the_mean_of_what_may_happen(case):
     observation, action = jnp.asarray(steps.observation[::600]), jnp.asarray(steps.action[::600])
     states = jax.vmap(dynamics.state)(observation)
     keys = jax.random.split(jax.random.key(1), 10_000)
-    drawn = np.asarray(jax.vmap(lambda key: jax.vmap(lambda state, action: dynamics.step(key, state, action))(states, action))(keys))
+    drawn = np.asarray(
+        jax.vmap(
+            lambda key: jax.vmap(lambda state, action: dynamics.step(key, state, action))(
+                states, action
+            )
+        )(keys)
+    )
     mean = jax.vmap(lambda state, action: dynamics.step(None, state, action))(states, action)
     error = 4 * np.std(drawn, axis=0) / np.sqrt(len(keys))  # four standard errors
     assert np.all(np.abs(np.mean(drawn, axis=0, dtype=np.float64) - mean) <= error + TOLERANCE)
@@ -127,7 +144,9 @@ def test_without_a_key_a_step_is_the_mean_of_what_may_happen(case):
 
 def test_reward_and_termination_are_the_real_ones(case):
     config, steps = case
-    reward, termination = (hydra.utils.instantiate(config[name]) for name in ("known_reward", "known_termination"))
+    reward, termination = (
+        hydra.utils.instantiate(config[name]) for name in ("known_reward", "known_termination")
+    )
     step = (steps.observation, steps.action, steps.next_observation)
     rewards, terminated = jax.jit(jax.vmap(reward))(*step), jax.jit(jax.vmap(termination))(*step)
     np.testing.assert_allclose(rewards, steps.reward, rtol=1e-5, atol=1e-5)
@@ -166,7 +185,10 @@ def test_the_score_of_random_actions_is_what_they_earn(name):
     returns = np.array([_random_return(env, seed) for seed in range(NUM_EPISODES)])
     # Five standard errors, and a hundredth of the scale, since in Acrobot one episode in some hundred ends by luck.
     scale = config.solved_score - config.random_score
-    assert abs(returns.mean() - config.random_score) < 5 * returns.std() / NUM_EPISODES**0.5 + scale / 100
+    assert (
+        abs(returns.mean() - config.random_score)
+        < 5 * returns.std() / NUM_EPISODES**0.5 + scale / 100
+    )
     assert scale > 0
 
 
@@ -189,24 +211,42 @@ def test_the_config_is_one_of_an_environment(name):
 
 
 @pytest.mark.parametrize(
-    ("position", "angle", "ended"), [(2.39, 0.0, False), (2.41, 0.0, True), (-2.41, 0.0, True), (0.0, 0.209, False), (0.0, -0.21, True)]
+    ("position", "angle", "ended"),
+    [
+        (2.39, 0.0, False),
+        (2.41, 0.0, True),
+        (-2.41, 0.0, True),
+        (0.0, 0.209, False),
+        (0.0, -0.21, True),
+    ],
 )
-def test_the_cart_leaves_the_track_on_either_side_and_the_pole_falls_to_either(position, angle, ended):
+def test_the_cart_leaves_the_track_on_either_side_and_the_pole_falls_to_either(
+    position, angle, ended
+):
     step = (jnp.zeros(4), jnp.zeros(2), jnp.array([position, 9.0, angle, 9.0]))
     assert cartpole.termination(*step) == ended
 
 
 def test_the_shaped_reward_is_one_in_the_middle_and_less_towards_the_limits():
     def shaped(position, angle):
-        return float(cartpole.shaped_reward(jnp.zeros(4), jnp.zeros(2), jnp.array([position, 0.0, angle, 0.0])))
+        return float(
+            cartpole.shaped_reward(
+                jnp.zeros(4), jnp.zeros(2), jnp.array([position, 0.0, angle, 0.0])
+            )
+        )
 
     assert shaped(0.0, 0.0) == 1
-    np.testing.assert_allclose([shaped(2.4, 0.0), shaped(0.0, -np.pi / 15), shaped(-2.4, np.pi / 15)], [0.5, 0.5, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        [shaped(2.4, 0.0), shaped(0.0, -np.pi / 15), shaped(-2.4, np.pi / 15)],
+        [0.5, 0.5, 0.0],
+        atol=1e-6,
+    )
     assert shaped(0.5, 0.0) > shaped(1.0, 0.0) > shaped(1.0, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "ended"), [(0, 0, False), (1.57, 0, False), (2.1, 0, True), (-2.1, 0, True), (3.14, 3.14, False)]
+    ("first", "second", "ended"),
+    [(0, 0, False), (1.57, 0, False), (2.1, 0, True), (-2.1, 0, True), (3.14, 3.14, False)],
 )
 def test_the_acrobots_goal_is_a_height_of_its_free_end(first, second, ended):
     at = acrobot.TrueDynamics().observation(jnp.array([first, second, 0.0, 0.0]))
@@ -236,17 +276,30 @@ def test_the_acrobots_speeds_are_bounded(state, action, bounded):
     ahead = dynamics.step(None, jnp.array(state), jax.nn.one_hot(action, 3))
     np.testing.assert_allclose(ahead[2:], bounded, rtol=1e-6)
     real = real_step("Acrobot-v1", state, action)
-    np.testing.assert_allclose(dynamics.observation(ahead), real, atol=1e-4)  # at such speeds, roundings grow within a step
+    np.testing.assert_allclose(
+        dynamics.observation(ahead), real, atol=1e-4
+    )  # at such speeds, roundings grow within a step
 
 
 @pytest.mark.parametrize("task", [pendulum, mountain_car_continuous])
 def test_a_motor_gives_no_more_than_its_all(task):
     state, dynamics = jnp.array([-0.5, 0.01]), task.TrueDynamics()
     for most in (-1.0, 1.0):
-        np.testing.assert_array_equal(dynamics.step(None, state, jnp.array([1.5 * most])), dynamics.step(None, state, jnp.array([most])))
+        np.testing.assert_array_equal(
+            dynamics.step(None, state, jnp.array([1.5 * most])),
+            dynamics.step(None, state, jnp.array([most])),
+        )
 
 
-WALLS = [(-1.19, -0.05), (-1.2, 0.0), (-1.1, -0.07), (0.59, 0.06), (0.6, 0.07), (0.3, 0.0699), (-0.5, -0.0699)]
+WALLS = [
+    (-1.19, -0.05),
+    (-1.2, 0.0),
+    (-1.1, -0.07),
+    (0.59, 0.06),
+    (0.6, 0.07),
+    (0.3, 0.0699),
+    (-0.5, -0.0699),
+]
 
 
 @pytest.mark.parametrize("state", WALLS)
@@ -256,13 +309,19 @@ def test_the_mountain_car_stops_at_the_left_wall_and_keeps_to_its_speed(state, a
     np.testing.assert_allclose(ahead, real_step("MountainCar-v0", list(state), action), atol=1e-7)
     power = np.array([action - 1.0], np.float32)
     ahead = mountain_car_continuous.TrueDynamics().step(None, jnp.array(state), jnp.asarray(power))
-    np.testing.assert_allclose(ahead, real_step("MountainCarContinuous-v0", list(state), power), atol=1e-7)
+    np.testing.assert_allclose(
+        ahead, real_step("MountainCarContinuous-v0", list(state), power), atol=1e-7
+    )
 
 
-@pytest.mark.parametrize(("task", "num_features", "goal"), [(mountain_car, 3, 0.5), (mountain_car_continuous, 1, 0.45)])
+@pytest.mark.parametrize(
+    ("task", "num_features", "goal"), [(mountain_car, 3, 0.5), (mountain_car_continuous, 1, 0.45)]
+)
 def test_a_mountain_car_that_rolls_back_from_the_goal_has_not_reached_it(task, num_features, goal):
     def ended(position, velocity):
-        return bool(task.termination(jnp.zeros(2), jnp.zeros(num_features), jnp.array([position, velocity])))
+        return bool(
+            task.termination(jnp.zeros(2), jnp.zeros(num_features), jnp.array([position, velocity]))
+        )
 
     assert ended(goal, 0.0)
     assert ended(goal + 0.05, 0.07)

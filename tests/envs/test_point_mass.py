@@ -37,7 +37,9 @@ def test_a_seed_decides_the_start_and_actions_decide_the_rest(actions):
     def episode(seed):
         env = PointMass(actions)
         env.action_space.seed(7)
-        return np.array([env.reset(seed=seed)[0]] + [env.step(env.action_space.sample())[0] for _ in range(20)])
+        return np.array(
+            [env.reset(seed=seed)[0]] + [env.step(env.action_space.sample())[0] for _ in range(20)]
+        )
 
     np.testing.assert_array_equal(episode(3), episode(3))
     assert not np.array_equal(episode(3)[0], episode(4)[0])
@@ -53,7 +55,9 @@ def test_it_starts_at_rest_and_anywhere_within_a_metre():
 
 
 def test_a_step_computed_by_hand():
-    observation, reward, terminated, truncated, _ = placed(PointMass(), [0.5, -1.0], [1.0, 0.0]).step(np.array([0.5, -1.0], np.float32))
+    observation, reward, terminated, truncated, _ = placed(
+        PointMass(), [0.5, -1.0], [1.0, 0.0]
+    ).step(np.array([0.5, -1.0], np.float32))
     # Velocity 1 + 0.1 (0.5 - 0.5 · 1) and 0 + 0.1 (-1); then position 0.5 + 0.1 · 1 and -1 + 0.1 (-0.1).
     np.testing.assert_allclose(observation, [0.6, -1.01, 1.0, -0.1], rtol=1e-6)
     np.testing.assert_allclose(reward, -(0.6**2 + 1.01**2) - 0.1 * (0.5**2 + 1.0**2), rtol=1e-6)
@@ -63,7 +67,10 @@ def test_a_step_computed_by_hand():
 @pytest.mark.parametrize(
     ("actions", "action", "force"),
     [
-        *(("discrete", number, force) for number, force in enumerate([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])),
+        *(
+            ("discrete", number, force)
+            for number, force in enumerate([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
+        ),
         *(("multi_discrete", [i, j], (i - 1, j - 1)) for i in range(3) for j in range(3)),
         ("box", np.array([3.0, -0.25], np.float32), (1, -0.25)),
         ("box", np.array([0.75, -3.0], np.float32), (0.75, -1)),

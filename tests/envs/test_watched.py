@@ -56,7 +56,9 @@ def test_a_close_that_fails_is_a_warning_and_no_more(caplog):
 
     Watched(Stuck(), "env.id=Stuck-v0", None).close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert caplog.messages == ["env.id=Stuck-v0 raised RuntimeError at close() (the door jams): mend the environment."]
+    assert caplog.messages == [
+        "env.id=Stuck-v0 raised RuntimeError at close() (the door jams): mend the environment."
+    ]
 
 
 def test_what_is_right_passes_through():
@@ -69,7 +71,10 @@ def test_what_is_right_passes_through():
     ("script", "said"),
     [
         ({"error": RuntimeError("no\nlight")}, "raised RuntimeError at step 3 of its episode"),
-        ({"observation": np.array([0.0, np.nan], np.float32)}, "returned the observation .* at step 3 of its episode, which is not finite"),
+        (
+            {"observation": np.array([0.0, np.nan], np.float32)},
+            "returned the observation .* at step 3 of its episode, which is not finite",
+        ),
         ({"observation": np.array([np.inf, 0.0], np.float32)}, "returned the observation"),
         ({"reward": float("nan")}, "returned the reward nan"),
         ({"reward": -np.inf}, "returned the reward -inf"),

@@ -20,10 +20,15 @@ def fault_report(request):
 @pytest.fixture
 def tries(request):
     """How often a fault is tried: so often in CI, so often with --faults=whole."""
-    return lambda reduced, whole: whole if request.config.getoption("--faults") == "whole" else reduced
+    return lambda reduced, whole: (
+        whole if request.config.getoption("--faults") == "whole" else reduced
+    )
 
 
-@pytest.fixture(params=[(planner, actions) for planner in PLANNERS for actions in ENVIRONMENTS], ids=lambda pair: "-".join(pair))
+@pytest.fixture(
+    params=[(planner, actions) for planner in PLANNERS for actions in ENVIRONMENTS],
+    ids=lambda pair: "-".join(pair),
+)
 def combination(request) -> tuple[str, str]:
     return request.param
 
@@ -35,7 +40,9 @@ def reference(tmp_path_factory):
 
     def folder(planner: str, actions: str) -> Path:
         if (planner, actions) not in made:
-            made[planner, actions] = run_here(tmp_path_factory.mktemp("reference"), *settings(planner, actions))
+            made[planner, actions] = run_here(
+                tmp_path_factory.mktemp("reference"), *settings(planner, actions)
+            )
         return made[planner, actions]
 
     return folder

@@ -46,7 +46,9 @@ def main() -> None:
         os.replace = lambda source, target: die() if is_the_one(target) else replace(source, target)
     else:
         unlink = pathlib.Path.unlink
-        pathlib.Path.unlink = lambda path, *given, **options: die() if is_the_one(path) else unlink(path, *given, **options)
+        pathlib.Path.unlink = lambda path, *given, **options: (
+            die() if is_the_one(path) else unlink(path, *given, **options)
+        )
     if program == "mbrl":
         runpy.run_module("mbrl", run_name="__main__")
     else:

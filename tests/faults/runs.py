@@ -19,7 +19,12 @@ PLANNERS = {
     "mcts": ("planner=mcts", "planner.num_simulations=6", "planner.max_depth=3"),
 }
 ENVIRONMENTS = {"discrete": "env=cartpole", "continuous": "env=pendulum"}
-SCHEDULE = ("training.env_steps=160", "training.evaluate_every=60", "env.episode_limit=70", "model.num_members=2")
+SCHEDULE = (
+    "training.env_steps=160",
+    "training.evaluate_every=60",
+    "env.episode_limit=70",
+    "model.num_members=2",
+)
 BREAKABLE = ("env=gymnasium", "env.id=tests.faults.breakable:Breakable-v0", "trust=[tests]")
 
 
@@ -51,7 +56,9 @@ def start_resuming(folder: Path, *options: str, driver: tuple[str, ...] = ()) ->
 
 def _started(folder: Path, *command: str) -> subprocess.Popen:
     with said_file(folder).open("a") as said:
-        return subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said)
+        return subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said
+        )
 
 
 def said_file(folder: Path) -> Path:
@@ -63,7 +70,9 @@ def said_file(folder: Path) -> Path:
 def lost(folder: Path, reference: Path) -> int:
     """How many rows of metrics are not what they are in the reference: 0 also says that both are completed, with the same weights."""
     rows, wanted = read_metrics(folder), read_metrics(reference)
-    different = sum(bool(differences([then], [now])) for then, now in zip(wanted, rows, strict=False)) + abs(len(wanted) - len(rows))
+    different = sum(
+        bool(differences([then], [now])) for then, now in zip(wanted, rows, strict=False)
+    ) + abs(len(wanted) - len(rows))
     if different == 0:
         assert read_summary(folder)["status"] == "completed"
         assert weights(folder) == weights(reference)
@@ -74,7 +83,11 @@ def weights(folder: Path) -> dict[str, bytes]:
     """Every number of the last checkpoint, but for the clock's."""
     checkpoint = load_checkpoint(folder)
     assert checkpoint is not None
-    return {name: values.tobytes() for name, values in checkpoint.arrays.items() if name != "collecting_seconds"}
+    return {
+        name: values.tobytes()
+        for name, values in checkpoint.arrays.items()
+        if name != "collecting_seconds"
+    }
 
 
 def status_of(folder: Path) -> str | None:

@@ -26,7 +26,25 @@ ENVIRONMENTS = ("cartpole", "pendulum", "point_mass")
 EXAMPLES = {"reduced": (30, 2), "whole": (2000, 300)}
 
 NUMBERS = [0, -1, 1, 2, 3, 7, 200, 2**31 - 1, 2**31, 2**32, 2**63, -(2**31), -(2**63), 10**400]
-NUMBERS += [0.0, -0.0, 0.5, 1.0, 1.5, 4.0, -0.1, 1e-9, 1e-308, 5e-324, 1e9, 3e38, 1e308, -1e308, float("nan"), float("inf"), -float("inf")]
+NUMBERS += [
+    0.0,
+    -0.0,
+    0.5,
+    1.0,
+    1.5,
+    4.0,
+    -0.1,
+    1e-9,
+    1e-308,
+    5e-324,
+    1e9,
+    3e38,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+]
 WORDS = [
     "",
     " ",
@@ -54,8 +72,18 @@ WORDS += [
     "discrete",
 ]
 PARTS = [
-    {"_target_": "optax.linear_schedule", "init_value": 0.5, "end_value": 0.0, "transition_steps": 10},
-    {"_target_": "optax.linear_schedule", "init_value": 2.0, "end_value": -1.0, "transition_steps": 10},
+    {
+        "_target_": "optax.linear_schedule",
+        "init_value": 0.5,
+        "end_value": 0.0,
+        "transition_steps": 10,
+    },
+    {
+        "_target_": "optax.linear_schedule",
+        "init_value": 2.0,
+        "end_value": -1.0,
+        "transition_steps": 10,
+    },
     {"_target_": "optax.sgd", "learning_rate": "fast"},
     {"_target_": "optax.sgd", "learning_rate": -0.1},
     {"_target_": "mbrl.envs.pendulum.reward", "_partial_": True},
@@ -67,11 +95,20 @@ PARTS = [
 ]
 
 plain = st.one_of(
-    st.none(), st.booleans(), st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.integers(), st.floats(), st.text("ab .=\n", max_size=5)
+    st.none(),
+    st.booleans(),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(WORDS),
+    st.integers(),
+    st.floats(),
+    st.text("ab .=\n", max_size=5),
 )
 nested = st.recursive(
     plain,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "width", "0"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "width", "0"]), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 values = st.one_of(plain, plain, nested, st.sampled_from(PARTS))
@@ -85,7 +122,9 @@ def bases() -> dict[tuple[str, ...], DictConfig]:
     """Small configs: every planner in every environment here, in each of the models by turns."""
     pairs = itertools.product(ENVIRONMENTS, options("planner"))
     models = itertools.cycle(options("model"))
-    choices = [(f"env={env}", f"planner={planner}", f"model={next(models)}") for env, planner in pairs]
+    choices = [
+        (f"env={env}", f"planner={planner}", f"model={next(models)}") for env, planner in pairs
+    ]
     return {chosen: small(*chosen) for chosen in choices}
 
 
@@ -106,7 +145,9 @@ def like(value) -> st.SearchStrategy:
     """Values of the same type: they come farther than others."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return st.sampled_from(WORDS)
-    return st.sampled_from([number for number in NUMBERS if isinstance(number, type(value))]) | st.integers(0, 50).map(type(value))
+    return st.sampled_from(
+        [number for number in NUMBERS if isinstance(number, type(value))]
+    ) | st.integers(0, 50).map(type(value))
 
 
 @st.composite
@@ -115,7 +156,11 @@ def settings_changed(draw, anything: bool) -> tuple[tuple[str, ...], str, object
     choices = draw(st.sampled_from(list(bases())))
     config = bases()[choices]
     name = draw(st.sampled_from(names(config)))
-    return choices, name, draw(like(OmegaConf.select(config, name)) | (values if anything else st.nothing()))
+    return (
+        choices,
+        name,
+        draw(like(OmegaConf.select(config, name)) | (values if anything else st.nothing())),
+    )
 
 
 def changed(config: DictConfig, name: str, value: object) -> DictConfig:
@@ -123,7 +168,9 @@ def changed(config: DictConfig, name: str, value: object) -> DictConfig:
     OmegaConf.set_struct(config, False)
     parent, _, key = name.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    with contextlib.suppress(OmegaConfBaseException):  # what OmegaConf itself refuses never becomes a config
+    with contextlib.suppress(
+        OmegaConfBaseException
+    ):  # what OmegaConf itself refuses never becomes a config
         node[key] = value
     OmegaConf.set_struct(config, True)
     return config
@@ -139,7 +186,10 @@ def check_refusal(refusal: ConfigError, name: str, value: object) -> None:
     sentence = str(refusal)
     check_one_sentence(sentence)
     # A value that other settings refer to may be found under their names.
-    assert any(part in sentence for part in [*name.split("."), f"={shown(value)}"]), (name, sentence)
+    assert any(part in sentence for part in [*name.split("."), f"={shown(value)}"]), (
+        name,
+        sentence,
+    )
 
 
 def tried(config: pytest.Config, which: int) -> settings:

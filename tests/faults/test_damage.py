@@ -17,7 +17,14 @@ from tests.faults.runs import BREAKABLE, PLANNERS, lost, resume_here, run_here
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ("training=smoke", "logger=files", *BREAKABLE, *PLANNERS["mcts"], "training.env_steps=100", "model.num_members=2")
+SETTINGS = (
+    "training=smoke",
+    "logger=files",
+    *BREAKABLE,
+    *PLANNERS["mcts"],
+    "training.env_steps=100",
+    "model.num_members=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +62,17 @@ def damage(path: Path, how: str, luck: random.Random) -> None:
 def test_a_damaged_checkpoint_is_noticed(tmp_path, how, tries, fault_report, caplog):
     number, luck = tries(100, 2000), random.Random(how)
     for steps in (10, 20):
-        save_checkpoint(tmp_path, {"weights": np.arange(500.0) + steps}, {"env_steps": steps}, num_kept=2)
+        save_checkpoint(
+            tmp_path, {"weights": np.arange(500.0) + steps}, {"env_steps": steps}, num_kept=2
+        )
     newest = checkpoints(tmp_path)[0]
     content, noticed = newest.read_bytes(), 0
     for _ in range(number):
         damage(newest, how, luck)
         caplog.clear()
-        noticed += load_checkpoint(tmp_path).facts["env_steps"] == 10 and "is damaged" in caplog.text
+        noticed += (
+            load_checkpoint(tmp_path).facts["env_steps"] == 10 and "is damaged" in caplog.text
+        )
         newest.write_bytes(content)
     assert load_checkpoint(tmp_path).facts["env_steps"] == 20
     fault_report(f"checkpoint {how}: noticed, and the one before it used", number, noticed, 0)
@@ -69,7 +80,9 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path, how, tries, fault_report, cap
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut off"])
-def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before(tmp_path, whole, stopped, how, fault_report):
+def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before(
+    tmp_path, whole, stopped, how, fault_report
+):
     folder = tmp_path / "run"
     shutil.copytree(stopped, folder)
     damage(checkpoints(folder)[0], how, random.Random(0))
@@ -98,7 +111,9 @@ def test_rows_cut_off_anywhere_are_computed_again(tmp_path, whole, stopped, trie
         (folder / "metrics.jsonl").write_bytes(content[: luck.randrange(len(content))])
         resume_here(folder, "trust=[tests]")
         missing += lost(folder, whole)
-    fault_report("metrics.jsonl cut off at any byte", number, number if missing == 0 else 0, missing)
+    fault_report(
+        "metrics.jsonl cut off at any byte", number, number if missing == 0 else 0, missing
+    )
     assert missing == 0
 
 
@@ -131,7 +146,12 @@ def test_a_pickle_in_a_checkpoint_is_not_unpickled(tmp_path, whole, stopped, fau
         (folder / "checkpoint" / name).write_bytes(content)
     resume_here(folder, "trust=[tests]")
     missing = lost(folder, whole)
-    fault_report("a pickle in a checkpoint's place: not unpickled", 2, 2 * (missing == 0 and not canary.exists()), missing)
+    fault_report(
+        "a pickle in a checkpoint's place: not unpickled",
+        2,
+        2 * (missing == 0 and not canary.exists()),
+        missing,
+    )
     assert not canary.exists()
     assert missing == 0
 

@@ -13,7 +13,9 @@ from tests.faults.runs import ROOT, lost, said_file, settings, start, start_resu
 
 pytestmark = pytest.mark.slow
 
-LONGEST_LIFE = 5.0  # seconds after its folder was taken that a run is killed; it takes some 3 to its end
+LONGEST_LIFE = (
+    5.0  # seconds after its folder was taken that a run is killed; it takes some 3 to its end
+)
 
 
 def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> bool:
@@ -28,8 +30,16 @@ def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> boo
     return process.returncode == -signal.SIGKILL
 
 
-def test_a_run_survives_being_killed_at_any_moment(tmp_path, combination, reference, tries, fault_report):
-    wanted, survived, rows_lost, kills, luck = tries(1, 50), 0, 0, 0, random.Random("-".join(combination))
+def test_a_run_survives_being_killed_at_any_moment(
+    tmp_path, combination, reference, tries, fault_report
+):
+    wanted, survived, rows_lost, kills, luck = (
+        tries(1, 50),
+        0,
+        0,
+        0,
+        random.Random("-".join(combination)),
+    )
     for number in itertools.count():
         if kills == wanted:
             break
@@ -45,8 +55,14 @@ def test_a_run_survives_being_killed_at_any_moment(tmp_path, combination, refere
             process = start_resuming(folder)
             assert process.wait(120) == 0, said_file(folder).read_text()
         missing = lost(folder, reference(*combination))
-        kills, rows_lost, survived = kills + of_this_run, rows_lost + missing, survived + of_this_run * (missing == 0)
-    fault_report(f"kill -9 at random moments ({', '.join(combination)} actions)", kills, survived, rows_lost)
+        kills, rows_lost, survived = (
+            kills + of_this_run,
+            rows_lost + missing,
+            survived + of_this_run * (missing == 0),
+        )
+    fault_report(
+        f"kill -9 at random moments ({', '.join(combination)} actions)", kills, survived, rows_lost
+    )
     assert (survived, rows_lost) == (kills, 0)
 
 
@@ -69,15 +85,27 @@ MOMENTS_IN_CI = [MOMENTS[0], MOMENTS[5]]
 def test_a_run_survives_being_killed_inside_a_write(tmp_path, reference, tries, fault_report):
     moments, survived, rows_lost = tries(MOMENTS_IN_CI, MOMENTS), 0, 0
     for number, moment in enumerate(moments):
-        folder, driver = tmp_path / str(number), (str(ROOT / "tests" / "faults" / "dying.py"), *map(str, moment))
-        assert start(folder, *settings("mcts", "discrete"), driver=driver).wait(120) == -signal.SIGKILL, moment
+        folder, driver = (
+            tmp_path / str(number),
+            (str(ROOT / "tests" / "faults" / "dying.py"), *map(str, moment)),
+        )
+        assert (
+            start(folder, *settings("mcts", "discrete"), driver=driver).wait(120) == -signal.SIGKILL
+        ), moment
         if (folder / "config.yaml").exists():
             assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
         else:  # nothing had begun, and nothing is lost by beginning
-            assert start(folder, *settings("mcts", "discrete")).wait(120) == 0, said_file(folder).read_text()
+            assert start(folder, *settings("mcts", "discrete")).wait(120) == 0, said_file(
+                folder
+            ).read_text()
         missing = lost(folder, reference("mcts", "discrete"))
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault_report("kill -9 inside the write of a checkpoint, row or summary", len(moments), survived, rows_lost)
+    fault_report(
+        "kill -9 inside the write of a checkpoint, row or summary",
+        len(moments),
+        survived,
+        rows_lost,
+    )
     assert (survived, rows_lost) == (len(moments), 0)
 
 
@@ -90,14 +118,24 @@ MOMENTS_OF_RESUMING = [
 ]
 
 
-def test_a_resume_survives_being_killed_while_it_moves_rows(tmp_path, reference, tries, fault_report):
+def test_a_resume_survives_being_killed_while_it_moves_rows(
+    tmp_path, reference, tries, fault_report
+):
     moments, survived, rows_lost = tries(MOMENTS_OF_RESUMING[:1], MOMENTS_OF_RESUMING), 0, 0
     dying = str(ROOT / "tests" / "faults" / "dying.py")
     for number, moment in enumerate(moments):
         folder = tmp_path / str(number)
         # Between a row and the checkpoint that would count it.
-        assert start(folder, *settings("mcts", "discrete"), driver=(dying, "fsync", "metrics.jsonl", "4")).wait(120) == -signal.SIGKILL
-        assert start_resuming(folder, driver=(dying, *map(str, moment), "mbrl")).wait(120) == -signal.SIGKILL, moment
+        assert (
+            start(
+                folder, *settings("mcts", "discrete"), driver=(dying, "fsync", "metrics.jsonl", "4")
+            ).wait(120)
+            == -signal.SIGKILL
+        )
+        assert (
+            start_resuming(folder, driver=(dying, *map(str, moment), "mbrl")).wait(120)
+            == -signal.SIGKILL
+        ), moment
         assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
         missing = lost(folder, reference("mcts", "discrete"))
         survived, rows_lost = survived + (missing == 0), rows_lost + missing

@@ -14,9 +14,18 @@ EXIT_STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 IN_CI = {"discrete": [signal.SIGTERM], "continuous": [signal.SIGINT]}
 
 
-@pytest.mark.parametrize("combination", [("cem", "discrete"), ("mcts", "continuous")], indirect=True, ids="-".join)
-def test_a_run_that_is_asked_to_stop_checkpoints_and_says_so(tmp_path, combination, reference, tries, fault_report):
-    signals, survived, rows_lost, luck = tries(IN_CI[combination[1]], 10 * list(EXIT_STATUS)), 0, 0, random.Random(0)
+@pytest.mark.parametrize(
+    "combination", [("cem", "discrete"), ("mcts", "continuous")], indirect=True, ids="-".join
+)
+def test_a_run_that_is_asked_to_stop_checkpoints_and_says_so(
+    tmp_path, combination, reference, tries, fault_report
+):
+    signals, survived, rows_lost, luck = (
+        tries(IN_CI[combination[1]], 10 * list(EXIT_STATUS)),
+        0,
+        0,
+        random.Random(0),
+    )
     for number, signum in enumerate(signals):
         folder = tmp_path / str(number)
         process = start(folder, *settings(*combination))
@@ -26,13 +35,18 @@ def test_a_run_that_is_asked_to_stop_checkpoints_and_says_so(tmp_path, combinati
         process.send_signal(signum)
         assert process.wait(60) == EXIT_STATUS[signum], said_file(folder).read_text()
         assert status_of(folder) in ("interrupted", "completed")
-        assert "python -m mbrl resume" in said_file(folder).read_text() or status_of(folder) == "completed"
+        assert (
+            "python -m mbrl resume" in said_file(folder).read_text()
+            or status_of(folder) == "completed"
+        )
         assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
         missing = lost(folder, reference(*combination))
         # What was computed is not computed again: the checkpoint is of the moment.
         assert not (folder / "metrics.superseded.jsonl").exists()
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault_report(f"SIGTERM and Ctrl-C ({', '.join(combination)} actions)", len(signals), survived, rows_lost)
+    fault_report(
+        f"SIGTERM and Ctrl-C ({', '.join(combination)} actions)", len(signals), survived, rows_lost
+    )
     assert (survived, rows_lost) == (len(signals), 0)
 
 

@@ -13,7 +13,14 @@ from tests.faults.runs import BREAKABLE, PLANNERS, lost, resume_here, run_here, 
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ("training=smoke", "logger=files", *BREAKABLE, *PLANNERS["mcts"], "training.env_steps=100", "model.num_members=2")
+SETTINGS = (
+    "training=smoke",
+    "logger=files",
+    *BREAKABLE,
+    *PLANNERS["mcts"],
+    "training.env_steps=100",
+    "model.num_members=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,12 @@ SAYS = {
 
 # The step, of the whole run, at which it happens in CI.
 IN_CI = {"raise": 99, "nan": 47, "infinite_reward": 99, "hang": 1}
-FAULTS = {"raise": "raises", "nan": "returns NaN", "infinite_reward": "returns an infinite reward", "hang": "hangs"}
+FAULTS = {
+    "raise": "raises",
+    "nan": "returns NaN",
+    "infinite_reward": "returns an infinite reward",
+    "hang": "hangs",
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN.*:UserWarning")  # Gymnasium's own, at the first step
@@ -61,24 +73,38 @@ def test_an_environment_that_is_not_deterministic_is_not_resumed_as_if_it_were(t
     with pytest.raises(RunError):
         run_here(folder, *SETTINGS, f"env.kwargs={{fault: {file}, random: true}}")
     file.unlink()
-    with pytest.raises(RunError, match=r"not deterministic: .* reset of the episode in flight gives .*--tolerance=inf"):
+    with pytest.raises(
+        RunError,
+        match=r"not deterministic: .* reset of the episode in flight gives .*--tolerance=inf",
+    ):
         resume_here(folder, "trust=[tests]")
     resume_here(folder, "trust=[tests]", "--tolerance=inf")
     assert status(folder) == "completed"
 
 
 @pytest.mark.parametrize("learner", ["model_learner", "value_learner"])
-def test_a_loss_that_is_no_number_ends_the_run_before_it_is_checkpointed(tmp_path, learner, fault_report):
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_checkpointed(
+    tmp_path, learner, fault_report
+):
     # Its steps are of infinite length from the fourth phase on.
     schedule = "{_target_: optax.piecewise_constant_schedule, init_value: 0.001, boundaries_and_scales: {12: 1e38}}"
-    with pytest.raises(RunError, match=rf"is (nan|inf) after the learning at \d+ real steps.*training.{learner}.optimizer.learning_rate"):
+    with pytest.raises(
+        RunError,
+        match=rf"is (nan|inf) after the learning at \d+ real steps.*training.{learner}.optimizer.learning_rate",
+    ):
         run_here(tmp_path, *SETTINGS, f"training.{learner}.optimizer.learning_rate={schedule}")
     assert status(tmp_path) == "failed"
     # The row that shows it is kept, and the last good checkpoint is before it.
     rows = read_metrics(tmp_path)
-    assert any(value is None for name, value in rows[-1].items() if name.startswith(("loss/", "validation/", "value/")))
+    assert any(
+        value is None
+        for name, value in rows[-1].items()
+        if name.startswith(("loss/", "validation/", "value/"))
+    )
     assert newest_checkpoint(tmp_path) < rows[-1]["env_steps"]
-    fault_report(f"a loss that is no number ({learner}): stopped, with the last good checkpoint", 1, 1, 0)
+    fault_report(
+        f"a loss that is no number ({learner}): stopped, with the last good checkpoint", 1, 1, 0
+    )
 
 
 class FullDisk:
@@ -114,7 +140,9 @@ class Overflowing:
         raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
 
 
-def test_a_run_survives_a_disk_that_is_full_when_rows_are_written(tmp_path, whole, monkeypatch, fault_report):
+def test_a_run_survives_a_disk_that_is_full_when_rows_are_written(
+    tmp_path, whole, monkeypatch, fault_report
+):
     folder, disk = tmp_path / "run", FullDisk(monkeypatch, "metrics.jsonl", 5)
     with pytest.raises(RunError, match=r"No space left on device.*metrics.jsonl.*mbrl resume"):
         run_here(folder, *SETTINGS)
@@ -126,7 +154,9 @@ def test_a_run_survives_a_disk_that_is_full_when_rows_are_written(tmp_path, whol
     assert missing == 0
 
 
-def test_a_run_goes_on_where_the_disk_is_full_for_checkpoints(tmp_path, whole, monkeypatch, caplog, fault_report):
+def test_a_run_goes_on_where_the_disk_is_full_for_checkpoints(
+    tmp_path, whole, monkeypatch, caplog, fault_report
+):
     FullDisk(monkeypatch, "checkpoint/.writing", 2)
     run_here(tmp_path, *SETTINGS)
     assert "No checkpoint at" in caplog.text
@@ -137,7 +167,9 @@ def test_a_run_goes_on_where_the_disk_is_full_for_checkpoints(tmp_path, whole, m
     assert not list((tmp_path / "checkpoint").glob(".*"))
 
 
-def test_a_run_survives_a_disk_that_is_full_when_its_summary_is_written(tmp_path, whole, monkeypatch, fault_report):
+def test_a_run_survives_a_disk_that_is_full_when_its_summary_is_written(
+    tmp_path, whole, monkeypatch, fault_report
+):
     folder, disk = tmp_path / "run", FullDisk(monkeypatch, ".summary.json.tmp", 2)
     with pytest.raises(RunError, match="No space left"):
         run_here(folder, *SETTINGS)

@@ -18,7 +18,12 @@ from mbrl.loggers.wandb import WandbLogger
 def main(folder: str, num_rows: int, timeout: float) -> None:
     logging.basicConfig(format="%(levelname)s %(message)s")
     files = FilesLogger(folder)
-    options: dict[str, Any] = {"mode": "online", "init_timeout": timeout, "finish_timeout": timeout, "run_id": "run"}
+    options: dict[str, Any] = {
+        "mode": "online",
+        "init_timeout": timeout,
+        "finish_timeout": timeout,
+        "run_id": "run",
+    }
     wandb, start = timed(lambda: WandbLogger(folder, config={"seed": 0}, name="run", **options))
     log = 0.0
     for row in range(num_rows):

@@ -52,9 +52,18 @@ class WandbServer:
                 return {"upsertBucket": {"bucket": self._run(variables["name"]), "inserted": True}}
             case "RunResumeStatus":
                 name = variables["name"]
-                return {"model": {"id": "model", "name": "mbrl", "bucket": self._run(name) if name in self.rows else None}}
+                return {
+                    "model": {
+                        "id": "model",
+                        "name": "mbrl",
+                        "bucket": self._run(name) if name in self.rows else None,
+                    }
+                }
             case "CreateRunFiles":
-                files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
+                files = [
+                    {"name": name, "uploadUrl": f"{self.url}/upload/{name}"}
+                    for name in variables["files"]
+                ]
                 return {"createRunFiles": {"runID": "bucket", "uploadHeaders": [], "files": files}}
         return {}
 

@@ -16,7 +16,13 @@ from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_metrics, read_provenance
 from tests.faults.runs import PLANNERS, ROOT, lost, run_here
 
-RUN = ("training=smoke", "logger=files", *PLANNERS["mcts"], "env.episode_limit=50", "model.num_members=2")
+RUN = (
+    "training=smoke",
+    "logger=files",
+    *PLANNERS["mcts"],
+    "env.episode_limit=50",
+    "model.num_members=2",
+)
 RUN += ("training.env_steps=400", "training.evaluate_every=1000")
 
 
@@ -24,14 +30,24 @@ RUN += ("training.env_steps=400", "training.evaluate_every=1000")
 def test_the_jobs_of_a_node_that_is_lost_go_on_elsewhere(tmp_path):
     sweep = tmp_path / "sweep"
     alone_on_a_network = ["unshare", "--net", "--map-root-user"]
-    program = [sys.executable, str(Path(__file__).with_name("two_nodes.py")), str(sweep), *RUN, "seed=range(3)"]
-    result = subprocess.run([*alone_on_a_network, *program], cwd=ROOT, capture_output=True, text=True, timeout=800)
+    program = [
+        sys.executable,
+        str(Path(__file__).with_name("two_nodes.py")),
+        str(sweep),
+        *RUN,
+        "seed=range(3)",
+    ]
+    result = subprocess.run(
+        [*alone_on_a_network, *program], cwd=ROOT, capture_output=True, text=True, timeout=800
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "was lost while the sweep was running" in result.stdout
     jobs = runs_in(sweep)
     assert [job.name.split("_")[0] for job in jobs] == ["0", "1", "2"]
     resumed = [job for job in jobs if read_provenance(job).get("resumes")]
-    assert len(resumed) == 1, "the job of the node that was lost, and no other, is begun a second time"
+    assert len(resumed) == 1, (
+        "the job of the node that was lost, and no other, is begun a second time"
+    )
     for job in (resumed[0], *(job for job in jobs if job not in resumed)):
         seed = int(job.name.split("_")[0])
         assert lost(job, run_here(tmp_path / f"alone{seed}", *RUN, f"seed={seed}")) == 0

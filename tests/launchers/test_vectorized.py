@@ -22,11 +22,22 @@ from tests.faults.runs import BREAKABLE, PLANNERS, lost, resume_here, settings
 
 pytestmark = pytest.mark.slow
 
-TOLERANCE = 1e-3  # relative; of runs so short that no digit that differs has come to decide an action
+TOLERANCE = (
+    1e-3  # relative; of runs so short that no digit that differs has come to decide an action
+)
 NAMES = ("act", "act_all", "learn")
-CARTPOLE = settings("mcts", "discrete")  # whose episodes, and so evaluations, end at different times
+CARTPOLE = settings(
+    "mcts", "discrete"
+)  # whose episodes, and so evaluations, end at different times
 PENDULUM = settings("cem", "continuous")
-FRAGILE = ("training=smoke", "logger=files", *BREAKABLE, *PLANNERS["mcts"], "training.env_steps=80", "env.step_timeout=1.0")
+FRAGILE = (
+    "training=smoke",
+    "logger=files",
+    *BREAKABLE,
+    *PLANNERS["mcts"],
+    "training.env_steps=80",
+    "env.step_timeout=1.0",
+)
 RANDOM = ("training=smoke", "logger=files", "planner=random", "model.num_members=2")
 
 
@@ -89,13 +100,20 @@ def unbroken(tmp_path_factory) -> list[Path]:
 
 def largest(folder: Path, reference: Path) -> float:
     """The largest relative difference of a metric."""
-    return max((each.largest for each in differences(read_metrics(reference), read_metrics(folder))), default=0.0)
+    return max(
+        (each.largest for each in differences(read_metrics(reference), read_metrics(folder))),
+        default=0.0,
+    )
 
 
 @pytest.mark.parametrize("task", ["cartpole", "pendulum"])
 def test_each_seed_is_what_it_is_alone(tmp_path, task, alone_on_cartpole):
     given = CARTPOLE if task == "cartpole" else PENDULUM
-    references = sorted(alone_on_cartpole.iterdir()) if task == "cartpole" else alone(tmp_path / "wanted", *PENDULUM)
+    references = (
+        sorted(alone_on_cartpole.iterdir())
+        if task == "cartpole"
+        else alone(tmp_path / "wanted", *PENDULUM)
+    )
     own, decisions = tmp_path / "own", tmp_path / "decisions"
     carry_out_together(written(own, *given), together=())
     carry_out_together(written(decisions, *given))
@@ -120,7 +138,9 @@ def test_the_same_runs_together_again_have_the_same_bits(tmp_path, together_on_c
 
 
 def test_those_that_differ_in_more_than_the_seed_are_groups_of_their_own(tmp_path):
-    folders = written(tmp_path / "one", *RANDOM, seeds=(0, 1)) + written(tmp_path / "other", *RANDOM, "training.env_steps=80", seeds=(0,))
+    folders = written(tmp_path / "one", *RANDOM, seeds=(0, 1)) + written(
+        tmp_path / "other", *RANDOM, "training.env_steps=80", seeds=(0,)
+    )
     carry_out_together(folders, max_together=2)
     assert [read_provenance(folder)["lockstep"]["runs"] for folder in folders] == [2, 2, 1]
     assert [read_summary(folder)["env_steps"] for folder in folders] == [60, 60, 80]
@@ -150,12 +170,21 @@ def hanging(env):
         time.sleep(6)
 
 
-@pytest.mark.parametrize(("deed", "said"), [(raising, "the robot fell off"), (hanging, "did not return within env.step_timeout")])
-def test_a_run_that_fails_leaves_the_others_what_they_are(tmp_path, monkeypatch, caplog, unbroken, deed, said):
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [(raising, "the robot fell off"), (hanging, "did not return within env.step_timeout")],
+)
+def test_a_run_that_fails_leaves_the_others_what_they_are(
+    tmp_path, monkeypatch, caplog, unbroken, deed, said
+):
     folders = written(tmp_path, *FRAGILE)
     monkeypatch.setattr(Watched, "step", in_thread("seed1", deed))
     carry_out_together(folders, ["trust=[tests]"], together=())
-    assert [read_summary(folder)["status"] for folder in folders] == ["completed", "failed", "completed"]
+    assert [read_summary(folder)["status"] for folder in folders] == [
+        "completed",
+        "failed",
+        "completed",
+    ]
     assert said in read_summary(folders[1])["error"]
     assert "the others go on" in caplog.text
     assert [lost(folders[i], unbroken[i]) for i in (0, 2)] == [0, 0]
@@ -179,7 +208,9 @@ def test_what_cannot_be_taken_up_fails_alone(tmp_path):
 
 
 @pytest.mark.parametrize("together", [(), NAMES])
-def test_a_group_that_is_asked_to_stop_checkpoints_and_is_taken_up(tmp_path, monkeypatch, alone_on_cartpole, together):
+def test_a_group_that_is_asked_to_stop_checkpoints_and_is_taken_up(
+    tmp_path, monkeypatch, alone_on_cartpole, together
+):
     folders, count = written(tmp_path, *CARTPOLE), [0]
 
     def stopping(request):
@@ -220,4 +251,7 @@ def test_each_run_has_its_log_and_no_other(tmp_path, monkeypatch):
     before = list(logging.getLogger().handlers)
     carry_out_together(folders)
     assert logging.getLogger().handlers == before
-    assert [(folder / "run.log").read_text().count("the disk is full") for folder in folders] == [1, 1]
+    assert [(folder / "run.log").read_text().count("the disk is full") for folder in folders] == [
+        1,
+        1,
+    ]

@@ -27,11 +27,24 @@ def main(sweep: Path, overrides: list[str]) -> int:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ |= TOGETHER
     launcher = ["hydra/launcher=ray", f"hydra.launcher.address={HEAD}", f"hydra.sweep.dir={sweep}"]
-    with node("--head", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"), node_beside() as second:
-        running = subprocess.Popen([sys.executable, str(ROOT / "run.py"), "-m", *overrides, *launcher])
-        wait_until(lambda: running.poll() is not None or len({file.parent for file in sweep.glob("*/checkpoint/*.npz")}) >= 2)
+    with (
+        node("--head", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"),
+        node_beside() as second,
+    ):
+        running = subprocess.Popen(
+            [sys.executable, str(ROOT / "run.py"), "-m", *overrides, *launcher]
+        )
+        wait_until(
+            lambda: (
+                running.poll() is not None
+                or len({file.parent for file in sweep.glob("*/checkpoint/*.npz")}) >= 2
+            )
+        )
         second.kill()
-        print(f"The second node was lost while the sweep {'was running' if running.poll() is None else 'had ended'}.", flush=True)
+        print(
+            f"The second node was lost while the sweep {'was running' if running.poll() is None else 'had ended'}.",
+            flush=True,
+        )
         return running.wait(timeout=PATIENCE)
 
 
@@ -46,13 +59,25 @@ def node_beside() -> Iterator[subprocess.Popen]:
 def node(*arguments: str) -> Iterator[subprocess.Popen]:
     """A node in a process namespace of its own: it dies as a machine does, all its processes at one instant."""
     with tempfile.TemporaryDirectory(prefix="node", ignore_cleanup_errors=True) as folder:
-        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, "--num-cpus=1", "--object-store-memory=100000000"]
+        ray = [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            *arguments,
+            "--num-cpus=1",
+            "--object-store-memory=100000000",
+        ]
         own = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
         said = Path(folder, "said")
         with said.open("w") as file:
-            process = subprocess.Popen([*own, *ray, "--block", f"--temp-dir={folder}"], stdout=file, stderr=file)
+            process = subprocess.Popen(
+                [*own, *ray, "--block", f"--temp-dir={folder}"], stdout=file, stderr=file
+            )
         try:
-            wait_until(lambda: "Ray runtime started" in said.read_text() or process.poll() is not None)
+            wait_until(
+                lambda: "Ray runtime started" in said.read_text() or process.poll() is not None
+            )
             assert process.poll() is None, said.read_text()
             yield process
         finally:

@@ -15,13 +15,34 @@ FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_s
 def rows_of_a_run(total=1000):
     for steps in range(20, total + 1, 20):
         seconds = steps / 50  # at 50 steps/s
-        yield {"env_steps": steps, "wall_seconds": seconds, "episode/return": 20.0 + steps, "episode/length": 20}
+        yield {
+            "env_steps": steps,
+            "wall_seconds": seconds,
+            "episode/return": 20.0 + steps,
+            "episode/length": 20,
+        }
         if steps % 100 == 0:
             losses = {"loss/dynamics": 1 / steps, "loss/value": float("nan")}
-            yield {"env_steps": steps, "wall_seconds": seconds, **losses, "time/collect": 1.0, "time/learn": 0.5}
+            yield {
+                "env_steps": steps,
+                "wall_seconds": seconds,
+                **losses,
+                "time/collect": 1.0,
+                "time/learn": 0.5,
+            }
         if steps % 500 == 0:
-            scores = {"evaluation/return_mean": 111.0 * steps / 500, "evaluation/return_std": 7.5, "evaluation/return_min": 99.0}
-            yield {"env_steps": steps, "wall_seconds": seconds, **scores, "evaluation/returns": [1.0] * 20, "time/evaluate": 2.0}
+            scores = {
+                "evaluation/return_mean": 111.0 * steps / 500,
+                "evaluation/return_std": 7.5,
+                "evaluation/return_min": 99.0,
+            }
+            yield {
+                "env_steps": steps,
+                "wall_seconds": seconds,
+                **scores,
+                "evaluation/returns": [1.0] * 20,
+                "time/evaluate": 2.0,
+            }
 
 
 def terminal(width=100):
@@ -33,7 +54,9 @@ def pipe(width=80):
 
 
 def shown(console, rows, status="completed", **arguments):
-    logger = ConsoleLogger(total_env_steps=1000, console=console, **{"folder": "unused"} | arguments)
+    logger = ConsoleLogger(
+        total_env_steps=1000, console=console, **{"folder": "unused"} | arguments
+    )
     for row in rows:
         logger.log(row)
     logger.finish(status)
@@ -64,7 +87,10 @@ def test_plain_lines_are_few_and_tell_the_story():
 
 
 def test_every_evaluation_has_its_line():
-    rows = [{"env_steps": steps, "wall_seconds": 1.0, "evaluation/return_mean": float(steps)} for steps in range(1, 31)]
+    rows = [
+        {"env_steps": steps, "wall_seconds": 1.0, "evaluation/return_mean": float(steps)}
+        for steps in range(1, 31)
+    ]
     assert len(shown(pipe(), rows).splitlines()) == 30
 
 
@@ -84,7 +110,13 @@ def test_the_display_on_a_terminal(width):
     frame = " ".join(last_frame(output).split())
     assert output.endswith("\x1b[?25h")  # the cursor is back
     if width == 100:
-        for part in ("1000/1000 steps", "completed", "episode return 1020", "evaluation return 222 ± 7.5", "loss/dynamics 0.001"):
+        for part in (
+            "1000/1000 steps",
+            "completed",
+            "episode return 1020",
+            "evaluation return 222 ± 7.5",
+            "loss/dynamics 0.001",
+        ):
             assert part in frame
 
 
@@ -132,7 +164,13 @@ def result(console, rows):
 
 def test_the_result():
     text = result(pipe(), list(rows_of_a_run()))
-    for part in ("Acrobot-v1", "ensemble", "mcts", "222 ± 7.5 (min 99, 20 episodes)", "0:20 (collect 0:10, learn 0:05, evaluate 0:04)"):
+    for part in (
+        "Acrobot-v1",
+        "ensemble",
+        "mcts",
+        "222 ± 7.5 (min 99, 20 episodes)",
+        "0:20 (collect 0:10, learn 0:05, evaluate 0:04)",
+    ):
         assert part in text
     assert re.search(r"seed +│ 3 ", text)
     assert re.search(r"env steps +│ 1000 ", text)
@@ -147,15 +185,30 @@ def test_a_narrow_terminal_folds_the_path_and_loses_nothing(width):
     text = re.sub(r"\x1b\[[0-9;]*m", "", result(terminal(width), list(rows_of_a_run())))
     assert max(map(len, text.splitlines())) <= width
     if width > 20:
-        cells = "".join(line.split("│")[2].strip() for line in text.splitlines() if line.count("│") == 3)
+        cells = "".join(
+            line.split("│")[2].strip() for line in text.splitlines() if line.count("│") == 3
+        )
         assert str(FOLDER) in cells
 
 
 def test_a_result_without_evaluation():
-    assert re.search(r"evaluation return +│ none", result(pipe(), [{"env_steps": 5, "wall_seconds": 1.0}]))
+    assert re.search(
+        r"evaluation return +│ none", result(pipe(), [{"env_steps": 5, "wall_seconds": 1.0}])
+    )
     assert re.search(r"env steps +│ 0", result(pipe(), []))
 
 
 def test_numbers_and_clocks():
-    assert [number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == ["0.1235", "1.235e+04", "–", "–", "500"]
-    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
+    assert [number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == [
+        "0.1235",
+        "1.235e+04",
+        "–",
+        "–",
+        "500",
+    ]
+    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == [
+        "0:00",
+        "1:00",
+        "1:01",
+        "1:02:03",
+    ]

@@ -4,9 +4,26 @@ from mbrl.loggers.metrics import METRICS
 
 
 def test_the_names_that_others_rely_on_are_there():
-    promised = {"env_steps", "wall_seconds", "loss/dynamics", "loss/reward", "loss/termination", "loss/value", "episode/return"}
-    promised |= {"episode/length", "evaluation/return_mean", "evaluation/return_std", "evaluation/return_min", "evaluation/returns"}
-    promised |= {f"validation/{part}" for part in ("dynamics", "reward", "termination")} | {"learn/updates", "loss/curious_value"}
+    promised = {
+        "env_steps",
+        "wall_seconds",
+        "loss/dynamics",
+        "loss/reward",
+        "loss/termination",
+        "loss/value",
+        "episode/return",
+    }
+    promised |= {
+        "episode/length",
+        "evaluation/return_mean",
+        "evaluation/return_std",
+        "evaluation/return_min",
+        "evaluation/returns",
+    }
+    promised |= {f"validation/{part}" for part in ("dynamics", "reward", "termination")} | {
+        "learn/updates",
+        "loss/curious_value",
+    }
     promised |= {"time/collect", "time/learn", "time/evaluate"}
     assert promised <= METRICS.keys()
 

@@ -16,13 +16,20 @@ from mbrl.loggers.wandb import WandbLogger
 ROWS = [
     {"env_steps": 20, "wall_seconds": 0.1, "episode/return": 20.0, "episode/length": 20},
     {"env_steps": 40, "wall_seconds": 0.1 + 0.2, "loss/dynamics": 1 / 3, "loss/value": None},
-    {"env_steps": 40, "wall_seconds": 0.5, "evaluation/return_mean": 15.0, "evaluation/returns": [10.0, 20.0]},
+    {
+        "env_steps": 40,
+        "wall_seconds": 0.5,
+        "evaluation/return_mean": 15.0,
+        "evaluation/returns": [10.0, 20.0],
+    },
 ]
 
 
 @pytest.fixture(autouse=True)
 def _nobody_logged_in(tmp_path, monkeypatch):
-    for name in [name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_SERVICE"]:
+    for name in [
+        name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_SERVICE"
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "no-settings"))
@@ -41,7 +48,12 @@ def dead_server(monkeypatch):
 
 def start(folder, **arguments):
     folder.mkdir(exist_ok=True)
-    arguments = {"config": {"seed": 0}, "name": "run", "group": "sweep", "total_env_steps": 100} | arguments
+    arguments = {
+        "config": {"seed": 0},
+        "name": "run",
+        "group": "sweep",
+        "total_env_steps": 100,
+    } | arguments
     return WandbLogger(folder, **arguments)
 
 
@@ -59,12 +71,16 @@ def records(run_folder):
 def rows_of(found):
     """The rows among the records, without what W&B adds."""
     items = [record["history"]["item"] for record in found if record["type"] == "history"]
-    return [{name: value for name, value in item.items() if not name.startswith("_")} for item in items]
+    return [
+        {name: value for name, value in item.items() if not name.startswith("_")} for item in items
+    ]
 
 
 def test_an_offline_run_read_back(tmp_path, capfd):
     config = {"seed": 3, "env": {"kwargs": {1: tmp_path}}}
-    logger = start(tmp_path, config=config, name="3_seed=3", project="somewhere", tags=["cem", "test"])
+    logger = start(
+        tmp_path, config=config, name="3_seed=3", project="somewhere", tags=["cem", "test"]
+    )
     for row in ROWS:
         logger.log(row)
     logger.finish("completed")
@@ -72,15 +88,29 @@ def test_an_offline_run_read_back(tmp_path, capfd):
     [folder] = runs_in(tmp_path)
     found = records(folder)
     read = rows_of(found)
-    histogram = {name: value for name, value in read[2].items() if name.startswith("evaluation/returns_histogram")}
-    assert [{name: value for name, value in row.items() if name not in histogram} for row in read] == ROWS
+    histogram = {
+        name: value
+        for name, value in read[2].items()
+        if name.startswith("evaluation/returns_histogram")
+    }
+    assert [
+        {name: value for name, value in row.items() if name not in histogram} for row in read
+    ] == ROWS
     assert sum(histogram["evaluation/returns_histogram.values"]) == 2
 
     [run] = [record["run"] for record in found if record["type"] == "run"]
-    assert (run["project"], run["run_group"], run["display_name"], run["tags"]) == ("somewhere", "sweep", "3_seed=3", ["cem", "test"])
+    assert (run["project"], run["run_group"], run["display_name"], run["tags"]) == (
+        "somewhere",
+        "sweep",
+        "3_seed=3",
+        ["cem", "test"],
+    )
     recorded = run["config"]["update"]
     assert (recorded["seed"], recorded["env"]) == (3, {"kwargs": {"1": str(tmp_path)}})
-    axes = {metric.get("glob_name"): metric.get("step_metric") for metric in (r["metric"] for r in found if r["type"] == "metric")}
+    axes = {
+        metric.get("glob_name"): metric.get("step_metric")
+        for metric in (r["metric"] for r in found if r["type"] == "metric")
+    }
     assert axes["*"] == "env_steps"
     assert found[-1]["exit"]["exit_code"] == 0
     assert capfd.readouterr() == ("", "")
@@ -121,16 +151,27 @@ def test_a_resumed_run_goes_on_in_a_second_folder(tmp_path, capfd):
         assert [record["run"]["run_id"] for record in found if record["type"] == "run"] == ["mine"]
         history = [record["history"] for record in found if record["type"] == "history"]
         assert [int(item["item"]["_step"]) for item in history] == steps
-        assert [item["item"]["env_steps"] for item in history] == [ROWS[step]["env_steps"] for step in steps]
+        assert [item["item"]["env_steps"] for item in history] == [
+            ROWS[step]["env_steps"] for step in steps
+        ]
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_not_finite_is_null(tmp_path):
     logger = start(tmp_path)
-    logger.log({"env_steps": 1, "wall_seconds": 0.0, "loss/value": float("nan"), "evaluation/returns": [float("nan")]})
+    logger.log(
+        {
+            "env_steps": 1,
+            "wall_seconds": 0.0,
+            "loss/value": float("nan"),
+            "evaluation/returns": [float("nan")],
+        }
+    )
     logger.finish("completed")
     [folder] = runs_in(tmp_path)
-    assert rows_of(records(folder)) == [{"env_steps": 1, "wall_seconds": 0.0, "loss/value": None, "evaluation/returns": [None]}]
+    assert rows_of(records(folder)) == [
+        {"env_steps": 1, "wall_seconds": 0.0, "loss/value": None, "evaluation/returns": [None]}
+    ]
 
 
 def test_online_without_a_login_is_one_sentence_and_no_prompt(tmp_path):
@@ -143,7 +184,9 @@ def test_online_without_a_login_is_one_sentence_and_no_prompt(tmp_path):
 
 def test_online_with_a_login_that_cannot_be_one(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "short")
-    with pytest.raises(ValueError, match=r"the login is not valid \(WANDB_API_KEY invalid.*\): run `wandb login`"):
+    with pytest.raises(
+        ValueError, match=r"the login is not valid \(WANDB_API_KEY invalid.*\): run `wandb login`"
+    ):
         start(tmp_path, mode="online")
 
 
@@ -186,11 +229,15 @@ def test_a_stuck_process_is_not_waited_for(tmp_path, monkeypatch, caplog, moment
     wandb.setup()._connection._proc._process.send_signal(signal.SIGSTOP)
     started = time.monotonic()
     with caplog.at_level(logging.WARNING, "mbrl"):
-        for row in ROWS * (5000 if moment == "log" else 1):  # what the process does not read fills its socket at last
+        for row in ROWS * (
+            5000 if moment == "log" else 1
+        ):  # what the process does not read fills its socket at last
             logger.log(row)
         logger.finish("completed")
     assert time.monotonic() - started < 15
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("mbrl")] == [ANY]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("mbrl")] == [
+        ANY
+    ]
     following = start(tmp_path / "following")
     following.log(ROWS[0])
     following.finish("completed")
@@ -214,10 +261,19 @@ def test_w_and_b_that_cannot_start_does_not_stop_the_run(tmp_path, monkeypatch, 
     ("arguments", "sentence"),
     [
         ({"mode": "onlin"}, r"logger.wandb.mode=onlin must be 'offline' or 'online'\."),
-        ({"init_timeout": 0}, r"^logger.wandb.init_timeout=0 must be positive: it is how many seconds"),
-        ({"finish_timeout": -1}, r"^logger.wandb.finish_timeout=-1 must be positive: it is how many seconds"),
+        (
+            {"init_timeout": 0},
+            r"^logger.wandb.init_timeout=0 must be positive: it is how many seconds",
+        ),
+        (
+            {"finish_timeout": -1},
+            r"^logger.wandb.finish_timeout=-1 must be positive: it is how many seconds",
+        ),
         ({"project": "a/b"}, "refuses a setting of logger.wandb: Invalid project name 'a/b'"),
-        ({"tags": ["x" * 65]}, "refuses a setting of logger.wandb: .*Tags must be between 1 and 64 characters"),
+        (
+            {"tags": ["x" * 65]},
+            "refuses a setting of logger.wandb: .*Tags must be between 1 and 64 characters",
+        ),
     ],
 )
 def test_what_w_and_b_refuses_is_said_at_once(tmp_path, arguments, sentence):
@@ -246,16 +302,25 @@ def test_under_an_agent_the_run_is_the_agent_s(tmp_path):
     [folder] = runs_in(tmp_path)
     found = records(folder)
     [run] = [record["run"] for record in found if record["type"] == "run"]
-    assert (run["run_id"], run["sweep_id"], run["project"], run["entity"]) == ("ag3nt", "sw33p", "theirs", "them")
+    assert (run["run_id"], run["sweep_id"], run["project"], run["entity"]) == (
+        "ag3nt",
+        "sw33p",
+        "theirs",
+        "them",
+    )
     assert run["display_name"] == "shown"
     assert len(rows_of(found)) == len(ROWS)
 
 
 @pytest.mark.usefixtures("agent")
 @pytest.mark.parametrize(
-    ("rows_before", "identity"), [(0, {"id": None, "resume": None}), (2, {"id": "ag3nt", "resume": "allow"})], ids=["begun", "resumed"]
+    ("rows_before", "identity"),
+    [(0, {"id": None, "resume": None}), (2, {"id": "ag3nt", "resume": "allow"})],
+    ids=["begun", "resumed"],
 )
-def test_under_an_agent_only_what_has_rows_is_taken_up(tmp_path, monkeypatch, rows_before, identity):
+def test_under_an_agent_only_what_has_rows_is_taken_up(
+    tmp_path, monkeypatch, rows_before, identity
+):
     given = {}
 
     def init(**arguments):

@@ -59,7 +59,12 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "termination": partial(LearnedTermination, width=8),
         "value": partial(FittedValue, width=8, depth=1),
     }
-    settings = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 3, "pessimism": 1.0}
+    settings = {
+        "observation_size": OBSERVATION_SIZE,
+        "action_space": ACTIONS,
+        "num_members": 3,
+        "pessimism": 1.0,
+    }
     settings |= {"propagation": Expectation()}
     make = partial(WorldModel, **(parts | settings | changes))
     return weighted(lambda: make(key=jax.random.key(0)), seed).normalised(NORMALISER)
@@ -88,12 +93,16 @@ def losses(model: WorldModel, key: jax.Array, transitions: Transition) -> dict[s
 
 def silenced(part: PyTree) -> PyTree:
     """The same part, its networks saying 0 to everything."""
-    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, part)
+    return jax.tree.map(
+        lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, part
+    )
 
 
 def poisoned(part: PyTree) -> PyTree:
     """The same part, its networks saying NaN to everything."""
-    return jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan) if eqx.is_inexact_array(leaf) else leaf, part)
+    return jax.tree.map(
+        lambda leaf: jnp.full_like(leaf, jnp.nan) if eqx.is_inexact_array(leaf) else leaf, part
+    )
 
 
 def num_parameters(part: PyTree) -> int:
@@ -107,7 +116,11 @@ def member(part: PyTree, number: int) -> PyTree:
 
 def a_step() -> tuple[jax.Array, jax.Array, jax.Array]:
     """Some observation, action features and next observation."""
-    return jnp.array([0.5, -1.0, 0.0, 2.0]), ACTIONS.features(jnp.array(1)), jnp.array([1.0, -0.5, -1.0, 3.5])
+    return (
+        jnp.array([0.5, -1.0, 0.0, 2.0]),
+        ACTIONS.features(jnp.array(1)),
+        jnp.array([1.0, -0.5, -1.0, 3.5]),
+    )
 
 
 def some_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
@@ -129,6 +142,15 @@ def linear_transitions(number: int, seed: int) -> Transition:
     generator = np.random.default_rng(seed)
     observation = generator.normal(size=(number, 2)).astype(np.float32)
     action = generator.uniform(-1, 1, (number, 1)).astype(np.float32)
-    next_observation = observation @ np.array([[0.9, 0.2], [-0.3, 1.1]], np.float32) + action * np.array([0.5, -1.0], np.float32)
+    next_observation = observation @ np.array(
+        [[0.9, 0.2], [-0.3, 1.1]], np.float32
+    ) + action * np.array([0.5, -1.0], np.float32)
     reward = observation[:, 0] - action[:, 0]
-    return Transition(observation, action, reward, next_observation, next_observation[:, 1] > 1, np.zeros(number, bool))
+    return Transition(
+        observation,
+        action,
+        reward,
+        next_observation,
+        next_observation[:, 1] > 1,
+        np.zeros(number, bool),
+    )

@@ -25,8 +25,12 @@ def cases() -> list[tuple[str, str]]:
     of_parts = [f"model/{part}={option}" for part in PARTS for option in options(f"model/{part}")]
     others = [choice for choice in of_parts if small_config(choice).model != default]
     models = [f"model={option}" for option in options("model")]
-    models += [f"model=probabilistic model/propagation={option}" for option in options("model/propagation")]
-    return [(choice, actions) for choice in models for actions in ACTION_KINDS] + [(choice, ACTION_KINDS[0]) for choice in others]
+    models += [
+        f"model=probabilistic model/propagation={option}" for option in options("model/propagation")
+    ]
+    return [(choice, actions) for choice in models for actions in ACTION_KINDS] + [
+        (choice, ACTION_KINDS[0]) for choice in others
+    ]
 
 
 class Case:
@@ -36,7 +40,11 @@ class Case:
         config = small_config(*choice.split(), *point_mass_with(actions))
         environment = build(config.env)
         self.size, self.action_space = environment.observation_size, environment.action_space
-        model = weighted(lambda: build(config.model, key=KEY, observation_size=self.size, action_space=self.action_space))
+        model = weighted(
+            lambda: build(
+                config.model, key=KEY, observation_size=self.size, action_space=self.action_space
+            )
+        )
         self.model = model.normalised(some_normaliser(self.size))
         one = self.transitions(())
         self.observation, self.action = one.observation, one.action
@@ -74,13 +82,17 @@ def look_ahead(model, observation, action):
 
 def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_going_on(case):
     state, prediction, value, combined = look_ahead(case.model, case.observation, case.action)
-    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True):
+    for before, after in zip(
+        jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True
+    ):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
     assert prediction.reward.shape == prediction.continuation.shape == value.shape
     assert value.shape[0] % case.model.num_members == 0
     assert combined.shape == prediction.disagreement.shape == ()
     assert 0 <= prediction.disagreement <= 1
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, combined)))
+    assert all(
+        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, combined))
+    )
     assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
 
 
@@ -94,7 +106,9 @@ def test_gathered_particles_are_at_one_place_in_a_state_like_the_last(case):
 
 def test_combining_equal_estimates_changes_nothing(case):
     particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
-    np.testing.assert_allclose(case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6)
+    np.testing.assert_allclose(
+        case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6
+    )
 
 
 @eqx.filter_jit
@@ -130,6 +144,8 @@ def test_the_value_can_be_learned_if_there_is_one(case):
 
 
 def test_it_takes_the_scale_of_the_data(case):
-    rescaled = case.model.normalised(eqx.tree_at(lambda n: n.reward_max, case.model.normaliser, jnp.float32(77.0)))
+    rescaled = case.model.normalised(
+        eqx.tree_at(lambda n: n.reward_max, case.model.normaliser, jnp.float32(77.0))
+    )
     assert rescaled.normaliser.reward_max == 77
     assert jax.tree.structure(rescaled) == jax.tree.structure(case.model)

@@ -28,7 +28,9 @@ def step(model, state):
 def rewarded(low: float, high: float):
     """MODEL, had rewards been these two, one as often as the other."""
     seen = (jnp.float32(low), jnp.float32(high), jnp.sqrt(jnp.float32((low**2 + high**2) / 2)))
-    return MODEL.normalised(eqx.tree_at(lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, seen))
+    return MODEL.normalised(
+        eqx.tree_at(lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, seen)
+    )
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
@@ -37,12 +39,16 @@ def test_the_bonus_is_disagreement_in_units_of_a_typical_reward(scale):
     state = MODEL.encode(KEY, OBSERVATION)
     plain, excited = step(MODEL, state), step(curious(MODEL, scale), state)
     assert 0.01 < plain.disagreement < 1
-    np.testing.assert_allclose(excited.reward - plain.reward, np.full(3, 5 * scale * plain.disagreement), rtol=1e-4)
+    np.testing.assert_allclose(
+        excited.reward - plain.reward, np.full(3, 5 * scale * plain.disagreement), rtol=1e-4
+    )
     for name in ("state", "continuation", "disagreement"):
         np.testing.assert_array_equal(getattr(excited, name), getattr(plain, name))
 
 
-@pytest.mark.parametrize(("low", "high", "bonus"), [(-1.0, 7.0, 2.5), (-7.0, -1.0, 2.5), (0.0, 0.0, 0.5)])
+@pytest.mark.parametrize(
+    ("low", "high", "bonus"), [(-1.0, 7.0, 2.5), (-7.0, -1.0, 2.5), (0.0, 0.0, 0.5)]
+)
 def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(low, high, bonus):
     np.testing.assert_allclose(curious(rewarded(low, high), 0.5).bonus, bonus, rtol=1e-6)
 
@@ -50,13 +56,17 @@ def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(l
 def test_a_typical_reward_is_no_less_than_the_largest_cost_while_a_goal_is_awaited():
     """However long the agent has idled: costs were 0.25 at most, 0.05 typically."""
     idle = eqx.tree_at(
-        lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, (jnp.float32(-0.25), jnp.float32(0.0), jnp.float32(0.05))
+        lambda n: (n.reward_min, n.reward_max, n.reward_size),
+        NORMALISER,
+        (jnp.float32(-0.25), jnp.float32(0.0), jnp.float32(0.05)),
     )
     assert curious(MODEL.normalised(idle), 4.0, goal_awaited=True).bonus == np.float32(0.2)
     unended = eqx.tree_at(lambda n: n.any_end, idle, jnp.array(False))
     assert curious(MODEL.normalised(unended), 4.0).bonus == np.float32(0.2)
     assert curious(MODEL.normalised(unended), 4.0, goal_awaited=True).bonus == 1
-    gains = eqx.tree_at(lambda n: (n.reward_min, n.reward_size), unended, (jnp.float32(0.5), jnp.float32(2.0)))
+    gains = eqx.tree_at(
+        lambda n: (n.reward_min, n.reward_size), unended, (jnp.float32(0.5), jnp.float32(2.0))
+    )
     assert curious(MODEL.normalised(gains), 4.0, goal_awaited=True).bonus == 8
 
 
@@ -85,7 +95,10 @@ def test_negative_rewards_are_made_up_for():
 
 def test_caution_is_for_those_who_are_not_curious():
     cautious, state = small_model(caution=2.0), MODEL.encode(KEY, OBSERVATION)
-    careless, excited, as_it_is = (step(model, state) for model in (curious(MODEL, 0.5), curious(cautious, 0.5), incurious(cautious)))
+    careless, excited, as_it_is = (
+        step(model, state)
+        for model in (curious(MODEL, 0.5), curious(cautious, 0.5), incurious(cautious))
+    )
     np.testing.assert_allclose(excited.reward, careless.reward, rtol=1e-5)
     assert excited.penalty == 0
     np.testing.assert_allclose(as_it_is.reward, step(cautious, state).reward, rtol=1e-5)
@@ -103,7 +116,9 @@ def test_the_model_itself_stays_as_it_is():
     excited = curious(MODEL, 0.5)
     assert MODEL.normaliser.reward_max == excited.inner.normaliser.reward_max - 2.5 == 8
     assert jax.tree.structure(excited.parts) == jax.tree.structure(MODEL.parts)
-    for ours, theirs in zip(jax.tree.leaves(excited.parts), jax.tree.leaves(MODEL.parts), strict=True):
+    for ours, theirs in zip(
+        jax.tree.leaves(excited.parts), jax.tree.leaves(MODEL.parts), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
     assert excited.num_members == MODEL.num_members
     assert excited.action_space == MODEL.action_space
@@ -115,7 +130,9 @@ def test_a_plan_is_worth_its_bonuses_too():
     """The difference of two scores is the discounted sum of bonuses, where nothing ends and the end has no value."""
     reward = partial(KnownReward, lambda observation, action, next_observation: next_observation[0])
     model = small_model(reward=reward, value=ZeroValue, pessimism=0.0, propagation=TSInfinity(2))
-    model = eqx.tree_at(lambda m: m.parts.termination.network.layers[-1].bias, model, jnp.full((3, 1), -1e4))
+    model = eqx.tree_at(
+        lambda m: m.parts.termination.network.layers[-1].bias, model, jnp.full((3, 1), -1e4)
+    )
     excited, actions, discount = curious(model, 0.5), jnp.array([0, 2, 1]), 0.9
     keys = jax.random.split(KEY, 3)
     state, bonuses = model.encode(KEY, OBSERVATION), []
@@ -124,10 +141,16 @@ def test_a_plan_is_worth_its_bonuses_too():
         state = prediction.state
         bonuses.append(2.5 * float(prediction.disagreement))
     scores = [
-        float(eqx.filter_jit(imagine.score)(KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount))
+        float(
+            eqx.filter_jit(imagine.score)(
+                KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount
+            )
+        )
         for each in (excited, model)
     ]
-    np.testing.assert_allclose(scores[0] - scores[1], np.sum(bonuses * discount ** np.arange(3)), rtol=1e-3)
+    np.testing.assert_allclose(
+        scores[0] - scores[1], np.sum(bonuses * discount ** np.arange(3)), rtol=1e-3
+    )
 
 
 def test_another_scale_of_the_data_keeps_the_bonus():

@@ -11,7 +11,16 @@ from mbrl.config import build, compose
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.envs import corridor, pendulum
 from mbrl.models.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics
-from tests.models.small import NORMALISER, OBSERVATION_SIZE, SIZES, a_step, num_parameters, silenced, some_normaliser, weighted
+from tests.models.small import (
+    NORMALISER,
+    OBSERVATION_SIZE,
+    SIZES,
+    a_step,
+    num_parameters,
+    silenced,
+    some_normaliser,
+    weighted,
+)
 
 DYNAMICS = weighted(lambda: ResidualDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1))
 KEY = jax.random.key(1)
@@ -35,20 +44,26 @@ def test_the_network_reads_normalised_observations_and_speaks_normalised_changes
     predicted = DYNAMICS.mean(NORMALISER, observation, action)
     scaled = (observation - NORMALISER.observation_mean) / NORMALISER.observation_std
     change = DYNAMICS.network(jnp.concatenate([scaled, action]))
-    np.testing.assert_allclose(predicted, observation + NORMALISER.delta_mean + NORMALISER.delta_std * change, rtol=1e-6)
+    np.testing.assert_allclose(
+        predicted, observation + NORMALISER.delta_mean + NORMALISER.delta_std * change, rtol=1e-6
+    )
 
 
 def test_a_deterministic_networks_samples_are_its_mean():
     observation, action, _ = a_step()
     mean = DYNAMICS.mean(NORMALISER, observation, action)
     for number in range(3):
-        np.testing.assert_array_equal(DYNAMICS.sample(NORMALISER, jax.random.key(number), observation, action), mean)
+        np.testing.assert_array_equal(
+            DYNAMICS.sample(NORMALISER, jax.random.key(number), observation, action), mean
+        )
 
 
 def test_the_loss_is_zero_exactly_where_the_prediction_is_right():
     observation, action, next_observation = a_step()
     predicted = DYNAMICS.mean(NORMALISER, observation, action)
-    np.testing.assert_allclose(DYNAMICS.loss(NORMALISER, observation, action, predicted), 0, atol=1e-10)
+    np.testing.assert_allclose(
+        DYNAMICS.loss(NORMALISER, observation, action, predicted), 0, atol=1e-10
+    )
     assert DYNAMICS.loss(NORMALISER, observation, action, next_observation) > 1e-3
 
 
@@ -61,7 +76,9 @@ def predict_unscaled(dynamics):
 
 def test_the_prediction_depends_on_observation_and_action():
     observation, action, _ = a_step()
-    by_observation, by_action = jax.jacobian(predict_unscaled(DYNAMICS), argnums=(0, 1))(observation, action)
+    by_observation, by_action = jax.jacobian(predict_unscaled(DYNAMICS), argnums=(0, 1))(
+        observation, action
+    )
     assert np.abs(by_observation - np.eye(OBSERVATION_SIZE)).min() > 0
     assert np.abs(by_action).min() > 0
 
@@ -71,7 +88,9 @@ LOW, HIGH = np.array([-3.0, -2.0, -4.0, -1.0]), np.array([0.5, 1.0, 0.0, 2.0])
 
 def a_gaussian() -> GaussianDynamics:
     """With bounds that are told apart."""
-    dynamics = weighted(lambda: GaussianDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1), seed=3)
+    dynamics = weighted(
+        lambda: GaussianDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1), seed=3
+    )
     return eqx.tree_at(lambda d: (d.low, d.high), dynamics, (jnp.float32(LOW), jnp.float32(HIGH)))
 
 
@@ -84,8 +103,13 @@ def gaussian_twin(dynamics: GaussianDynamics, observation, action) -> tuple[np.n
     def softplus(x):
         return np.logaddexp(0, x)
 
-    values = np.concatenate([(observation - NORMALISER.observation_mean) / NORMALISER.observation_std, action]).astype(float)
-    hidden, last = ((np.asarray(layer.weight, float), np.asarray(layer.bias, float)) for layer in dynamics.network.layers)
+    values = np.concatenate(
+        [(observation - NORMALISER.observation_mean) / NORMALISER.observation_std, action]
+    ).astype(float)
+    hidden, last = (
+        (np.asarray(layer.weight, float), np.asarray(layer.bias, float))
+        for layer in dynamics.network.layers
+    )
     values = hidden[0] @ values + hidden[1]
     mean, log_variance = np.split(last[0] @ (values / (1 + np.exp(-values))) + last[1], 2)
     log_variance = HIGH - softplus(HIGH - log_variance)
@@ -95,10 +119,16 @@ def gaussian_twin(dynamics: GaussianDynamics, observation, action) -> tuple[np.n
 def test_a_gaussians_loss_is_twice_its_negative_log_likelihood_and_its_bounds_distance():
     observation, action, next_observation = a_step()
     mean, log_variance = gaussian_twin(GAUSSIAN, observation, action)
-    target = (np.asarray(next_observation - observation, float) - NORMALISER.delta_mean) / NORMALISER.delta_std
-    density = np.exp(-((target - mean) ** 2) / (2 * np.exp(log_variance))) / np.sqrt(2 * np.pi * np.exp(log_variance))
+    target = (
+        np.asarray(next_observation - observation, float) - NORMALISER.delta_mean
+    ) / NORMALISER.delta_std
+    density = np.exp(-((target - mean) ** 2) / (2 * np.exp(log_variance))) / np.sqrt(
+        2 * np.pi * np.exp(log_variance)
+    )
     expected = np.mean(-2 * np.log(density) - np.log(2 * np.pi)) + 0.01 * np.sum(HIGH - LOW)
-    np.testing.assert_allclose(GAUSSIAN.loss(NORMALISER, observation, action, next_observation), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        GAUSSIAN.loss(NORMALISER, observation, action, next_observation), expected, rtol=1e-5
+    )
 
 
 def test_a_gaussians_samples_have_the_mean_and_spread_that_it_predicts():
@@ -117,16 +147,23 @@ def test_a_gaussians_samples_have_the_mean_and_spread_that_it_predicts():
 
 @eqx.filter_jit
 def samples(dynamics, normaliser: Normaliser, observation, action, number: int):
-    return jax.vmap(lambda key: dynamics.sample(normaliser, key, observation, action))(jax.random.split(KEY, number))
+    return jax.vmap(lambda key: dynamics.sample(normaliser, key, observation, action))(
+        jax.random.split(KEY, number)
+    )
 
 
-@pytest.mark.parametrize(("said", "kept"), [(-1e4, -10.0), (-20.0, -10.0), (-4.0, -4.0), (-1.0, -1.2), (20.0, 0.5), (1e4, 0.5)])
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [(-1e4, -10.0), (-20.0, -10.0), (-4.0, -4.0), (-1.0, -1.2), (20.0, 0.5), (1e4, 0.5)],
+)
 def test_a_gaussians_log_variance_stays_between_its_bounds(said, kept):
     """Read from the loss of a prediction that is right: the logarithm is all that is left of the likelihood."""
     normaliser = some_normaliser(1)
     fresh = GaussianDynamics(1, 1, jax.random.key(0), width=1, depth=1)
     assert (fresh.low, fresh.high) == (-10, 0.5)
-    network = eqx.tree_at(lambda n: n.layers[-1].bias, silenced(fresh.network), jnp.array([0.0, said]))
+    network = eqx.tree_at(
+        lambda n: n.layers[-1].bias, silenced(fresh.network), jnp.array([0.0, said])
+    )
     dynamics = eqx.tree_at(lambda d: d.network, fresh, network)
     observation, action = jnp.array([0.5]), jnp.array([1.0])
     right = dynamics.mean(normaliser, observation, action)
@@ -137,12 +174,20 @@ def test_a_gaussians_log_variance_stays_between_its_bounds(said, kept):
 
 def test_the_bounds_are_learned_and_drawn_together():
     observation, action, next_observation = a_step()
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(GAUSSIAN)
+    gradient = eqx.filter_jit(
+        eqx.filter_grad(
+            lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)
+        )
+    )(GAUSSIAN)
     assert np.all(gradient.low != 0)
     assert np.all(gradient.high != 0)
     # Far between them, the likelihood does not care, and only their distance pulls.
     wide = eqx.tree_at(lambda d: (d.low, d.high), GAUSSIAN, (jnp.full(4, -60.0), jnp.full(4, 60.0)))
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)))(wide)
+    gradient = eqx.filter_jit(
+        eqx.filter_grad(
+            lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)
+        )
+    )(wide)
     np.testing.assert_allclose(gradient.low, -0.01, rtol=1e-4)
     np.testing.assert_allclose(gradient.high, 0.01, rtol=1e-4)
 
@@ -150,13 +195,21 @@ def test_the_bounds_are_learned_and_drawn_together():
 def test_a_gaussian_finds_out_how_noisy_the_world_is():
     """A change of half the action, with a noise of 0.1 where that is negative and of 0.4 where it is positive."""
     generator = np.random.default_rng(0)
-    observation, action = generator.normal(size=(2000, 1)), generator.choice([-1.0, 1.0], size=(2000, 1))
+    observation, action = (
+        generator.normal(size=(2000, 1)),
+        generator.choice([-1.0, 1.0], size=(2000, 1)),
+    )
     noise = np.where(action < 0, 0.1, 0.4) * generator.normal(size=(2000, 1))
-    data = tuple(jnp.asarray(column, jnp.float32) for column in (observation, action, observation + 0.5 * action + noise))
+    data = tuple(
+        jnp.asarray(column, jnp.float32)
+        for column in (observation, action, observation + 0.5 * action + noise)
+    )
     normaliser = eqx.tree_at(lambda n: n.delta_std, identity_normaliser(1), jnp.array([0.5]))
     dynamics = fitted(GaussianDynamics(1, 1, jax.random.key(0), width=8, depth=1), normaliser, data)
     for direction, std in ((-1.0, 0.1), (1.0, 0.4)):
-        drawn = np.asarray(samples(dynamics, normaliser, jnp.zeros(1), jnp.array([direction]), 4000))
+        drawn = np.asarray(
+            samples(dynamics, normaliser, jnp.zeros(1), jnp.array([direction]), 4000)
+        )
         np.testing.assert_allclose(drawn.std(), std, rtol=0.2)
         np.testing.assert_allclose(drawn.mean(), 0.5 * direction, atol=0.1)
 
@@ -175,25 +228,36 @@ def fitted(dynamics: GaussianDynamics, normaliser: Normaliser, data) -> Gaussian
             steps, state = optimizer.update(jax.grad(loss)(parameters), state)
         return (optax.apply_updates(parameters, steps), state), None
 
-    (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, length=400))((parameters, optimizer.init(parameters)))
+    (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, length=400))(
+        (parameters, optimizer.init(parameters))
+    )
     return eqx.combine(parameters, fixed)
 
 
 def test_known_dynamics_are_the_environments_step_from_observation_to_observation():
     """The pendulum's state is an angle, its observation shows the cosine and the sine."""
     truth = pendulum.TrueDynamics()
-    observation, action = jnp.array([np.cos(0.5), np.sin(0.5), -1.0], jnp.float32), jnp.array([0.25])
+    observation, action = (
+        jnp.array([np.cos(0.5), np.sin(0.5), -1.0], jnp.float32),
+        jnp.array([0.25]),
+    )
     expected = truth.observation(truth.step(None, jnp.array([0.5, -1.0]), action))
     known = KnownDynamics(truth)
-    np.testing.assert_allclose(known.mean(some_normaliser(3), observation, action), expected, rtol=1e-5)
-    np.testing.assert_allclose(known.sample(some_normaliser(3), KEY, observation, action), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        known.mean(some_normaliser(3), observation, action), expected, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        known.sample(some_normaliser(3), KEY, observation, action), expected, rtol=1e-5
+    )
 
 
 def test_known_dynamics_draw_what_is_random_and_average_it_in_the_mean():
     """In a corridor of 11 cells, each 0.2 wide in the observation, a step to the right from the middle slips with probability 0.3."""
     known = KnownDynamics(corridor.TrueDynamics(length=11, slip=0.3))
     observation, right = jnp.zeros(1), jnp.array([0.0, 1.0])
-    np.testing.assert_allclose(known.mean(some_normaliser(1), observation, right), [0.2 * 0.4], rtol=1e-5)
+    np.testing.assert_allclose(
+        known.mean(some_normaliser(1), observation, right), [0.2 * 0.4], rtol=1e-5
+    )
     drawn = np.asarray(samples(known, some_normaliser(1), observation, right, 1000))[:, 0]
     np.testing.assert_allclose(np.unique(drawn.round(3)), [-0.2, 0.2])
     # Binomial: the standard deviation is √(0.21 / 1000) = 0.0145. Five of them.
@@ -207,18 +271,26 @@ def test_known_dynamics_have_nothing_to_learn():
 
 
 def test_dynamics_that_nobody_knows_are_refused():
-    with pytest.raises(ValueError, match=r"model=oracle needs .* env.true_dynamics is null here: choose .* model=ensemble\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"model=oracle needs .* env.true_dynamics is null here: choose .* model=ensemble\.$",
+    ):
         KnownDynamics(None, observation_size=3, num_features=1, key=KEY)
 
 
 @pytest.mark.parametrize(
-    "overrides", [("env=pendulum",), ("env=cartpole",), ("env=point_mass", "env.kwargs.actions=multi_discrete")], ids=" ".join
+    "overrides",
+    [("env=pendulum",), ("env=cartpole",), ("env=point_mass", "env.kwargs.actions=multi_discrete")],
+    ids=" ".join,
 )
 def test_the_oracle_foresees_what_the_environment_does(overrides):
     """State, reward and end of ten real steps, one from the other's prediction."""
     config = compose([*overrides, "model=oracle", "model/value=none", "model.num_members=2"])
     environment = build(config.env)
-    sizes = {"observation_size": environment.observation_size, "action_space": environment.action_space}
+    sizes = {
+        "observation_size": environment.observation_size,
+        "action_space": environment.action_space,
+    }
     model = build(config.model, key=KEY, **sizes)
     instance = environment.make()
     observation, _ = instance.reset(seed=0)

@@ -24,9 +24,13 @@ def test_members_are_initialised_independently():
 
 def test_each_member_meets_its_own_arguments():
     inputs, offsets = jnp.arange(12.0).reshape(3, 4), jnp.arange(3.0)
-    together = each_member(lambda linear, x, offset: linear(x) + offset[None], MEMBERS, inputs, offsets)
+    together = each_member(
+        lambda linear, x, offset: linear(x) + offset[None], MEMBERS, inputs, offsets
+    )
     for number in range(3):
-        np.testing.assert_allclose(together[number], member(MEMBERS, number)(inputs[number]) + number, rtol=1e-6)
+        np.testing.assert_allclose(
+            together[number], member(MEMBERS, number)(inputs[number]) + number, rtol=1e-6
+        )
 
 
 def test_what_is_no_array_is_shared():
@@ -36,6 +40,10 @@ def test_what_is_no_array_is_shared():
         scale: jax.Array
         function: object = eqx.field(static=True)
 
-    scaled = members_of(lambda key, **sizes: Scaled(jax.random.uniform(key), jnp.square), jax.random.key(0), 3)
-    together = each_member(lambda one, x: one.scale * one.function(x), scaled, jnp.array([1.0, 2.0, 3.0]))
+    scaled = members_of(
+        lambda key, **sizes: Scaled(jax.random.uniform(key), jnp.square), jax.random.key(0), 3
+    )
+    together = each_member(
+        lambda one, x: one.scale * one.function(x), scaled, jnp.array([1.0, 2.0, 3.0])
+    )
     np.testing.assert_allclose(together, scaled.scale * np.array([1.0, 4.0, 9.0]), rtol=1e-6)

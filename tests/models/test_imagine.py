@@ -31,7 +31,9 @@ class Counter(AbstractWorldModel):
     parts: tuple = ()
     value_function: AbstractValue = ZeroValue()
     action_space: Discrete = Discrete(2)
-    normaliser: object = eqx.tree_at(lambda normaliser: normaliser.reward_max, NORMALISER, jnp.float32(1e6))
+    normaliser: object = eqx.tree_at(
+        lambda normaliser: normaliser.reward_max, NORMALISER, jnp.float32(1e6)
+    )
     num_members: int = eqx.field(static=True, default=2)
 
     def encode(self, key, observation):
@@ -71,12 +73,20 @@ def score(model, observation, actions, discount=DISCOUNT):
     return imagine.score(KEY, model, imagine.begin(KEY, model, observation), actions, discount)
 
 
-@pytest.mark.parametrize(("most", "worth"), [(1000.0, 300.0), (150.0, 300.0), (149.0, 298.0), (-4.0, 0.0)])
+@pytest.mark.parametrize(
+    ("most", "worth"), [(1000.0, 300.0), (150.0, 300.0), (149.0, 298.0), (-4.0, 0.0)]
+)
 def test_no_value_is_counted_on_that_is_more_than_rewards_can_sum_to(most, worth):
     """Two steps of 1 and 2, and 300 behind them, where the rewards seen make 2 `most`, or nothing."""
     model = Counter(jnp.ones(2), first)
-    model = eqx.tree_at(lambda model: (model.normaliser.reward_max, model.normaliser.end_reward_max), model, (most, most))
-    arrived = imagine.score(KEY, model, imagine.begin(KEY, model, jnp.ones(1)), jnp.zeros(2, int), DISCOUNT)
+    model = eqx.tree_at(
+        lambda model: (model.normaliser.reward_max, model.normaliser.end_reward_max),
+        model,
+        (most, most),
+    )
+    arrived = imagine.score(
+        KEY, model, imagine.begin(KEY, model, jnp.ones(1)), jnp.zeros(2, int), DISCOUNT
+    )
     np.testing.assert_allclose(arrived, 2 + 3 / 2 + worth / 4)
 
 
@@ -92,7 +102,9 @@ def test_no_value_is_counted_on_that_is_more_than_rewards_can_sum_to(most, worth
         ([0.0, 1.0], first, 1.0),
     ],
 )
-def test_a_return_is_discounted_and_weighed_by_survival_and_ends_in_the_value(chances, particle, expected):
+def test_a_return_is_discounted_and_weighed_by_survival_and_ends_in_the_value(
+    chances, particle, expected
+):
     model = Counter(jnp.array(chances), particle)
     np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int)), expected, rtol=1e-6)
 
@@ -100,19 +112,25 @@ def test_a_return_is_discounted_and_weighed_by_survival_and_ends_in_the_value(ch
 def test_particles_are_combined_by_their_whole_returns():
     """Returns of 39.25 and 392.5; the least of all rewards would be another number, as would the product of means."""
     model = Counter(jnp.ones(2), lambda estimates: estimates[0] * estimates[1])
-    np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int)), 40.25 * 402.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        score(model, jnp.zeros(1), jnp.zeros(3, int)), 40.25 * 402.5, rtol=1e-6
+    )
 
 
 def test_an_action_counts_at_its_own_step():
     model = Counter(jnp.array([0.5, 1.0]), first)
-    idle, early, late = (score(model, jnp.zeros(1), jnp.array(plan)) for plan in ([0, 0, 0], [1, 0, 0], [0, 0, 1]))
+    idle, early, late = (
+        score(model, jnp.zeros(1), jnp.array(plan)) for plan in ([0, 0, 0], [1, 0, 0], [0, 0, 1])
+    )
     np.testing.assert_allclose(early - idle, 1.0, rtol=1e-5)
     np.testing.assert_allclose(late - idle, DISCOUNT**2 * 0.5**2, rtol=1e-5)
 
 
 def test_an_undiscounted_return_is_a_sum():
     model = Counter(jnp.ones(2), first)
-    np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int), discount=1), 1 + 2 + 3 + 300, rtol=1e-6)
+    np.testing.assert_allclose(
+        score(model, jnp.zeros(1), jnp.zeros(3, int), discount=1), 1 + 2 + 3 + 300, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("discount", [0.9, 1.0])
@@ -120,8 +138,15 @@ def test_the_best_plan_of_a_point_mass_costs_what_the_riccati_equation_says(disc
     start = np.array([0.8, -0.3])
     plan = jnp.asarray(optimal_plan(start, 10, discount), jnp.float32)
     cost, _ = riccati(10, discount)
-    np.testing.assert_allclose(score(point_mass(), jnp.asarray(start, jnp.float32), plan, discount), -start @ cost @ start, rtol=1e-5)
-    assert score(point_mass(), jnp.asarray(start, jnp.float32), plan + 0.01, discount) < -start @ cost @ start
+    np.testing.assert_allclose(
+        score(point_mass(), jnp.asarray(start, jnp.float32), plan, discount),
+        -start @ cost @ start,
+        rtol=1e-5,
+    )
+    assert (
+        score(point_mass(), jnp.asarray(start, jnp.float32), plan + 0.01, discount)
+        < -start @ cost @ start
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -160,7 +185,11 @@ def test_a_chance_of_going_on_that_is_no_number_is_no_certain_death():
 
 def test_a_particle_that_diverged_spoils_the_plan():
     model = small_model(num_members=3)
-    spoilt = eqx.tree_at(lambda m: m.parts.reward.network.layers[-1].bias, model, jnp.array([[0.0], [jnp.nan], [0.0]]))
+    spoilt = eqx.tree_at(
+        lambda m: m.parts.reward.network.layers[-1].bias,
+        model,
+        jnp.array([[0.0], [jnp.nan], [0.0]]),
+    )
     plan = jnp.zeros(4, int)
     assert np.isfinite(score(model, jnp.zeros(OBSERVATION_SIZE), plan))
     assert score(spoilt, jnp.zeros(OBSERVATION_SIZE), plan) == -jnp.inf
@@ -175,7 +204,9 @@ def test_step_by_step_it_is_the_same_return():
         imagined, rewards = advance(KEY, model, imagined, action)
         returns += discount**number * np.asarray(rewards)
     returns += discount**5 * np.asarray(imagine.future(model, imagined, discount))
-    np.testing.assert_allclose(score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4)
+    np.testing.assert_allclose(
+        score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4
+    )
 
 
 def test_survival_is_the_product_of_continuations():
@@ -185,7 +216,11 @@ def test_survival_is_the_product_of_continuations():
         product = product * np.asarray(step(model, imagined.state, action).continuation)
         imagined, _ = advance(KEY, model, imagined, action)
         np.testing.assert_allclose(imagined.survival, product, rtol=1e-5)
-    np.testing.assert_allclose(imagine.future(model, imagined, 0.99), product * np.asarray(model.value(imagined.state)), rtol=1e-5)
+    np.testing.assert_allclose(
+        imagine.future(model, imagined, 0.99),
+        product * np.asarray(model.value(imagined.state)),
+        rtol=1e-5,
+    )
 
 
 @eqx.filter_jit
@@ -212,5 +247,7 @@ def test_a_walk_goes_through_all_its_states():
 def test_a_walk_follows_its_policy():
     """Through a board on which action k leads to place k + 1, from any place."""
     world = bandit([0.0, 0.0, 0.0]).knowing(moves=np.tile([1, 2, 3], (40, 1)))
-    states = imagine.walk(KEY, world, jnp.zeros((1, 1)), lambda key, state: jnp.minimum(state[0, 0].astype(int), 2), 4)
+    states = imagine.walk(
+        KEY, world, jnp.zeros((1, 1)), lambda key, state: jnp.minimum(state[0, 0].astype(int), 2), 4
+    )
     np.testing.assert_array_equal(states[:, 0, 0], [0, 1, 2, 3, 3])

@@ -12,7 +12,11 @@ def test_depth_counts_hidden_layers_and_width_their_units():
     assert [layer.weight.shape for layer in network.layers] == [(7, 3), (7, 7), (2, 7)]
 
 
-@pytest.mark.parametrize("size", [{"width": 0, "depth": 1}, {"width": 8, "depth": 0}], ids=["width", "depth"])
+@pytest.mark.parametrize(
+    "size", [{"width": 0, "depth": 1}, {"width": 8, "depth": 0}], ids=["width", "depth"]
+)
 def test_a_network_without_units_is_refused(size):
-    with pytest.raises(ValueError, match=r"(width|depth)=0 of a model's network must be at least 1; choose"):
+    with pytest.raises(
+        ValueError, match=r"(width|depth)=0 of a model's network must be at least 1; choose"
+    ):
         mlp(3, 2, **size, key=jax.random.key(0))

@@ -19,19 +19,27 @@ def in_rewards(size: float):
 
 
 def test_the_network_reads_the_normalised_observation():
-    shifted = eqx.tree_at(lambda n: n.observation_mean, NORMALISER, NORMALISER.observation_mean + NORMALISER.observation_std)
+    shifted = eqx.tree_at(
+        lambda n: n.observation_mean,
+        NORMALISER,
+        NORMALISER.observation_mean + NORMALISER.observation_std,
+    )
     moved = OBSERVATION + NORMALISER.observation_std
     assert VALUE(shifted, moved) == VALUE(NORMALISER, OBSERVATION)
     assert VALUE(NORMALISER, moved) != VALUE(NORMALISER, OBSERVATION)
 
 
 def test_it_depends_on_every_entry_of_the_observation():
-    assert np.abs(jax.grad(lambda observation: VALUE(NORMALISER, observation))(OBSERVATION)).min() > 0
+    assert (
+        np.abs(jax.grad(lambda observation: VALUE(NORMALISER, observation))(OBSERVATION)).min() > 0
+    )
 
 
 def test_it_is_in_units_of_reward():
     """Were all rewards ten times as large, so would be the value."""
-    np.testing.assert_allclose(VALUE(in_rewards(50.0), OBSERVATION), 10 * VALUE(in_rewards(5.0), OBSERVATION), rtol=1e-6)
+    np.testing.assert_allclose(
+        VALUE(in_rewards(50.0), OBSERVATION), 10 * VALUE(in_rewards(5.0), OBSERVATION), rtol=1e-6
+    )
 
 
 def test_a_misspelt_setting_of_no_value_is_refused():

@@ -54,14 +54,18 @@ def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_it
     state, features = scattered_state(), ACTIONS.features(ACTION)
     prediction = step(MODEL, state)
     members = [member(MODEL.parts, number) for number in range(3)]
-    guesses = [parts.dynamics.mean(NORMALISER, state[i], features) for i, parts in enumerate(members)]
+    guesses = [
+        parts.dynamics.mean(NORMALISER, state[i], features) for i, parts in enumerate(members)
+    ]
     mean = np.mean(guesses, axis=0)
     np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
     for i, parts in enumerate(members):
         ends = (NORMALISER, state[i], features, jnp.asarray(mean))
         continuation = parts.termination(*ends)
         np.testing.assert_allclose(prediction.continuation[i], continuation, rtol=1e-4)
-        np.testing.assert_allclose(prediction.reward[i], parts.reward(*ends, continuation), rtol=1e-4)
+        np.testing.assert_allclose(
+            prediction.reward[i], parts.reward(*ends, continuation), rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("propagation", [TS1(2), TSInfinity(2)], ids=["ts1", "ts_infinity"])
@@ -79,7 +83,9 @@ def test_particles_that_agree_are_left_alone():
 
 def test_values_are_each_members_own():
     state = scattered_state()
-    values = [member(MODEL.value_function, number)(NORMALISER, state[number]) for number in range(3)]
+    values = [
+        member(MODEL.value_function, number)(NORMALISER, state[number]) for number in range(3)
+    ]
     np.testing.assert_allclose(MODEL.value(state), np.stack(values), rtol=1e-5)
 
 
@@ -92,9 +98,20 @@ def test_members_differ():
 def test_the_constructors_members_differ_and_follow_the_key():
     """Only the dynamics have weights here, for compiling what draws them takes long."""
     unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
-    sizes = {"observation_size": OBSERVATION_SIZE, "action_space": ACTIONS, "num_members": 2, "propagation": Expectation()}
-    make = eqx.filter_jit(partial(WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes))
-    first, again, other = (make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1))
+    sizes = {
+        "observation_size": OBSERVATION_SIZE,
+        "action_space": ACTIONS,
+        "num_members": 2,
+        "propagation": Expectation(),
+    }
+    make = eqx.filter_jit(
+        partial(
+            WorldModel, dynamics=partial(ResidualDynamics, width=2, depth=1), **unlearned, **sizes
+        )
+    )
+    first, again, other = (
+        make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).min() > 0
     assert np.abs(first[0] - first[1]).min() > 0
@@ -109,7 +126,9 @@ def test_pessimism_takes_standard_deviations_off_the_mean(pessimism):
 
 def test_caution_takes_disagreement_off_the_reward_and_says_so():
     """In units of a typical reward, which is 5 here."""
-    plain, cautious = (step(model, model.encode(KEY, OBSERVATION)) for model in (MODEL, small_model(caution=2.0)))
+    plain, cautious = (
+        step(model, model.encode(KEY, OBSERVATION)) for model in (MODEL, small_model(caution=2.0))
+    )
     assert plain.disagreement > 0.01
     assert plain.penalty == 0
     np.testing.assert_allclose(cautious.penalty, 2 * 5 * plain.disagreement, rtol=1e-5)
@@ -134,7 +153,11 @@ def test_the_scale_is_replaced_and_nothing_else():
     assert scaled.normaliser.reward_mean == 5
     back = scaled.normalised(NORMALISER)
     assert jax.tree.structure(back) == jax.tree.structure(MODEL)
-    assert all(new is old for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(MODEL), strict=True) if eqx.is_array(old))
+    assert all(
+        new is old
+        for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(MODEL), strict=True)
+        if eqx.is_array(old)
+    )
 
 
 def test_losses_are_means_over_members_and_batch():
@@ -165,22 +188,30 @@ def test_a_members_loss_is_its_own_affair():
     def gradient(parts, batch):
         return sum(with_parts(MODEL, parts).losses(KEY, batch).values())
 
-    for first, second in zip(*(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed)), strict=True):
+    for first, second in zip(
+        *(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed)), strict=True
+    ):
         np.testing.assert_allclose(first[0], second[0], rtol=1e-5, atol=1e-7)
         assert np.abs(first[1:] - second[1:]).max() > 1e-5
 
 
 @pytest.mark.parametrize("num_members", [0, -1])
 def test_an_ensemble_of_nobody_is_refused(num_members):
-    with pytest.raises(ValueError, match=rf"model.num_members={num_members} must be at least 1; the default"):
+    with pytest.raises(
+        ValueError, match=rf"model.num_members={num_members} must be at least 1; the default"
+    ):
         small_model(num_members=num_members)
 
 
 def test_it_learns_a_linear_system():
     """On data that it has not seen; losses of 1 (in units of variance) and 0.5 (nats) are what knowing nothing costs."""
-    replay = empty_replay(400, 2, Box(1)).add(jax.tree.map(jnp.asarray, linear_transitions(400, seed=0)))
+    replay = empty_replay(400, 2, Box(1)).add(
+        jax.tree.map(jnp.asarray, linear_transitions(400, seed=0))
+    )
     model = small_model(observation_size=2, action_space=Box(1)).normalised(fit_normaliser(replay))
-    unseen = jax.tree.map(lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1))
+    unseen = jax.tree.map(
+        lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1)
+    )
     before, after = losses(model, KEY, unseen), losses(fitted(model, replay), KEY, unseen)
     assert before["loss/dynamics"] > 0.9
     assert before["loss/reward"] > 0.9
@@ -206,7 +237,9 @@ def fitted(model: WorldModel, replay) -> WorldModel:
         return (optax.apply_updates(parameters, steps), state), None
 
     keys = jax.random.split(jax.random.key(4), 150)
-    (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))((parameters, optimizer.init(parameters)))
+    (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))(
+        (parameters, optimizer.init(parameters))
+    )
     return with_parts(model, eqx.combine(parameters, fixed))
 
 

@@ -12,7 +12,9 @@ from mbrl.models.world_model import WorldModel
 from mbrl.planners.base import AbstractPlanner
 
 # Along each axis, of position and velocity.
-DYNAMICS = np.array([[1.0, TIME_STEP * (1 - TIME_STEP * FRICTION)], [0.0, 1 - TIME_STEP * FRICTION]])
+DYNAMICS = np.array(
+    [[1.0, TIME_STEP * (1 - TIME_STEP * FRICTION)], [0.0, 1 - TIME_STEP * FRICTION]]
+)
 CONTROL = np.array([TIME_STEP**2, TIME_STEP])
 STATE_COST = np.diag([1.0, 0.0])  # of where a step leads
 
@@ -39,17 +41,33 @@ def cost_to_go(discount: float) -> np.ndarray:
 
 def known_plane(planner: str, actions: str, *overrides: str) -> tuple[AbstractPlanner, WorldModel]:
     """A planner of conf/planner in its own size, and the plane with that kind of action."""
-    choices = [f"planner={planner}", "env=point_mass", f"env.kwargs.actions={actions}", "model=oracle", "model/value=none"]
+    choices = [
+        f"planner={planner}",
+        "env=point_mass",
+        f"env.kwargs.actions={actions}",
+        "model=oracle",
+        "model/value=none",
+    ]
     config = compose([*choices, *overrides])
     environment = build(config.env)
-    sizes = {"action_space": environment.action_space, "observation_size": environment.observation_size}
+    sizes = {
+        "action_space": environment.action_space,
+        "observation_size": environment.observation_size,
+    }
     model = build(config.model, key=jax.random.key(0), **sizes)
     value = LinearQuadraticValue(jnp.asarray(cost_to_go(config.discount), jnp.float32)[None])
-    model = eqx.tree_at(lambda model: model.value_function, model, value, is_leaf=lambda leaf: leaf is model.value_function)
+    model = eqx.tree_at(
+        lambda model: model.value_function,
+        model,
+        value,
+        is_leaf=lambda leaf: leaf is model.value_function,
+    )
     return build(config.planner, action_space=environment.action_space), model
 
 
-def episode_return(key: jax.Array, planner: AbstractPlanner, model: WorldModel, start: jax.Array, num_steps: int) -> jax.Array:
+def episode_return(
+    key: jax.Array, planner: AbstractPlanner, model: WorldModel, start: jax.Array, num_steps: int
+) -> jax.Array:
     """The undiscounted return of an episode from an observation."""
 
     def one_step(carry, key):
@@ -68,4 +86,6 @@ def some_starts(number: int) -> jax.Array:
     """Observations away from the middle, moving anywhere."""
     generator = np.random.default_rng(0)
     position = generator.uniform(0.5, 1.0, (number, 2)) * generator.choice([-1, 1], (number, 2))
-    return jnp.asarray(np.concatenate([position, generator.uniform(-1, 1, (number, 2))], axis=1), jnp.float32)
+    return jnp.asarray(
+        np.concatenate([position, generator.uniform(-1, 1, (number, 2))], axis=1), jnp.float32
+    )

@@ -17,8 +17,17 @@ THREE_ACTIONS = Discrete(3)
 
 
 def planner(action_space=THREE_ACTIONS, **changes) -> CEM:
-    settings = {"discount": 1.0, "horizon": 3, "population_size": 300, "num_elites": 10, "num_iterations": 4, "momentum": 0.1}
-    return CEM(action_space, **(settings | {"initial_std": 0.5, "act_on": "distribution"} | changes))
+    settings = {
+        "discount": 1.0,
+        "horizon": 3,
+        "population_size": 300,
+        "num_elites": 10,
+        "num_iterations": 4,
+        "momentum": 0.1,
+    }
+    return CEM(
+        action_space, **(settings | {"initial_std": 0.5, "act_on": "distribution"} | changes)
+    )
 
 
 @eqx.filter_jit
@@ -36,7 +45,9 @@ def test_the_first_iterations_refit_is_by_hand():
     plans = np.asarray(cem.sample(jax.random.split(iteration_key)[0], start.distribution, 24))
     returns = np.array([path_return(path) for path in plans])
     elites = plans[np.argsort(-returns, kind="stable")[:5]]
-    frequencies = 0.25 / 3 + 0.75 * np.stack([np.bincount(step, minlength=3) / 5 for step in elites.T])
+    frequencies = 0.25 / 3 + 0.75 * np.stack(
+        [np.bincount(step, minlength=3) / 5 for step in elites.T]
+    )
     expected = (np.stack([*frequencies[1:], np.full(3, 1 / 3)]) + 1 / 3) / 2
     np.testing.assert_allclose(state.distribution.probabilities, expected, rtol=1e-5)
     assert state.kept.shape == (0, 3)
@@ -55,29 +66,45 @@ def test_its_noise_is_white_and_as_wide_as_asked():
 
 
 def test_the_best_sample_is_the_best_of_all_iterations():
-    cem = planner(Box(1), horizon=1, population_size=10, num_elites=5, num_iterations=4, act_on="best_sample")
+    cem = planner(
+        Box(1), horizon=1, population_size=10, num_elites=5, num_iterations=4, act_on="best_sample"
+    )
     for key in jax.random.split(KEY, 10):
         action, _, info = plan(cem, hill([0.3]), START, cem.init(KEY), key)
-        np.testing.assert_allclose(info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(
+            info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9
+        )
 
 
 def test_the_next_decision_starts_from_the_last_plan():
     """With one iteration, what a decision leaves unsettled the next one settles."""
-    world, cem = hill([0.55]), planner(Box(1), population_size=64, num_elites=8, num_iterations=1, momentum=0.0)
+    world, cem = (
+        hill([0.55]),
+        planner(Box(1), population_size=64, num_elites=8, num_iterations=1, momentum=0.0),
+    )
     errors = {"third decision": [], "first decision": []}
     for seed in range(20):
         state = cem.init(KEY)
-        for name, key in zip(["first decision", "second", "third decision"], jax.random.split(jax.random.key(seed), 3), strict=True):
+        for name, key in zip(
+            ["first decision", "second", "third decision"],
+            jax.random.split(jax.random.key(seed), 3),
+            strict=True,
+        ):
             action, state, _ = plan(cem, world, START, state, key)
             errors.setdefault(name, []).append(abs(float(action[0]) - 0.55))
     # Means of 20 whose standard errors are about a tenth of them; the third is near a half of the first.
     assert np.mean(errors["third decision"]) < 0.8 * np.mean(errors["first decision"])
 
 
-@pytest.mark.parametrize(("best", "error"), [(1.0, 0.045), (0.85, 0.06)], ids=["at the bound", "near it"])
+@pytest.mark.parametrize(
+    ("best", "error"), [(1.0, 0.045), (0.85, 0.06)], ids=["at the bound", "near it"]
+)
 def test_its_defaults_come_close_to_the_best_action(best, error):
     """After four decisions they are 0.03 and 0.05; fitted to clipped draws 0.075 and 0.04, to draws of any size 0.02 and 0.08."""
-    world, cem = hill([best]), build(compose(["planner=cem", "discount=1"]).planner, (), action_space=Box(1))
+    world, cem = (
+        hill([best]),
+        build(compose(["planner=cem", "discount=1"]).planner, (), action_space=Box(1)),
+    )
     actions = []
     for seed in range(40):
         state = cem.init(KEY)

@@ -23,8 +23,16 @@ DEFAULT_MODEL = "ensemble"
 def cases() -> list[tuple[str, str, str]]:
     """Every planner with each kind of action in the default model, and a planner of either sort in every other one."""
     others = [model for model in options("model") if model != DEFAULT_MODEL]
-    of_planners = [(planner, actions, DEFAULT_MODEL) for planner in options("planner") for actions in ACTION_KINDS]
-    return of_planners + [(planner, actions, model) for planner, actions in (("cem", "box"), ("mcts", "discrete")) for model in others]
+    of_planners = [
+        (planner, actions, DEFAULT_MODEL)
+        for planner in options("planner")
+        for actions in ACTION_KINDS
+    ]
+    return of_planners + [
+        (planner, actions, model)
+        for planner, actions in (("cem", "box"), ("mcts", "discrete"))
+        for model in others
+    ]
 
 
 class Case:
@@ -33,7 +41,10 @@ class Case:
     def __init__(self, planner: str, actions: str, model: str):
         config = small_config(f"planner={planner}", *point_mass_with(actions), f"model={model}")
         environment = build(config.env)
-        self.action_space, self.observation_size = environment.action_space, environment.observation_size
+        self.action_space, self.observation_size = (
+            environment.action_space,
+            environment.observation_size,
+        )
         sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
         self.planner = build(config.planner, action_space=self.action_space)
         model = weighted(lambda: build(config.model, key=KEY, **sizes))
@@ -54,8 +65,17 @@ class Case:
     def act(self, number: int, states, model=None, episodes=slice(None)):
         """Decision `number` of two episodes side by side, or of those of them named."""
         keys = jax.random.split(jax.random.fold_in(KEY, number), NUM_EPISODES)
-        observations = jnp.asarray(np.random.default_rng(number).normal(size=(NUM_EPISODES, self.observation_size)), jnp.float32)
-        return self._act(self.planner, self.model if model is None else model, keys[episodes], observations[episodes], states)
+        observations = jnp.asarray(
+            np.random.default_rng(number).normal(size=(NUM_EPISODES, self.observation_size)),
+            jnp.float32,
+        )
+        return self._act(
+            self.planner,
+            self.model if model is None else model,
+            keys[episodes],
+            observations[episodes],
+            states,
+        )
 
 
 @pytest.fixture(scope="module", params=cases(), ids="-".join)
@@ -111,7 +131,9 @@ def test_episodes_side_by_side_know_nothing_of_each_other(case):
     states = case.states()
     together = case.act(0, states)
     other = case.act(0, jax.tree.map(lambda leaf: leaf[beside], states), episodes=beside)
-    assert_alike(jax.tree.map(lambda leaf: leaf[1], together), jax.tree.map(lambda leaf: leaf[1], other))
+    assert_alike(
+        jax.tree.map(lambda leaf: leaf[1], together), jax.tree.map(lambda leaf: leaf[1], other)
+    )
 
 
 def test_nothing_leaks_from_an_episode_into_the_next(case):
@@ -126,14 +148,22 @@ def test_its_state_can_be_carried_through_a_scan(case):
     """Structure, shapes and dtypes stay: else `scan` refuses, and a loop compiles twice."""
 
     def decide(state, key):
-        action, state, info = case.planner.plan(key, case.model, jnp.zeros(case.observation_size), state)
+        action, state, info = case.planner.plan(
+            key, case.model, jnp.zeros(case.observation_size), state
+        )
         return state, (action, info)
 
     start = jax.eval_shape(case.planner.init, KEY)
-    end, (actions, info) = jax.eval_shape(lambda: jax.lax.scan(decide, case.planner.init(KEY), jax.random.split(KEY, 3)))
+    end, (actions, info) = jax.eval_shape(
+        lambda: jax.lax.scan(decide, case.planner.init(KEY), jax.random.split(KEY, 3))
+    )
     assert jax.tree.structure(start) == jax.tree.structure(end)
     for before, after in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True):
-        assert (before.shape, before.dtype, before.weak_type) == (after.shape, after.dtype, after.weak_type)
+        assert (before.shape, before.dtype, before.weak_type) == (
+            after.shape,
+            after.dtype,
+            after.weak_type,
+        )
     assert actions.shape[0] == 3
     assert all(values.shape == (3,) for values in info.values())
 
@@ -142,7 +172,9 @@ def test_it_survives_a_model_that_diverges_everywhere_and_says_so(case):
     actions, states, info = case.act(0, case.states(), poisoned(case.model))
     assert_in_space(actions, case.action_space)
     assert_usable(states)
-    assert ("invalid_fraction" in info) != isinstance(case.planner, RandomPlanner)  # which looks at nothing
+    assert ("invalid_fraction" in info) != isinstance(
+        case.planner, RandomPlanner
+    )  # which looks at nothing
     assert np.all(info.get("invalid_fraction", 1) == 1)
     actions, _, info = case.act(1, states)
     assert_in_space(actions, case.action_space)
@@ -154,16 +186,23 @@ def test_candidates_are_compared_under_the_same_luck_of_the_model():
     """Where the model draws what comes next, plans that are all the same earn the same."""
     case = Case("cem", "box", "probabilistic")
     assert case.model.propagation.samples
-    states = eqx.tree_at(lambda memory: memory.distribution.std, case.states(), replace_fn=jnp.zeros_like)
+    states = eqx.tree_at(
+        lambda memory: memory.distribution.std, case.states(), replace_fn=jnp.zeros_like
+    )
     _, _, info = case.act(0, states)
     np.testing.assert_allclose(info["score_std"], 0, atol=1e-3)
-    assert np.any(info["score_best"] - info["score_mean"] > 1)  # which another iteration had more of
+    assert np.any(
+        info["score_best"] - info["score_mean"] > 1
+    )  # which another iteration had more of
 
 
 DIVERGING = {
     "discrete": (bandit([0.0, np.nan, 1.0], pulls=3), lambda action: action != 1),
     "box": (hill([0.4], cliff=0.0), lambda action: action[0] <= 0),
-    "multi_discrete": (choices(np.array([[0.0, 1.0], [2.0, np.nan], [np.nan, 0.5]])), lambda action: tuple(action) not in ((1, 1), (2, 0))),
+    "multi_discrete": (
+        choices(np.array([[0.0, 1.0], [2.0, np.nan], [np.nan, 0.5]])),
+        lambda action: tuple(action) not in ((1, 1), (2, 0)),
+    ),
 }
 
 
@@ -183,7 +222,9 @@ def test_it_keeps_away_from_candidates_that_diverge_and_counts_them(planner, wor
 @eqx.filter_jit
 def returns(planner, model, starts):
     keys = jax.random.split(KEY, starts.shape[0])
-    return jax.vmap(lambda key, start: episode_return(key, planner, model, start, num_steps=12))(keys, starts)
+    return jax.vmap(lambda key, start: episode_return(key, planner, model, start, num_steps=12))(
+        keys, starts
+    )
 
 
 @pytest.mark.parametrize("actions", ACTION_KINDS)
@@ -191,6 +232,8 @@ def returns(planner, model, starts):
 def test_in_its_own_size_it_beats_random_actions_on_the_point_mass(planner, actions):
     """Where the world is known, and what lies beyond the horizon too; paired by where the episodes start."""
     starts = some_starts(16)
-    gains = returns(*known_plane(planner, actions, "horizon=8"), starts) - returns(*known_plane("random", actions), starts)
+    gains = returns(*known_plane(planner, actions, "horizon=8"), starts) - returns(
+        *known_plane("random", actions), starts
+    )
     # Random actions earn -14 to -16, the best planners -9 to -10; the least gain is that of random plans, 3.4 with a standard error of 0.6.
     assert np.mean(gains) > 2.5

@@ -10,7 +10,14 @@ from mbrl.planners.icem import ICEM
 from mbrl.types import Discrete
 
 INF = np.inf
-SETTINGS = {"discount": 1.0, "horizon": 3, "population_size": 30, "num_elites": 10, "num_iterations": 4, "momentum": 0.1}
+SETTINGS = {
+    "discount": 1.0,
+    "horizon": 3,
+    "population_size": 30,
+    "num_elites": 10,
+    "num_iterations": 4,
+    "momentum": 0.1,
+}
 SETTINGS |= {"initial_std": 0.5, "act_on": "distribution"}
 OF_ICEM = {"noise_exponent": 2.0, "population_decay": 1.25, "kept_share": 0.3}
 
@@ -36,14 +43,19 @@ def test_elites_share_the_weight_equally(scores, expected):
     [
         ({"num_iterations": 0}, r"planner.num_iterations=0 must be at least 1"),
         ({"num_elites": 0}, r"planner.num_elites=0 must be at least 1"),
-        ({"num_elites": 31}, r"planner.num_elites=31 exceeds planner.population_size=30: .* lower the one or raise the other"),
+        (
+            {"num_elites": 31},
+            r"planner.num_elites=31 exceeds planner.population_size=30: .* lower the one or raise the other",
+        ),
         ({"momentum": 1.0}, r"planner.momentum=1.0 must be in \[0, 1\)"),
         ({"momentum": -0.1}, r"planner.momentum=-0.1 must be in \[0, 1\)"),
         ({"initial_std": 0.0}, r"planner.initial_std=0.0 must be positive"),
         ({"act_on": "luck"}, r"planner.act_on=luck must be 'distribution' or 'best_sample'"),
     ],
 )
-@pytest.mark.parametrize(("planner", "settings"), [(CEM, SETTINGS), (ICEM, SETTINGS | OF_ICEM)], ids=["cem", "icem"])
+@pytest.mark.parametrize(
+    ("planner", "settings"), [(CEM, SETTINGS), (ICEM, SETTINGS | OF_ICEM)], ids=["cem", "icem"]
+)
 def test_settings_that_make_no_sense_are_refused(planner, settings, changes, message):
     with pytest.raises(ValueError, match=message):
         planner(Discrete(3), **(settings | changes))

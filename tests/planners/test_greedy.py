@@ -37,12 +37,20 @@ def plan(greedy, world, key=KEY):
         ([1.0, 0.5, 0.2], [0.0, 0.0, 2.0], 1.0, 2, 0.2 + 0.5 * 2.0),
         ([1.0, 0.5, 0.2], [0.0, 0.0, 1.5], 1.0, 0, 1.0),  # undiscounted, 1.7 would be more
         ([1.0, 0.5, 0.2], [1.0, 3.0, 3.0], 1.0, 1, 0.5 + 0.5 * 3.0),
-        ([1.0, 0.5, 0.2], [0.0, 0.0, 9.0], [1.0, 1.0, 0.0], 0, 1.0),  # what comes after the end is not reached
+        (
+            [1.0, 0.5, 0.2],
+            [0.0, 0.0, 9.0],
+            [1.0, 1.0, 0.0],
+            0,
+            1.0,
+        ),  # what comes after the end is not reached
         ([1.0, 0.5, 0.2], [0.0, 8.0, 9.0], [1.0, 0.5, 0.4], 1, 0.5 + 0.5 * 0.5 * 8.0),
         ([-4.0, -1.0, -2.0], [-1.0, -8.0, -3.0], 1.0, 2, -2.0 - 0.5 * 3.0),
     ],
 )
-def test_it_goes_where_reward_and_discounted_value_are_best(rewards, values, continuation, expected, score):
+def test_it_goes_where_reward_and_discounted_value_are_best(
+    rewards, values, continuation, expected, score
+):
     world = board([[1, 2, 3]], [rewards], np.broadcast_to(continuation, (1, 3)), [0.0, *values])
     action, info = plan(planner(), world)
     assert action == expected
@@ -52,7 +60,13 @@ def test_it_goes_where_reward_and_discounted_value_are_best(rewards, values, con
 
 def test_it_sees_one_step_and_no_further():
     """Action 1 leads to where 100 can be earned, but the value does not say so."""
-    action, _ = plan(planner(), board([[1, 2, 3], [4, 4, 4], [4, 4, 4]], [[0.1, 0.0, 0.0], [0.0, 0.0, 0.0], [100.0, 100.0, 100.0]]))
+    action, _ = plan(
+        planner(),
+        board(
+            [[1, 2, 3], [4, 4, 4], [4, 4, 4]],
+            [[0.1, 0.0, 0.0], [0.0, 0.0, 0.0], [100.0, 100.0, 100.0]],
+        ),
+    )
     assert action == 0
 
 
@@ -64,7 +78,10 @@ def test_it_refuses_a_model_without_a_value():
 
 
 def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
-    actions = [float(plan(planner(Box(1), num_actions=8), hill([0.4]), key)[0][0]) for key in jax.random.split(KEY, 20)]
+    actions = [
+        float(plan(planner(Box(1), num_actions=8), hill([0.4]), key)[0][0])
+        for key in jax.random.split(KEY, 20)
+    ]
     assert np.abs(actions).max() <= 1
     assert np.unique(actions).size == 20
     # The nearest of 8 uniform candidates is 0.12 from the top on average, a random one 0.58; 20 of either vary by a fifth of it.
@@ -73,7 +90,9 @@ def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
 
 def test_the_more_candidates_the_better():
     action, info = plan(planner(Box(1), num_actions=2000), hill([0.4]))
-    np.testing.assert_allclose(action, [0.4], atol=0.005)  # the nearest of 2000 is farther in one of e^10 cases
+    np.testing.assert_allclose(
+        action, [0.4], atol=0.005
+    )  # the nearest of 2000 is farther in one of e^10 cases
     np.testing.assert_allclose(info["score_best"], -((action[0] - 0.4) ** 2), atol=1e-7)
 
 
@@ -82,7 +101,10 @@ def test_few_pairs_of_choices_are_all_candidates_and_many_are_samples():
     action, info = plan(planner(MultiDiscrete((8, 8)), num_actions=1), choices(rewards))
     np.testing.assert_array_equal(action, np.unravel_index(rewards.argmax(), (8, 8)))
     np.testing.assert_allclose(info["score_best"], rewards.max(), rtol=1e-6)
-    many = [plan(planner(MultiDiscrete((9, 8)), num_actions=1), choices(np.zeros((9, 8))), key)[0] for key in jax.random.split(KEY, 10)]
+    many = [
+        plan(planner(MultiDiscrete((9, 8)), num_actions=1), choices(np.zeros((9, 8))), key)[0]
+        for key in jax.random.split(KEY, 10)
+    ]
     assert len({tuple(np.asarray(action)) for action in many}) > 5
 
 
@@ -94,9 +116,13 @@ def test_it_keeps_away_from_predictions_that_diverge(bad, offset):
     np.testing.assert_allclose(info["invalid_fraction"], 1 / 3, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("continuation", "value"), [(1.0, NAN), (NAN, 1.0)], ids=["value", "continuation"])
+@pytest.mark.parametrize(
+    ("continuation", "value"), [(1.0, NAN), (NAN, 1.0)], ids=["value", "continuation"]
+)
 def test_it_keeps_away_from_values_and_continuations_that_diverge(continuation, value):
-    world = board([[1, 2, 3]], [[0.0, 5.0, 1.0]], [[1.0, continuation, 1.0]], [0.0, 0.0, value, 0.0])
+    world = board(
+        [[1, 2, 3]], [[0.0, 5.0, 1.0]], [[1.0, continuation, 1.0]], [0.0, 0.0, value, 0.0]
+    )
     action, info = plan(planner(), world)
     assert action == 2
     np.testing.assert_allclose(info["invalid_fraction"], 1 / 3, rtol=1e-6)
@@ -111,7 +137,10 @@ def test_it_survives_predictions_that_all_diverge():
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"num_actions": 0}, r"planner.num_actions=0 must be at least 1"), ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]")],
+    [
+        ({"num_actions": 0}, r"planner.num_actions=0 must be at least 1"),
+        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):

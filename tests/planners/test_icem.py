@@ -17,8 +17,21 @@ START = jnp.zeros(1)
 
 
 def planner(action_space=None, **changes) -> ICEM:
-    settings = {"discount": 1.0, "horizon": 3, "population_size": 12, "num_elites": 4, "num_iterations": 2, "momentum": 0.1}
-    settings |= {"noise_exponent": 2.0, "population_decay": 1.25, "kept_share": 0.5, "initial_std": 0.5, "act_on": "distribution"}
+    settings = {
+        "discount": 1.0,
+        "horizon": 3,
+        "population_size": 12,
+        "num_elites": 4,
+        "num_iterations": 2,
+        "momentum": 0.1,
+    }
+    settings |= {
+        "noise_exponent": 2.0,
+        "population_decay": 1.25,
+        "kept_share": 0.5,
+        "initial_std": 0.5,
+        "act_on": "distribution",
+    }
     return ICEM(Box(1) if action_space is None else action_space, **(settings | changes))
 
 
@@ -37,8 +50,14 @@ def plan(planner, world, state, key=KEY):
         (30, 5, 1.25, 1, (30,)),
     ],
 )
-def test_the_population_shrinks_down_to_two_for_each_elite(population_size, num_elites, population_decay, num_iterations, expected):
-    settings = {"population_size": population_size, "num_elites": num_elites, "num_iterations": num_iterations}
+def test_the_population_shrinks_down_to_two_for_each_elite(
+    population_size, num_elites, population_decay, num_iterations, expected
+):
+    settings = {
+        "population_size": population_size,
+        "num_elites": num_elites,
+        "num_iterations": num_iterations,
+    }
     assert planner(**settings, population_decay=population_decay).schedule().num_plans == expected
 
 
@@ -50,7 +69,9 @@ def test_a_share_of_the_elites_is_kept(kept_share, expected):
 
 
 TOP = np.float32(0.75)
-FAR = GaussianPlan(jnp.full((3, 1), -0.9), jnp.full((3, 1), 0.01), 0.5)  # nothing that it draws comes near the top
+FAR = GaussianPlan(
+    jnp.full((3, 1), -0.9), jnp.full((3, 1), 0.01), 0.5
+)  # nothing that it draws comes near the top
 
 
 def test_kept_elites_stand_again_and_are_a_step_further_in_the_next_decision():
@@ -66,7 +87,9 @@ def test_kept_elites_stand_again_and_are_a_step_further_in_the_next_decision():
 
 def test_the_mode_stands_among_the_last_iterations_plans():
     """Drawn plans do not hit the top exactly; the mode does, and counts where the only iteration is the last."""
-    memory = Memory(GaussianPlan(jnp.full((3, 1), TOP), jnp.full((3, 1), 0.2), 0.5), jnp.full((2, 3, 1), -1.0))
+    memory = Memory(
+        GaussianPlan(jnp.full((3, 1), TOP), jnp.full((3, 1), 0.2), 0.5), jnp.full((2, 3, 1), -1.0)
+    )
     _, _, info = plan(planner(num_iterations=1), hill([TOP]), memory)
     assert info["score_best"] == 0
     _, _, info = plan(planner(num_iterations=2), hill([TOP]), memory)
@@ -80,14 +103,18 @@ def test_its_noise_is_red_and_as_wide_as_asked():
     np.testing.assert_allclose(drawn.std(0), 0.1, rtol=0.056)
     assert np.corrcoef(drawn.T)[0, 1] > 0.8
     white = planner(noise_exponent=0.0, horizon=20)
-    assert abs(np.corrcoef(np.asarray(white.sample(KEY, white.start(), 4000))[:, :, 0].T)[0, 1]) < 0.08
+    assert (
+        abs(np.corrcoef(np.asarray(white.sample(KEY, white.start(), 4000))[:, :, 0].T)[0, 1]) < 0.08
+    )
 
 
 def test_the_best_sample_is_the_best_of_all_iterations():
     icem = planner(horizon=1, kept_share=0.0, num_iterations=4, act_on="best_sample")
     for key in jax.random.split(KEY, 10):
         action, _, info = plan(icem, hill([0.3]), icem.init(KEY), key)
-        np.testing.assert_allclose(info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(
+            info["score_best"], -((action[0] - 0.3) ** 2), rtol=1e-3, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize(

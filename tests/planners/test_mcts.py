@@ -34,7 +34,9 @@ def compiled_plan(planner, world, key):
 
 
 @both_policies
-@pytest.mark.parametrize("rewards", [[0.1, 0.9, 0.3], [-3.0, -5.0, -4.0], [5.0, 7.0, 9.0], [1e4, 0.0, -1e4]], ids=str)
+@pytest.mark.parametrize(
+    "rewards", [[0.1, 0.9, 0.3], [-3.0, -5.0, -4.0], [5.0, 7.0, 9.0], [1e4, 0.0, -1e4]], ids=str
+)
 def test_it_pulls_the_best_arm(policy, rewards):
     action, info = plan(planner(policy), bandit(rewards))
     assert action == np.argmax(rewards)
@@ -42,7 +44,10 @@ def test_it_pulls_the_best_arm(policy, rewards):
 
 
 def test_every_action_is_considered_however_many_there_are():
-    chosen = [plan(planner(action_space=Discrete(20)), bandit(np.eye(20)[best]))[0] for best in (0, 15, 16, 19)]
+    chosen = [
+        plan(planner(action_space=Discrete(20)), bandit(np.eye(20)[best]))[0]
+        for best in (0, 15, 16, 19)
+    ]
     assert chosen == [0, 15, 16, 19]
 
 
@@ -62,7 +67,10 @@ def mean_regret(policy: str, offset: float, ending: float) -> float:
     for seed in range(60):
         world, path_return = tree(seed, ending=ending, offset=offset)
         action = int(plan(planner(policy), world)[0])
-        regrets.append(path_return(best_path(path_return)) - path_return(best_path(path_return, beginning=(action,))))
+        regrets.append(
+            path_return(best_path(path_return))
+            - path_return(best_path(path_return, beginning=(action,)))
+        )
     return np.mean(regrets)
 
 
@@ -84,7 +92,9 @@ def test_the_root_value_is_the_mean_of_what_each_simulation_returns():
     A reward of 1 a step, discounted by 0.9 and survived by 0.5: a simulation of n steps returns the sum of 0.45^t below n.
     """
     world = board(moves=[[0]], rewards=[[1.0]], continuation=[[0.5]])
-    _, info = plan(planner(action_space=Discrete(1), discount=0.9, num_simulations=6, max_depth=4), world)
+    _, info = plan(
+        planner(action_space=Discrete(1), discount=0.9, num_simulations=6, max_depth=4), world
+    )
     returns = [0.0, *(sum(0.45**t for t in range(depth)) for depth in (1, 2, 3, 4, 4, 4))]
     np.testing.assert_allclose(info["root_value"], np.mean(returns), rtol=1e-5)
     assert info["depth"] == 4
@@ -102,7 +112,9 @@ def test_it_looks_beyond_the_first_step(policy):
 
 @both_policies
 def test_it_goes_where_the_value_is(policy):
-    action, info = plan(planner(policy), board([[1, 2, 3]], [[0.0, 0.0, 0.0]], values=[0.0, -8.0, 4.0, -2.0]))
+    action, info = plan(
+        planner(policy), board([[1, 2, 3]], [[0.0, 0.0, 0.0]], values=[0.0, -8.0, 4.0, -2.0])
+    )
     assert action == 1
     np.testing.assert_allclose(info["root_value_gap"], 12, rtol=1e-4)
 
@@ -110,7 +122,10 @@ def test_it_goes_where_the_value_is(policy):
 @both_policies
 def test_a_value_counts_as_far_as_it_is_reached(policy):
     """10 with a chance of 0.1 is less than 5 for certain."""
-    action, info = plan(planner(policy), board([[1, 2, 3]], [[0.0, 0.0, 0.0]], [[0.1, 1.0, 1.0]], [0.0, 10.0, 5.0, 0.0]))
+    action, info = plan(
+        planner(policy),
+        board([[1, 2, 3]], [[0.0, 0.0, 0.0]], [[0.1, 1.0, 1.0]], [0.0, 10.0, 5.0, 0.0]),
+    )
     assert action == 1
     np.testing.assert_allclose(info["root_value_gap"], 5, rtol=1e-4)
 
@@ -119,12 +134,17 @@ def test_a_value_counts_as_far_as_it_is_reached(policy):
 @pytest.mark.parametrize(("chance", "expected"), [(1.0, 1), (0.1, 0)])
 def test_what_comes_after_the_end_is_not_counted(policy, chance, expected):
     """Action 0 earns 1 and ends the episode; action 1 earns 0.7, and may be taken again if the episode goes on."""
-    action, _ = plan(planner(policy), board([[0, 0, 0]], [[1.0, 0.7, 0.0]], [[0.0, chance, chance]]))
+    action, _ = plan(
+        planner(policy), board([[0, 0, 0]], [[1.0, 0.7, 0.0]], [[0.0, chance, chance]])
+    )
     assert action == expected
 
 
 def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
-    actions = [float(plan(planner(action_space=Box(1)), hill([0.4]), key)[0][0]) for key in jax.random.split(KEY, 20)]
+    actions = [
+        float(plan(planner(action_space=Box(1)), hill([0.4]), key)[0][0])
+        for key in jax.random.split(KEY, 20)
+    ]
     assert np.abs(actions).max() <= 1
     assert np.unique(actions).size == 20
     # The nearest of 8 uniform candidates is 0.12 from the top on average, a random one 0.58; 20 of either vary by a fifth of it.
@@ -132,12 +152,17 @@ def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
 
 
 def test_half_a_box_may_diverge():
-    actions = [float(plan(planner(action_space=Box(1)), hill([0.4], cliff=0.0), key)[0][0]) for key in jax.random.split(KEY, 5)]
+    actions = [
+        float(plan(planner(action_space=Box(1)), hill([0.4], cliff=0.0), key)[0][0])
+        for key in jax.random.split(KEY, 5)
+    ]
     assert max(actions) <= 0
 
 
 @both_policies
-@pytest.mark.parametrize("rewards", [[1.0, 9.0, 2.0], [-2.0, 9.0, -1.0], [-60.0, 9.0, -50.0]], ids=str)
+@pytest.mark.parametrize(
+    "rewards", [[1.0, 9.0, 2.0], [-2.0, 9.0, -1.0], [-60.0, 9.0, -50.0]], ids=str
+)
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
     """Action 1 diverges; of the others, 2 is better. How bad a reward can be, the model's normaliser has seen."""
@@ -149,7 +174,11 @@ def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
     assert 0 < info["invalid_fraction"] < 1
 
 
-@pytest.mark.parametrize(("rewards", "expected"), [([0.0, 1.0, 2.0], 0), ([0.0, NAN, 2.0], 1 / 3), ([NAN, 1.0, INF], 2 / 3)], ids=str)
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [([0.0, 1.0, 2.0], 0), ([0.0, NAN, 2.0], 1 / 3), ([NAN, 1.0, INF], 2 / 3)],
+    ids=str,
+)
 def test_the_invalid_are_the_share_of_nodes_whose_predictions_diverge(rewards, expected):
     """Three simulations try each of three actions once."""
     _, info = plan(planner(num_simulations=3), bandit(rewards))

@@ -15,7 +15,13 @@ SCORES = [2.0, -1.0, 0.5, 3.0]
 
 
 def planner(action_space=None, **changes) -> MPPI:
-    settings = {"discount": 1.0, "horizon": 2, "population_size": 4, "num_iterations": 2, "temperature": 0.5}
+    settings = {
+        "discount": 1.0,
+        "horizon": 2,
+        "population_size": 4,
+        "num_iterations": 2,
+        "temperature": 0.5,
+    }
     settings |= {"noise_correlation": 0.5, "initial_std": 0.4}
     return MPPI(Box(1) if action_space is None else action_space, **(settings | changes))
 
@@ -50,17 +56,25 @@ def weights_of(scores, temperature=0.5) -> np.ndarray:
     ids=["all", "negative", "three finite ones", "two finite ones"],
 )
 def test_a_candidate_weighs_the_more_the_better_it_is(scores, temperature):
-    np.testing.assert_allclose(weights_of(scores, temperature), weights(scores, temperature), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        weights_of(scores, temperature), weights(scores, temperature), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_the_scale_and_the_offset_of_the_rewards_do_not_matter():
     for scale, offset in ((1e4, 0.0), (1e-3, 0.0), (1.0, 1000.0)):
-        np.testing.assert_allclose(weights_of(scale * np.array(SCORES) + offset), weights(SCORES), rtol=1e-3)
+        np.testing.assert_allclose(
+            weights_of(scale * np.array(SCORES) + offset), weights(SCORES), rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [([7.0, 7.0, 7.0, 7.0], [0.25] * 4), ([-INF, 7.0, 7.0, -INF], [0, 0.5, 0.5, 0]), ([-INF, -INF, -7.0, -INF], [0, 0, 1, 0])],
+    [
+        ([7.0, 7.0, 7.0, 7.0], [0.25] * 4),
+        ([-INF, 7.0, 7.0, -INF], [0, 0.5, 0.5, 0]),
+        ([-INF, -INF, -7.0, -INF], [0, 0, 1, 0]),
+    ],
     ids=["all", "two finite ones", "one finite one"],
 )
 def test_equal_candidates_weigh_the_same(scores, expected):
@@ -75,7 +89,9 @@ def test_the_extremes_of_the_temperature_take_the_best_and_the_mean_of_all():
 def test_a_plan_moves_to_the_weighted_mean_and_stays_as_wide():
     plans = np.random.default_rng(0).uniform(-1, 1, (4, 2, 1))
     refitted = refit(planner(), jnp.asarray(plans, jnp.float32), jnp.array(SCORES))
-    np.testing.assert_allclose(refitted.mean, np.average(plans, axis=0, weights=weights(SCORES)), rtol=1e-5)
+    np.testing.assert_allclose(
+        refitted.mean, np.average(plans, axis=0, weights=weights(SCORES)), rtol=1e-5
+    )
     np.testing.assert_array_equal(refitted.std, np.full((2, 1), 0.4, np.float32))
 
 

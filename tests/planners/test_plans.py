@@ -32,7 +32,9 @@ def test_a_categorical_refit_is_the_weighted_frequency():
     fitted = np.array([[0.5, 0.25, 0.25], [0.25, 0.0, 0.75]])
     for momentum in (0.0, 0.2):
         refitted = old.refit(plans, WEIGHTS, momentum).probabilities
-        np.testing.assert_allclose(refitted, momentum * np.asarray(old.probabilities) + (1 - momentum) * fitted, rtol=1e-6)
+        np.testing.assert_allclose(
+            refitted, momentum * np.asarray(old.probabilities) + (1 - momentum) * fitted, rtol=1e-6
+        )
         np.testing.assert_allclose(refitted.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(old.moved(plans, WEIGHTS).probabilities, fitted, rtol=1e-6)
 
@@ -44,7 +46,9 @@ def test_a_refit_to_several_choices_counts_each_by_itself():
     fitted = np.array([[0.75, 0.0, 0.25, 0.5, 0.5]])
     for momentum in (0.0, 0.2):
         refitted = old.refit(plans, WEIGHTS, momentum).probabilities
-        np.testing.assert_allclose(refitted, momentum * np.asarray(old.probabilities) + (1 - momentum) * fitted, rtol=1e-6)
+        np.testing.assert_allclose(
+            refitted, momentum * np.asarray(old.probabilities) + (1 - momentum) * fitted, rtol=1e-6
+        )
 
 
 def test_a_gaussian_refit_is_the_weighted_mean_and_variance():
@@ -54,8 +58,12 @@ def test_a_gaussian_refit_is_the_weighted_mean_and_variance():
     variance = 0.5 * 0.3**2 + 0.25 * 0.1**2 + 0.25 * 0.5**2
     for momentum in (0.0, 0.2):
         refitted = old.refit(plans, WEIGHTS, momentum)
-        np.testing.assert_allclose(refitted.mean, [[momentum * -0.5 + (1 - momentum) * mean]], rtol=1e-6)
-        np.testing.assert_allclose(refitted.std, [[np.sqrt(momentum * 0.3**2 + (1 - momentum) * variance)]], rtol=1e-6)
+        np.testing.assert_allclose(
+            refitted.mean, [[momentum * -0.5 + (1 - momentum) * mean]], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            refitted.std, [[np.sqrt(momentum * 0.3**2 + (1 - momentum) * variance)]], rtol=1e-6
+        )
 
 
 def test_a_gaussian_refit_keeps_steps_and_dimensions_apart():
@@ -63,7 +71,9 @@ def test_a_gaussian_refit_keeps_steps_and_dimensions_apart():
     refitted = gaussian(np.zeros((3, 2)), 1.0).refit(jnp.asarray(plans, jnp.float32), WEIGHTS, 0.0)
     mean = np.average(plans, axis=0, weights=WEIGHTS)
     np.testing.assert_allclose(refitted.mean, mean, rtol=1e-5)
-    np.testing.assert_allclose(refitted.std, np.sqrt(np.average((plans - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5)
+    np.testing.assert_allclose(
+        refitted.std, np.sqrt(np.average((plans - mean) ** 2, axis=0, weights=WEIGHTS)), rtol=1e-5
+    )
 
 
 def test_a_gaussian_is_fitted_to_draws_beyond_a_bound_and_its_mean_kept_within():
@@ -74,7 +84,9 @@ def test_a_gaussian_is_fitted_to_draws_beyond_a_bound_and_its_mean_kept_within()
     np.testing.assert_allclose(refitted.std, [[0.75]], rtol=1e-6)
     np.testing.assert_allclose(gaussian([[0.0]], 0.3).moved(-plans, WEIGHTS).mean, [[-1.0]])
     # Half the old mean on a mean of 1.25 stays within.
-    np.testing.assert_allclose(gaussian([[0.5]], 0.3).refit(plans, WEIGHTS, 0.5).mean, [[0.875]], rtol=1e-6)
+    np.testing.assert_allclose(
+        gaussian([[0.5]], 0.3).refit(plans, WEIGHTS, 0.5).mean, [[0.875]], rtol=1e-6
+    )
 
 
 def test_a_gaussian_that_moves_is_as_wide_as_before():
@@ -102,13 +114,17 @@ def test_categorical_samples_follow_the_probabilities():
 
 def test_samples_of_several_choices_follow_the_probabilities_of_each():
     probabilities = np.array([[0.1, 0.2, 0.7, 0.25, 0.75], [0.0, 0.0, 1.0, 0.5, 0.5]])
-    plans = np.asarray(sample(CategoricalPlan(TWO_CHOICES, jnp.asarray(probabilities, jnp.float32))))
+    plans = np.asarray(
+        sample(CategoricalPlan(TWO_CHOICES, jnp.asarray(probabilities, jnp.float32)))
+    )
     assert plans.shape == (4000, 2, 2)
     frequencies = np.zeros((2, 3, 2))
     for step in range(2):
         np.add.at(frequencies[step], tuple(plans[:, step].T), 1 / 4000)
     # The entries are independent: what they do together is the product. Five standard deviations of a binomial, as above.
-    np.testing.assert_allclose(frequencies, probabilities[:, :3, None] * probabilities[:, None, 3:], atol=0.04)
+    np.testing.assert_allclose(
+        frequencies, probabilities[:, :3, None] * probabilities[:, None, 3:], atol=0.04
+    )
 
 
 def test_gaussian_samples_follow_mean_and_std():
@@ -148,14 +164,20 @@ def test_noise_that_goes_together_makes_actions_that_do(action_space):
     """So that coloured noise holds an action: here each plan's noise is one draw for all of its steps."""
     widest = widest_plan(action_space, 5, STD)
     noise = np.random.default_rng(0).normal(size=(100, 1, action_space.num_features))
-    plans = np.asarray(widest.sample(jnp.asarray(np.broadcast_to(noise, (100, 5, action_space.num_features)), jnp.float32)))
+    plans = np.asarray(
+        widest.sample(
+            jnp.asarray(np.broadcast_to(noise, (100, 5, action_space.num_features)), jnp.float32)
+        )
+    )
     np.testing.assert_array_equal(plans, np.broadcast_to(plans[:, :1], plans.shape))
     assert np.unique(plans[:, 0], axis=0).shape[0] > 2
 
 
 def test_the_best_plan_is_the_mode():
     np.testing.assert_array_equal(categorical([0.2, 0.5, 0.3], [0.6, 0.1, 0.3]).best(), [1, 0])
-    two_choices = CategoricalPlan(TWO_CHOICES, jnp.array([[0.2, 0.5, 0.3, 0.4, 0.6], [0.6, 0.1, 0.3, 0.9, 0.1]]))
+    two_choices = CategoricalPlan(
+        TWO_CHOICES, jnp.array([[0.2, 0.5, 0.3, 0.4, 0.6], [0.6, 0.1, 0.3, 0.9, 0.1]])
+    )
     np.testing.assert_array_equal(two_choices.best(), [[1, 1], [0, 0]])
     np.testing.assert_array_equal(gaussian([[0.25], [-1.0]], 1.0).best(), [[0.25], [-1.0]])
 
@@ -163,9 +185,14 @@ def test_the_best_plan_is_the_mode():
 def test_a_categorical_plan_a_step_later_is_half_forgotten():
     shifted = categorical([1.0, 0.0], [0.3, 0.7], [0.0, 1.0]).shifted().probabilities
     np.testing.assert_allclose(shifted, [[0.4, 0.6], [0.25, 0.75], [0.5, 0.5]], rtol=1e-6)
-    two_choices = CategoricalPlan(TWO_CHOICES, jnp.array([[1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.2, 0.8]])).shifted()
+    two_choices = CategoricalPlan(
+        TWO_CHOICES, jnp.array([[1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.2, 0.8]])
+    ).shifted()
     third = 1 / 3
-    expected = [[third / 2, (1 + third) / 2, third / 2, 0.35, 0.65], [third, third, third, 0.5, 0.5]]
+    expected = [
+        [third / 2, (1 + third) / 2, third / 2, 0.35, 0.65],
+        [third, third, third, 0.5, 0.5],
+    ]
     np.testing.assert_allclose(two_choices.probabilities, expected, rtol=1e-6)
 
 
@@ -176,8 +203,14 @@ def test_a_gaussian_plan_a_step_later_is_wide_again():
 
 
 def test_the_widest_plan_prefers_nothing_and_reaches_everything():
-    np.testing.assert_array_equal(widest_plan(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25))
-    np.testing.assert_allclose(widest_plan(TWO_CHOICES, 2, STD).probabilities, [[1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(
+        widest_plan(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25)
+    )
+    np.testing.assert_allclose(
+        widest_plan(TWO_CHOICES, 2, STD).probabilities,
+        [[1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]] * 2,
+        rtol=1e-6,
+    )
     np.testing.assert_array_equal(widest_plan(Box(2), 2, STD).mean, np.zeros((2, 2)))
     np.testing.assert_array_equal(widest_plan(Box(2), 2, STD).std, np.full((2, 2), STD, np.float32))
     plans = np.asarray(sample(widest_plan(Box(2), 2, 0.5)))
@@ -192,7 +225,11 @@ def test_the_widest_plan_is_what_shifting_leads_back_to(action_space):
     for _ in range(2):
         plan = plan.shifted()
     for left, fresh in zip(jax.tree.leaves(plan), jax.tree.leaves(widest), strict=True):
-        assert (left.shape, left.dtype, left.weak_type) == (fresh.shape, fresh.dtype, fresh.weak_type)
+        assert (left.shape, left.dtype, left.weak_type) == (
+            fresh.shape,
+            fresh.dtype,
+            fresh.weak_type,
+        )
         np.testing.assert_allclose(left, fresh, atol=1e-6)
 
 
@@ -216,5 +253,7 @@ def test_a_space_without_a_distribution_is_refused():
         def candidates(self, key, num_actions):
             return jnp.zeros(num_actions)
 
-    with pytest.raises(TypeError, match=r"Words actions have no plan distribution; add one to planners/plans.py"):
+    with pytest.raises(
+        TypeError, match=r"Words actions have no plan distribution; add one to planners/plans.py"
+    ):
         widest_plan(Words(), 3, STD)

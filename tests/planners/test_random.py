@@ -18,7 +18,9 @@ def act(planner, world, keys):
 
 
 def actions(action_space, world, number):
-    return np.asarray(act(RandomPlanner(action_space), world, jax.random.split(jax.random.key(0), number)))
+    return np.asarray(
+        act(RandomPlanner(action_space), world, jax.random.split(jax.random.key(0), number))
+    )
 
 
 def test_discrete_actions_are_uniform_and_blind_to_reward():
@@ -28,9 +30,13 @@ def test_discrete_actions_are_uniform_and_blind_to_reward():
 
 
 def test_several_choices_are_uniform_each_by_itself_and_blind_to_reward():
-    drawn = actions(MultiDiscrete((3, 2)), choices(np.array([[0.0, np.nan], [100.0, 0.0], [0.0, 0.0]])), 3000)
+    drawn = actions(
+        MultiDiscrete((3, 2)), choices(np.array([[0.0, np.nan], [100.0, 0.0], [0.0, 0.0]])), 3000
+    )
     # Binomial, standard deviation 20: five of them.
-    np.testing.assert_allclose(np.bincount(2 * drawn[:, 0] + drawn[:, 1], minlength=6), 500, atol=102)
+    np.testing.assert_allclose(
+        np.bincount(2 * drawn[:, 0] + drawn[:, 1], minlength=6), 500, atol=102
+    )
 
 
 def test_box_actions_are_uniform_and_blind_to_reward():

@@ -17,7 +17,9 @@ START = jnp.zeros(1)
 
 def planner(action_space=None, **changes) -> RandomShooting:
     settings = {"discount": 1.0, "horizon": 3, "population_size": 6}
-    return RandomShooting(Discrete(3) if action_space is None else action_space, **(settings | changes))
+    return RandomShooting(
+        Discrete(3) if action_space is None else action_space, **(settings | changes)
+    )
 
 
 @eqx.filter_jit
@@ -28,7 +30,9 @@ def plan(planner, world, state, key):
 def drawn_plans(shooter, key) -> np.ndarray:
     """What the decision with this key draws: the encoding and the memory have a key each, and the only iteration the third."""
     sample_key, _ = jax.random.split(jax.random.split(key, 3)[2])
-    return np.asarray(random_plans(sample_key, shooter.action_space, shooter.population_size, shooter.horizon))
+    return np.asarray(
+        random_plans(sample_key, shooter.action_space, shooter.population_size, shooter.horizon)
+    )
 
 
 def test_it_takes_the_first_step_of_the_best_of_its_plans():
@@ -67,7 +71,11 @@ def test_its_plans_are_uniform():
     np.testing.assert_allclose(drawn.var(0), 1 / 3, atol=0.024)
 
 
-@pytest.mark.parametrize(("shooter", "world"), [(planner(), tree(1)[0]), (planner(Box(2)), hill([0.3, -0.6]))], ids=["discrete", "box"])
+@pytest.mark.parametrize(
+    ("shooter", "world"),
+    [(planner(), tree(1)[0]), (planner(Box(2)), hill([0.3, -0.6]))],
+    ids=["discrete", "box"],
+)
 def test_nothing_is_carried_over(shooter, world):
     fresh = shooter.init(KEY)
     _, state, _ = plan(shooter, world, fresh, KEY)

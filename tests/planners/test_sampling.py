@@ -39,22 +39,59 @@ THREE_ACTIONS = Discrete(3)
 NAN, INF = np.nan, np.inf
 
 SETTINGS = {
-    "cem": (CEM, {"population_size": 400, "num_elites": 40, "num_iterations": 15, "momentum": 0.1, "initial_std": 0.5}),
-    "icem": (ICEM, {"population_size": 400, "num_elites": 40, "num_iterations": 12, "momentum": 0.1, "initial_std": 0.5}),
-    "mppi": (MPPI, {"population_size": 2000, "num_iterations": 15, "temperature": 0.1, "noise_correlation": 0.5, "initial_std": 0.2}),
+    "cem": (
+        CEM,
+        {
+            "population_size": 400,
+            "num_elites": 40,
+            "num_iterations": 15,
+            "momentum": 0.1,
+            "initial_std": 0.5,
+        },
+    ),
+    "icem": (
+        ICEM,
+        {
+            "population_size": 400,
+            "num_elites": 40,
+            "num_iterations": 12,
+            "momentum": 0.1,
+            "initial_std": 0.5,
+        },
+    ),
+    "mppi": (
+        MPPI,
+        {
+            "population_size": 2000,
+            "num_iterations": 15,
+            "temperature": 0.1,
+            "noise_correlation": 0.5,
+            "initial_std": 0.2,
+        },
+    ),
     "random_shooting": (RandomShooting, {"population_size": 400}),
 }
 OF_ELITES = {"act_on": "distribution"}
-OF_ICEM = {"noise_exponent": 1.0, "population_decay": 1.0, "kept_share": 0.3}  # each size is a loop to compile
+OF_ICEM = {
+    "noise_exponent": 1.0,
+    "population_decay": 1.0,
+    "kept_share": 0.3,
+}  # each size is a loop to compile
 EXTRA = {"cem": OF_ELITES, "icem": OF_ELITES | OF_ICEM, "mppi": {}, "random_shooting": {}}
 
 every_sampler = pytest.mark.parametrize("name", SETTINGS)
-every_learner = pytest.mark.parametrize("name", ["cem", "icem", "mppi"])  # those that close in on the optimum
+every_learner = pytest.mark.parametrize(
+    "name", ["cem", "icem", "mppi"]
+)  # those that close in on the optimum
 
 
-def sampler(name: str, action_space: AbstractActionSpace = THREE_ACTIONS, **changes) -> AbstractSamplingPlanner:
+def sampler(
+    name: str, action_space: AbstractActionSpace = THREE_ACTIONS, **changes
+) -> AbstractSamplingPlanner:
     make, settings = SETTINGS[name]
-    return make(action_space, **({"discount": 1.0, "horizon": 3} | settings | EXTRA[name] | changes))
+    return make(
+        action_space, **({"discount": 1.0, "horizon": 3} | settings | EXTRA[name] | changes)
+    )
 
 
 @eqx.filter_jit
@@ -85,7 +122,13 @@ class Twin(NamedTuple):
     mode_in_last: bool = False
     acts_on_best: bool = False
 
-    def decide(self, space: AbstractActionSpace, returns: Callable[[np.ndarray], float], memory: Memory, key: jax.Array):
+    def decide(
+        self,
+        space: AbstractActionSpace,
+        returns: Callable[[np.ndarray], float],
+        memory: Memory,
+        key: jax.Array,
+    ):
         planner, (distribution, kept) = self.planner(space), memory
         _, shift_key, *keys = jax.random.split(key, len(self.num_plans) + 2)
         every, best, best_score = [], None, -np.inf
@@ -94,16 +137,26 @@ class Twin(NamedTuple):
             plans = [*np.asarray(sample(planner, sample_key, distribution, num_plans)), *kept]
             if self.mode_in_last and iteration == len(self.num_plans) - 1:
                 plans.append(np.asarray(distribution.best()))
-            plans, scores = np.stack(plans), np.array([returns(acted_on(space, plan)) for plan in plans])
+            plans, scores = (
+                np.stack(plans),
+                np.array([returns(acted_on(space, plan)) for plan in plans]),
+            )
             order = np.argsort(-scores, kind="stable")
             if scores[order[0]] > best_score:
                 best, best_score = plans[order[0]], scores[order[0]]
-            distribution = refit(planner, distribution, jnp.asarray(plans), jnp.asarray(scores, jnp.float32))
+            distribution = refit(
+                planner, distribution, jnp.asarray(plans), jnp.asarray(scores, jnp.float32)
+            )
             kept = plans[order[: self.num_kept]]
             every.extend(scores)
         last = random_plans(shift_key, space, self.num_kept, 1)
         later = Memory(distribution.shifted(), np.concatenate([kept[:, 1:], last], axis=1))
-        info = {"score_best": np.max(every), "score_mean": np.mean(scores), "score_std": np.std(scores), "invalid_fraction": 0.0}
+        info = {
+            "score_best": np.max(every),
+            "score_mean": np.mean(scores),
+            "score_std": np.std(scores),
+            "invalid_fraction": 0.0,
+        }
         return acted_on(space, best if self.acts_on_best else distribution.best())[0], later, info
 
 
@@ -114,16 +167,27 @@ def acted_on(space: AbstractActionSpace, plan: np.ndarray) -> np.ndarray:
 FEW = {"population_size": 10, "num_elites": 3, "num_iterations": 3, "momentum": 0.1}
 TWINS = {
     "cem": Twin(lambda space: sampler("cem", space, **FEW), [10, 10, 10]),
-    "icem": Twin(lambda space: sampler("icem", space, **FEW, population_decay=1.25, kept_share=0.6), [10, 8, 6], 2, mode_in_last=True),
+    "icem": Twin(
+        lambda space: sampler("icem", space, **FEW, population_decay=1.25, kept_share=0.6),
+        [10, 8, 6],
+        2,
+        mode_in_last=True,
+    ),
     "icem, best sample": Twin(
-        lambda space: sampler("icem", space, **FEW, population_decay=2.0, kept_share=1.0, act_on="best_sample"),
+        lambda space: sampler(
+            "icem", space, **FEW, population_decay=2.0, kept_share=1.0, act_on="best_sample"
+        ),
         [10, 6, 6],
         3,
         mode_in_last=True,
         acts_on_best=True,
     ),
-    "mppi": Twin(lambda space: sampler("mppi", space, population_size=10, num_iterations=3), [10, 10, 10]),
-    "random_shooting": Twin(lambda space: sampler("random_shooting", space, population_size=10), [10], acts_on_best=True),
+    "mppi": Twin(
+        lambda space: sampler("mppi", space, population_size=10, num_iterations=3), [10, 10, 10]
+    ),
+    "random_shooting": Twin(
+        lambda space: sampler("random_shooting", space, population_size=10), [10], acts_on_best=True
+    ),
 }
 PUSHED_FROM = np.array([0.8, -0.3])
 
@@ -142,9 +206,15 @@ OF_A_TREE, RETURN_IN_TREE = tree(seed=3)
 WORLDS = {
     "discrete": (OF_A_TREE, np.zeros(1), RETURN_IN_TREE),
     "box": (point_mass(), PUSHED_FROM, pushed_return),
-    "multi_discrete": (choices(TABLE), np.zeros(1), lambda plan: sum(TABLE[tuple(step)] for step in plan)),
+    "multi_discrete": (
+        choices(TABLE),
+        np.zeros(1),
+        lambda plan: sum(TABLE[tuple(step)] for step in plan),
+    ),
 }
-TWINS_IN_WORLDS = [(twin, world) for twin in SETTINGS for world in WORLDS] + [("icem, best sample", "box")]
+TWINS_IN_WORLDS = [(twin, world) for twin in SETTINGS for world in WORLDS] + [
+    ("icem, best sample", "box")
+]
 
 
 @pytest.mark.parametrize(("twin", "world"), TWINS_IN_WORLDS)
@@ -154,8 +224,12 @@ def test_two_decisions_in_a_row_are_those_of_a_slow_twin(twin, world):
     planner = twin.planner(world.action_space)
     state = memory = planner.init(KEY)
     for key in jax.random.split(jax.random.key(1)):
-        action, state, info = plan(planner, world, jnp.asarray(observation, jnp.float32), state, key)
-        expected_action, memory, expected_info = twin.decide(world.action_space, returns, memory, key)
+        action, state, info = plan(
+            planner, world, jnp.asarray(observation, jnp.float32), state, key
+        )
+        expected_action, memory, expected_info = twin.decide(
+            world.action_space, returns, memory, key
+        )
         np.testing.assert_allclose(action, expected_action, rtol=1e-4, atol=1e-6)
         for left, right in zip(jax.tree.leaves(state), jax.tree.leaves(memory), strict=True):
             np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
@@ -191,13 +265,21 @@ def test_it_finds_the_optimal_control_of_a_point_mass(name):
     np.testing.assert_allclose(action, best[0], atol=2 * NEAR[name])
     np.testing.assert_allclose(state.distribution.mean[:-1], best[1:], atol=3 * NEAR[name])
     cost, _ = riccati(8, discount)
-    np.testing.assert_allclose(info["score_best"], -PUSHED_FROM @ cost @ PUSHED_FROM, atol=NEAR[name] / 10)
+    np.testing.assert_allclose(
+        info["score_best"], -PUSHED_FROM @ cost @ PUSHED_FROM, atol=NEAR[name] / 10
+    )
 
 
-OF_TREES = [(name, {}) for name in SETTINGS] + [(name, {"act_on": "best_sample"}) for name in ("cem", "icem")]
+OF_TREES = [(name, {}) for name in SETTINGS] + [
+    (name, {"act_on": "best_sample"}) for name in ("cem", "icem")
+]
 
 
-@pytest.mark.parametrize(("name", "changes"), OF_TREES, ids=[f"{name}{'-best_sample' if changes else ''}" for name, changes in OF_TREES])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    OF_TREES,
+    ids=[f"{name}{'-best_sample' if changes else ''}" for name, changes in OF_TREES],
+)
 def test_it_finds_the_best_path_of_a_small_tree(name, changes):
     """27 paths, which a population of 300 sees many times over."""
     for seed in range(10):
@@ -214,7 +296,9 @@ def test_it_finds_the_best_pair_of_choices(name):
     """Twelve pairs that earn something random each: what an entry is worth depends on the other one."""
     for seed in range(10):
         rewards = np.random.default_rng(seed).normal(size=(3, 4))
-        action, _, info = first_plan(sampler(name, MultiDiscrete((3, 4)), horizon=1), choices(rewards))
+        action, _, info = first_plan(
+            sampler(name, MultiDiscrete((3, 4)), horizon=1), choices(rewards)
+        )
         np.testing.assert_array_equal(action, np.unravel_index(rewards.argmax(), (3, 4)))
         np.testing.assert_allclose(info["score_best"], rewards.max(), rtol=1e-5)
 
@@ -222,16 +306,24 @@ def test_it_finds_the_best_pair_of_choices(name):
 @every_sampler
 @pytest.mark.parametrize(
     "world",
-    [bandit([NAN, NAN, NAN], pulls=3), hill([0.3, -0.65], cliff=-INF), choices(np.full((3, 2), INF))],
+    [
+        bandit([NAN, NAN, NAN], pulls=3),
+        hill([0.3, -0.65], cliff=-INF),
+        choices(np.full((3, 2), INF)),
+    ],
     ids=["discrete", "box", "multi_discrete"],
 )
 def test_nothing_is_learned_from_predictions_that_all_diverge(name, world):
     planner = sampler(name, world.action_space)
-    distribution = jax.tree.map(lambda leaf: leaf + jnp.linspace(0.0, 0.1, leaf.size).reshape(leaf.shape), planner.start())
+    distribution = jax.tree.map(
+        lambda leaf: leaf + jnp.linspace(0.0, 0.1, leaf.size).reshape(leaf.shape), planner.start()
+    )
     kept = planner.init(KEY).kept
     action, state, info = plan(planner, world, START, Memory(distribution, kept), KEY)
     np.testing.assert_array_equal(action, distribution.best()[0])
-    for left, expected in zip(jax.tree.leaves(state.distribution), jax.tree.leaves(distribution.shifted()), strict=True):
+    for left, expected in zip(
+        jax.tree.leaves(state.distribution), jax.tree.leaves(distribution.shifted()), strict=True
+    ):
         np.testing.assert_array_equal(left, expected)
     assert np.all(np.isfinite(state.kept))
     assert info["invalid_fraction"] == 1
@@ -254,7 +346,9 @@ def test_it_keeps_away_from_predictions_that_diverge(name, offset, bad):
 def test_it_keeps_away_from_continuations_that_diverge(name):
     """What follows action 1 nobody knows, however much it earns."""
     places = np.arange(1, 4)[:, None]
-    world = board(np.tile(places, (1, 3)), np.tile([0.0, 5.0, 1.0], (3, 1)), np.tile([1.0, NAN, 1.0], (3, 1)))
+    world = board(
+        np.tile(places, (1, 3)), np.tile([0.0, 5.0, 1.0], (3, 1)), np.tile([1.0, NAN, 1.0], (3, 1))
+    )
     action, _, info = first_plan(sampler(name), world)
     assert action == 2
     assert 0 < info["invalid_fraction"] < 1

@@ -14,7 +14,9 @@ from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.value import AbstractValue
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
-Facts = dict[str, jax.Array]  # the numbers of a world: what differs in nothing else is compiled once
+Facts = dict[
+    str, jax.Array
+]  # the numbers of a world: what differs in nothing else is compiled once
 Path = tuple[int, ...]
 
 
@@ -30,13 +32,17 @@ class World(AbstractWorldModel):
 
     action_space: AbstractActionSpace
     facts: Facts
-    transition: Callable[..., jax.Array] = eqx.field(static=True)  # of facts, state and action, as the next two
+    transition: Callable[..., jax.Array] = eqx.field(
+        static=True
+    )  # of facts, state and action, as the next two
     reward: Callable[..., jax.Array] = eqx.field(static=True)
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
     worth: Callable[..., jax.Array] = eqx.field(static=True)  # of facts and state
     parts: tuple = ()
     value_function: AbstractValue = Worth()
-    normaliser: Normaliser = eqx.field(default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6)))
+    normaliser: Normaliser = eqx.field(
+        default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6))
+    )
     num_members: int = eqx.field(static=True, default=1)
 
     def encode(self, key, observation):
@@ -44,7 +50,12 @@ class World(AbstractWorldModel):
 
     def step(self, key, state, action):
         step = (self.facts, state[0], action)
-        return Prediction(self.transition(*step)[None], self.reward(*step)[None], self.continuation(*step)[None], jnp.zeros(()))
+        return Prediction(
+            self.transition(*step)[None],
+            self.reward(*step)[None],
+            self.continuation(*step)[None],
+            jnp.zeros(()),
+        )
 
     def gathered(self, key, state):
         return state
@@ -63,7 +74,11 @@ class World(AbstractWorldModel):
 
     def knowing(self, **facts: jax.Array) -> "World":
         """The same world with some numbers changed."""
-        return replace(self, facts=self.facts | {name: jnp.asarray(value, self.facts[name].dtype) for name, value in facts.items()})
+        return replace(
+            self,
+            facts=self.facts
+            | {name: jnp.asarray(value, self.facts[name].dtype) for name, value in facts.items()},
+        )
 
 
 # Boards: places 0, 1, …; each action moves somewhere, earns a reward, and perhaps ends the episode. Play starts at place 0.
@@ -72,14 +87,30 @@ NUM_PLACES = 40  # a tree of depth 3 fills them: 1 + 3 + 9 + 27
 CHILDREN = 3  # of each of a tree's nodes
 
 
-def board(moves: np.ndarray, rewards: np.ndarray, continuation: np.ndarray | float = 1.0, values: np.ndarray | float = 0.0) -> World:
+def board(
+    moves: np.ndarray,
+    rewards: np.ndarray,
+    continuation: np.ndarray | float = 1.0,
+    values: np.ndarray | float = 0.0,
+) -> World:
     """`moves`, `rewards` and `continuation` by [place, action], `values` by [place]; places that are not given lead nowhere."""
     num_actions = np.shape(rewards)[1]
-    tables = {"moves": np.tile(np.arange(NUM_PLACES)[:, None], (1, num_actions)), "rewards": np.zeros((NUM_PLACES, num_actions))}
+    tables = {
+        "moves": np.tile(np.arange(NUM_PLACES)[:, None], (1, num_actions)),
+        "rewards": np.zeros((NUM_PLACES, num_actions)),
+    }
     tables |= {"continuation": np.ones((NUM_PLACES, num_actions)), "values": np.zeros(NUM_PLACES)}
-    for name, given in (("moves", moves), ("rewards", rewards), ("continuation", continuation), ("values", values)):
+    for name, given in (
+        ("moves", moves),
+        ("rewards", rewards),
+        ("continuation", continuation),
+        ("values", values),
+    ):
         tables[name][: np.shape(given)[0] if np.ndim(given) else None] = given
-    facts = {name: jnp.asarray(table, int if name == "moves" else float) for name, table in tables.items()}
+    facts = {
+        name: jnp.asarray(table, int if name == "moves" else float)
+        for name, table in tables.items()
+    }
     return World(Discrete(num_actions), facts, _move, _earn, _go_on, _be_there)
 
 
@@ -105,7 +136,9 @@ def bandit(rewards: Sequence[float], pulls: int = 1) -> World:
     return board(np.tile(places + 1, (1, len(rewards))), np.tile(np.array(rewards), (pulls, 1)))
 
 
-def tree(seed: int, depth: int = 3, ending: float = 0.0, offset: float = 0.0) -> tuple[World, Callable[[Path], float]]:
+def tree(
+    seed: int, depth: int = 3, ending: float = 0.0, offset: float = 0.0
+) -> tuple[World, Callable[[Path], float]]:
     """A tree of random rewards, and the return of a path through it by plain arithmetic, undiscounted.
 
     Node n's children are 3n + 1, 3n + 2 and 3n + 3; a share of `ending` of the steps end the episode. Rewards are standard
@@ -140,7 +173,14 @@ def best_path(path_return: Callable[[Path], float], depth: int = 3, beginning: P
 
 def choices(rewards: np.ndarray) -> World:
     """`rewards` by [first entry, second entry]."""
-    return World(MultiDiscrete(np.shape(rewards)), {"rewards": jnp.asarray(rewards, float)}, _stay, _earn_both, _surely, _nothing)
+    return World(
+        MultiDiscrete(np.shape(rewards)),
+        {"rewards": jnp.asarray(rewards, float)},
+        _stay,
+        _earn_both,
+        _surely,
+        _nothing,
+    )
 
 
 def _earn_both(facts, state, action):
@@ -151,12 +191,18 @@ def _earn_both(facts, state, action):
 
 
 def hill(top: Sequence[float], cliff: float = np.inf) -> World:
-    facts = {"top": jnp.asarray(top, float), "cliff": jnp.asarray(cliff, float), "bad": jnp.asarray(np.nan, float)}
+    facts = {
+        "top": jnp.asarray(top, float),
+        "cliff": jnp.asarray(cliff, float),
+        "bad": jnp.asarray(np.nan, float),
+    }
     return World(Box(len(top)), facts, _stay, _height, _surely, _nothing)
 
 
 def _height(facts, state, action):
-    return jnp.where(action[0] > facts["cliff"], facts["bad"], -jnp.sum((action - facts["top"]) ** 2))
+    return jnp.where(
+        action[0] > facts["cliff"], facts["bad"], -jnp.sum((action - facts["top"]) ** 2)
+    )
 
 
 def _stay(facts, state, action):
@@ -182,7 +228,12 @@ FINAL_COST = np.diag([3.0, 1.0])
 
 
 def point_mass() -> World:
-    matrices = {"dynamics": DYNAMICS, "control": CONTROL, "state cost": STATE_COST, "final cost": FINAL_COST}
+    matrices = {
+        "dynamics": DYNAMICS,
+        "control": CONTROL,
+        "state cost": STATE_COST,
+        "final cost": FINAL_COST,
+    }
     facts = {name: jnp.asarray(matrix, float) for name, matrix in matrices.items()}
     return World(Box(1), facts, _pushed, _push_reward, _surely, _end_reward)
 
@@ -203,7 +254,13 @@ def riccati(horizon: int, discount: float) -> tuple[np.ndarray, list[np.ndarray]
     """The cost-to-go matrix P and the gains K of each step of the finite horizon: cost s'Ps, action -Ks."""
     cost, gains = FINAL_COST, []
     for _ in range(horizon):
-        gain = discount * CONTROL @ cost @ DYNAMICS / (ACTION_COST + discount * CONTROL @ cost @ CONTROL)
+        gain = (
+            discount
+            * CONTROL
+            @ cost
+            @ DYNAMICS
+            / (ACTION_COST + discount * CONTROL @ cost @ CONTROL)
+        )
         cost = STATE_COST + discount * DYNAMICS.T @ cost @ (DYNAMICS - np.outer(CONTROL, gain))
         gains.insert(0, gain)
     return cost, gains

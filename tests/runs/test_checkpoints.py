@@ -7,7 +7,12 @@ from mbrl.runs.checkpoints import load_checkpoint, newest_checkpoint, save_check
 
 
 def save(folder, steps: int, num_kept: int = 2):
-    return save_checkpoint(folder, {"weights": np.full(3, float(steps)), "key": np.array(7, np.uint32)}, {"env_steps": steps}, num_kept)
+    return save_checkpoint(
+        folder,
+        {"weights": np.full(3, float(steps)), "key": np.array(7, np.uint32)},
+        {"env_steps": steps},
+        num_kept,
+    )
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -25,7 +30,10 @@ def test_the_newest_stay(tmp_path):
     for steps in (8, 9, 10, 11):
         save(tmp_path, steps, num_kept=2)
     assert newest_checkpoint(tmp_path) == 11
-    assert sorted(int(path.name.split("-")[0]) for path in (tmp_path / "checkpoint").iterdir()) == [10, 11]
+    assert sorted(int(path.name.split("-")[0]) for path in (tmp_path / "checkpoint").iterdir()) == [
+        10,
+        11,
+    ]
 
 
 def test_of_two_at_one_step_the_later_counts(tmp_path):
@@ -48,7 +56,12 @@ def test_where_there_is_none(tmp_path):
 
 def test_what_is_not_a_checkpoint_is_let_be(tmp_path):
     save(tmp_path, 10)
-    for name in ("notes.txt", ".writing", "latest.npz", "../../000000000099-0123456789abcdef.npz"[6:]):
+    for name in (
+        "notes.txt",
+        ".writing",
+        "latest.npz",
+        "../../000000000099-0123456789abcdef.npz"[6:],
+    ):
         (tmp_path / "checkpoint" / name).write_bytes(b"half")
     assert load_checkpoint(tmp_path).facts["env_steps"] == 10
     assert (tmp_path / "checkpoint" / "notes.txt").exists()

@@ -19,7 +19,10 @@ def test_runs_come_in_the_order_of_their_numbers(tmp_path):
     assert not is_sweep(tmp_path / "9_seed=9")
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint", "checkpoint/000000000100-0123456789abcdef.npz", "summary.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["metrics.jsonl", "checkpoint", "checkpoint/000000000100-0123456789abcdef.npz", "summary.json"],
+)
 def test_a_link_out_of_the_folder_is_refused(tmp_path, name):
     elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
     elsewhere.mkdir()
@@ -40,11 +43,23 @@ def test_links_within_the_folder_and_to_it_are_fine(tmp_path):
 
 
 def test_every_run_below_is_found_and_what_was_one(tmp_path):
-    for name in ("b/10_seed=10", "b/9_seed=9", "b/9_seed=9/.hydra", "a", "a/wandb/x", "c/checkpoint/y"):
+    for name in (
+        "b/10_seed=10",
+        "b/9_seed=9",
+        "b/9_seed=9/.hydra",
+        "a",
+        "a/wandb/x",
+        "c/checkpoint/y",
+    ):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").touch()
     (tmp_path / "refused" / ".hydra").mkdir(parents=True)
     (tmp_path / "again").symlink_to(tmp_path / "a")
-    assert [folder.name for folder in run_folders(tmp_path)] == ["a", "9_seed=9", "10_seed=10", "refused"]
+    assert [folder.name for folder in run_folders(tmp_path)] == [
+        "a",
+        "9_seed=9",
+        "10_seed=10",
+        "refused",
+    ]
     assert list(run_folders(tmp_path / "a")) == [tmp_path / "a"]
     assert list(run_folders(tmp_path / "nowhere")) == [tmp_path / "nowhere"]

@@ -22,8 +22,14 @@ def test_running_then_completed(tmp_path):
     with RunFolder(path, "seed: 3\n") as folder:
         assert read_summary(path) == {"status": "running", "env_steps": 0, "wall_seconds": 0.0}
         assert (path / "config.yaml").read_text() == "seed: 3\n"
-        returned = folder.finish("completed", {"env_steps": 30, "wall_seconds": 1.5, "loss/value": 0.25})
-    assert read_summary(path) == {"status": "completed", "env_steps": 30, "wall_seconds": 1.5, "loss/value": 0.25} == returned
+        returned = folder.finish(
+            "completed", {"env_steps": 30, "wall_seconds": 1.5, "loss/value": 0.25}
+        )
+    assert (
+        read_summary(path)
+        == {"status": "completed", "env_steps": 30, "wall_seconds": 1.5, "loss/value": 0.25}
+        == returned
+    )
 
 
 def test_final_values_are_read_from_the_metrics(tmp_path):
@@ -31,7 +37,12 @@ def test_final_values_are_read_from_the_metrics(tmp_path):
         rows = [{"env_steps": 10, "loss/value": 2.0}, {"env_steps": 20, "wall_seconds": 0.5}]
         (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         folder.finish("completed")
-    assert read_summary(tmp_path) == {"status": "completed", "env_steps": 20, "wall_seconds": 0.5, "loss/value": 2.0}
+    assert read_summary(tmp_path) == {
+        "status": "completed",
+        "env_steps": 20,
+        "wall_seconds": 0.5,
+        "loss/value": 2.0,
+    }
 
 
 def test_an_exception_is_a_failure_that_says_why(tmp_path):
@@ -67,14 +78,26 @@ def test_what_fails_after_finish_leaves_the_result(tmp_path):
 
 
 def test_a_status_must_be_an_end(tmp_path):
-    with pytest.raises(ValueError, match="status=running must be one of completed, failed, interrupted"), RunFolder(tmp_path, "") as folder:
+    with (
+        pytest.raises(
+            ValueError, match="status=running must be one of completed, failed, interrupted"
+        ),
+        RunFolder(tmp_path, "") as folder,
+    ):
         folder.finish("running")
 
 
 def test_nan_and_infinity_are_null(tmp_path):
-    write_json(tmp_path / "numbers.json", {"nan": float("nan"), "list": [1.0, float("inf"), -float("inf")], "fine": 0.1})
+    write_json(
+        tmp_path / "numbers.json",
+        {"nan": float("nan"), "list": [1.0, float("inf"), -float("inf")], "fine": 0.1},
+    )
     text = (tmp_path / "numbers.json").read_text()
-    assert json.loads(text, parse_constant=pytest.fail) == {"nan": None, "list": [1.0, None, None], "fine": 0.1}
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "nan": None,
+        "list": [1.0, None, None],
+        "fine": 0.1,
+    }
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
@@ -102,7 +125,10 @@ def test_the_file_is_replaced_only_once_it_is_whole(tmp_path, monkeypatch):
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, record):
     (tmp_path / record).write_text("precious")
     with (
-        pytest.raises(FileExistsError, match=rf"{tmp_path} already holds a run \({record}\): leave out hydra.run.dir"),
+        pytest.raises(
+            FileExistsError,
+            match=rf"{tmp_path} already holds a run \({record}\): leave out hydra.run.dir",
+        ),
         RunFolder(tmp_path, ""),
     ):
         pass
@@ -120,12 +146,20 @@ def test_what_hydra_has_left_there_is_no_run(tmp_path):
 
 def test_two_runs_never_share_a_folder(tmp_path):
     sentence = f"Another run is using the folder {tmp_path}: wait"
-    with RunFolder(tmp_path, ""), pytest.raises(BlockingIOError, match=sentence), RunFolder(tmp_path, ""):
+    with (
+        RunFolder(tmp_path, ""),
+        pytest.raises(BlockingIOError, match=sentence),
+        RunFolder(tmp_path, ""),
+    ):
         pass
 
 
 def test_the_lock_holds_between_processes_and_dies_with_its_holder(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD_THE_LOCK, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_THE_LOCK, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     with holder:
         assert holder.stdout.readline() == b"locked\n"
         with pytest.raises(BlockingIOError, match="Another run is using"), RunFolder(tmp_path, ""):

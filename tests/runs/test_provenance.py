@@ -13,9 +13,22 @@ from mbrl.runs.provenance import git_state, provenance
 
 
 def git(folder, *arguments):
-    identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false"]
+    identity = [
+        "-c",
+        "user.name=Somebody",
+        "-c",
+        "user.email=somebody@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    result = subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        ["git", "-C", folder, *identity, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     return result.stdout.strip()
 
 
@@ -71,11 +84,17 @@ def test_a_slow_git_is_not_waited_for(package, monkeypatch):
     assert git_state(package) is None
 
 
-def test_the_repository_is_the_packages_own_even_inside_a_git_hook(package, tmp_path_factory, monkeypatch):
+def test_the_repository_is_the_packages_own_even_inside_a_git_hook(
+    package, tmp_path_factory, monkeypatch
+):
     other = tmp_path_factory.mktemp("other")
     git(other, "init", "--quiet")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-    assert git_state(package) == {"commit": git(package, "rev-parse", "HEAD"), "diff": "", "untracked": []}
+    assert git_state(package) == {
+        "commit": git(package, "rev-parse", "HEAD"),
+        "diff": "",
+        "untracked": [],
+    }
 
 
 def test_a_huge_diff_is_cut_off(package, monkeypatch):
@@ -98,7 +117,11 @@ def test_what_is_recorded_of_this_process(monkeypatch):
     assert record["packages"]["numpy"] == version("numpy")
     assert record["devices"][0]["platform"] in ("cpu", "gpu", "tpu")
     assert 1 <= record["cores"]["usable"] <= record["cores"]["machine"]
-    assert timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(record["started"]) < timedelta(minutes=1)
+    assert (
+        timedelta(0)
+        <= datetime.now(UTC) - datetime.fromisoformat(record["started"])
+        < timedelta(minutes=1)
+    )
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 

@@ -7,14 +7,22 @@ from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_summar
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):
-    rows = [{"env_steps": 1, "loss/value": 0.1}, {"env_steps": 2, "loss/value": None, "evaluation/returns": [1.0, 2.0]}]
+    rows = [
+        {"env_steps": 1, "loss/value": 0.1},
+        {"env_steps": 2, "loss/value": None, "evaluation/returns": [1.0, 2.0]},
+    ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(tmp_path) == rows
     assert read_metrics(str(tmp_path)) == rows
 
 
 def test_rows_without_a_metric_can_be_left_out(tmp_path):
-    rows = [{"env_steps": 1, "x": 0.1}, {"env_steps": 2, "note": "x"}, {"env_steps": 3, "x": None}, {"env_steps": 4}]
+    rows = [
+        {"env_steps": 1, "x": 0.1},
+        {"env_steps": 2, "note": "x"},
+        {"env_steps": 3, "x": None},
+        {"env_steps": 4},
+    ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(tmp_path, having="x") == [rows[0], rows[2]]
     with (tmp_path / "metrics.jsonl").open("a") as file:
@@ -27,7 +35,16 @@ def test_nothing_logged_is_no_rows(tmp_path):
     assert read_metrics(tmp_path) == []
 
 
-@pytest.mark.parametrize("half", ['{"env_steps": 2, "lo', '{"env_steps": 2, "x": 1.', '"', "{", '{"name": "\xc3'.encode("latin-1")])
+@pytest.mark.parametrize(
+    "half",
+    [
+        '{"env_steps": 2, "lo',
+        '{"env_steps": 2, "x": 1.',
+        '"',
+        "{",
+        '{"name": "\xc3'.encode("latin-1"),
+    ],
+)
 def test_a_last_line_that_is_cut_off_is_dropped_and_reported(tmp_path, caplog, half):
     half = half if isinstance(half, bytes) else half.encode()
     (tmp_path / "metrics.jsonl").write_bytes(b'{"env_steps": 1}\n' + half)
@@ -59,6 +76,10 @@ def test_the_summary_of_a_run(tmp_path):
 
 
 def test_final_values_are_the_last_of_each():
-    rows = [{"env_steps": 1, "episode/return": 5.0}, {"env_steps": 2, "loss/value": 1.0}, {"env_steps": 3, "loss/value": None}]
+    rows = [
+        {"env_steps": 1, "episode/return": 5.0},
+        {"env_steps": 2, "loss/value": 1.0},
+        {"env_steps": 3, "loss/value": None},
+    ]
     assert final_values(rows) == {"env_steps": 3, "episode/return": 5.0, "loss/value": None}
     assert final_values([]) == {}

@@ -8,7 +8,9 @@ from mbrl.runs.reader import DamagedRun
 from mbrl.runs.settings import as_text, leaves, read_settings
 
 
-@pytest.mark.parametrize("overrides", [(), ("env=pendulum", "planner=mcts"), ("env=corridor", "model=probabilistic")])
+@pytest.mark.parametrize(
+    "overrides", [(), ("env=pendulum", "planner=mcts"), ("env=corridor", "model=probabilistic")]
+)
 def test_a_saved_config_comes_back_as_it_was(tmp_path, overrides):
     saved = resolved(compose(overrides))
     (tmp_path / "config.yaml").write_text(to_yaml(saved))
@@ -29,7 +31,15 @@ def test_one_number_is_one_text():
     assert as_text("x y") == "x y"
 
 
-@pytest.mark.parametrize("text", ["a: &x 1", "a: !!str 1", "? a\n: &x 1", "a:\n" + "".join(f"{' ' * n}b:\n" for n in range(1, 70))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1",
+        "a: !!str 1",
+        "? a\n: &x 1",
+        "a:\n" + "".join(f"{' ' * n}b:\n" for n in range(1, 70)),
+    ],
+)
 def test_what_can_harm_is_looked_for_in_each_of_its_forms(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(DamagedRun, match="no saved config"):

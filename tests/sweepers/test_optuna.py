@@ -71,7 +71,10 @@ class FakeLauncher(Launcher):
         """What else a launcher may make of a job."""
 
     def _result(self, overrides):
-        settings = {override.key_or_group: override.value() for override in OverridesParser.create().parse_overrides(list(overrides))}
+        settings = {
+            override.key_or_group: override.value()
+            for override in OverridesParser.create().parse_overrides(list(overrides))
+        }
         result = JobReturn(overrides=overrides)
         try:
             result.return_value, result.status = self.score(settings), JobStatus.COMPLETED
@@ -122,7 +125,9 @@ def sweep(loader, folder, score=smooth, overrides=SPACE, dies_at=None, **setting
 
 @pytest.fixture
 def search(loader, tmp_path):
-    return lambda *arguments, folder=tmp_path, **settings: sweep(loader, folder, *arguments, **settings)
+    return lambda *arguments, folder=tmp_path, **settings: sweep(
+        loader, folder, *arguments, **settings
+    )
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +138,24 @@ def whole(loader, tmp_path_factory):
 
 def trials(folder, storage=None, study_name="mbrl"):
     database = URL.create("sqlite", database=f"{folder}/optuna.db")
-    return optuna.load_study(study_name=study_name, storage=storage or database.render_as_string()).trials
+    return optuna.load_study(
+        study_name=study_name, storage=storage or database.render_as_string()
+    ).trials
 
 
 def what_counts(found):
     """Of each trial, all but times."""
-    return [(trial.number, trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs) for trial in found]
+    return [
+        (
+            trial.number,
+            trial.state,
+            trial.params,
+            trial.value,
+            trial.intermediate_values,
+            trial.user_attrs,
+        )
+        for trial in found
+    ]
 
 
 def refusal(search, kind=ConfigError, **arguments):
@@ -158,7 +175,11 @@ def test_each_trial_runs_every_seed_and_is_worth_their_mean(search, tmp_path):
         for seed, number in kept.jobs(trial).items():
             overrides = [*trial.user_attrs[kept.OVERRIDES], f"seed={seed}"]
             assert launcher.jobs[number] == overrides
-            assert {"training=smoke", "training.evaluation_seed=20000", f"planner={trial.params['planner']}"} <= set(overrides)
+            assert {
+                "training=smoke",
+                "training.evaluation_seed=20000",
+                f"planner={trial.params['planner']}",
+            } <= set(overrides)
     assert launcher.launches == [list(range(9))]  # without pruning, all at once
     assert OmegaConf.load(tmp_path / "multirun.yaml").hydra.sweeper.num_trials == 3
 
@@ -213,12 +234,16 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(search, whole, d
     assert search(num_trials=14).jobs == {}
 
 
-def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(search, whole, monkeypatch):
+def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(
+    search, whole, monkeypatch
+):
     keep, calls = kept.keep_score, []
 
     def keep_some(trial, seed, score):
         calls.append(seed)
-        if len(calls) == 6:  # the second trial's second seed; the fifth, the first trial's, was kept
+        if (
+            len(calls) == 6
+        ):  # the second trial's second seed; the fifth, the first trial's, was kept
             raise Killed
         keep(trial, seed, score)
 
@@ -261,7 +286,9 @@ def test_a_search_killed_while_it_drew_trials_draws_the_same(search, whole, monk
     assert what_counts(resumed.trials) == what_counts(whole.trials)
 
 
-def test_a_search_killed_while_it_drew_a_trial_s_settings_draws_the_rest(search, whole, monkeypatch):
+def test_a_search_killed_while_it_drew_a_trial_s_settings_draws_the_rest(
+    search, whole, monkeypatch
+):
     suggest, calls = optuna.Trial._suggest, []
 
     def suggest_some(trial, key, distribution):
@@ -313,19 +340,29 @@ def test_pruning_saves_seeds_of_bad_trials_and_never_the_best(search, tmp_path):
         return settings["discount"] + (settings["seed"] % 3) / 100
 
     found = search(score, num_trials=24, trials_at_once=2)
-    everything = search(score, folder=tmp_path / "all", num_trials=24, trials_at_once=2, pruning="false")
+    everything = search(
+        score, folder=tmp_path / "all", num_trials=24, trials_at_once=2, pruning="false"
+    )
     completed = [trial for trial in found.trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in found.trials if trial.state == TrialState.PRUNED]
     assert len(everything.jobs) == 72
-    assert len(found.jobs) == 3 * len(completed) + sum(len(kept.scores(trial)) for trial in pruned) <= 60
+    assert (
+        len(found.jobs)
+        == 3 * len(completed) + sum(len(kept.scores(trial)) for trial in pruned)
+        <= 60
+    )
     assert len(pruned) >= 5
-    assert all(trial.number >= 4 for trial in pruned)  # the first four are what the others are measured by
+    assert all(
+        trial.number >= 4 for trial in pruned
+    )  # the first four are what the others are measured by
     best = max(found.trials, key=lambda trial: trial.params["discount"])
     assert best.state == TrialState.COMPLETE
     assert found.best == best.params
     for trial in pruned:
         assert len(kept.scores(trial)) < 3
-        before = sorted(other.params["discount"] for other in completed if other.number < trial.number)
+        before = sorted(
+            other.params["discount"] for other in completed if other.number < trial.number
+        )
         assert trial.params["discount"] < before[len(before) // 2]
 
 
@@ -341,7 +378,9 @@ def test_a_lucky_first_seed_saves_no_trial(search, direction, sign):
     drawn = {}  # discount → the trial's number
     found = search(score, num_trials=7, trials_at_once=1, direction=direction).trials
     assert [len(kept.scores(trial)) for trial in found] == [3, 3, 3, 3, 2, 1, 3]
-    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 4 + [TrialState.PRUNED] * 2 + [TrialState.COMPLETE]
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 4 + [
+        TrialState.PRUNED
+    ] * 2 + [TrialState.COMPLETE]
     assert found[4].value == pytest.approx(sign * 0.45)
 
 
@@ -358,7 +397,10 @@ def test_a_failing_job_fails_its_trial_and_no_other(search, capsys):
         assert trial.state == TrialState.FAIL
         assert list(kept.scores(trial)) == [100]
         assert 102 not in kept.jobs(trial)  # it is not launched any more
-        assert kept.failure(trial) == f"seed 101 (job {kept.jobs(trial)[101]}): ValueError: the pole broke"
+        assert (
+            kept.failure(trial)
+            == f"seed 101 (job {kept.jobs(trial)[101]}): ValueError: the pole broke"
+        )
     others = [trial for trial in found.trials if trial not in failed]
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in others)
     printed = capsys.readouterr().out
@@ -372,7 +414,11 @@ def refusing(error, said=None, folder=None):
     def judge(launcher, result, number):
         if number != 1:
             return
-        result.status, result.return_value, result.working_dir = JobStatus.FAILED, error, str(folder)
+        result.status, result.return_value, result.working_dir = (
+            JobStatus.FAILED,
+            error,
+            str(folder),
+        )
         folder.mkdir(exist_ok=True)
         (folder / "config.yaml").touch()
         if said is not None:
@@ -390,7 +436,9 @@ def refusing(error, said=None, folder=None):
         (None, False, "1 (never started)"),
     ],
 )
-def test_a_job_that_is_not_over_fails_no_trial(search, tmp_path, whole, monkeypatch, said, lives, named):
+def test_a_job_that_is_not_over_fails_no_trial(
+    search, tmp_path, whole, monkeypatch, said, lives, named
+):
     folder = tmp_path / "1_job"
     monkeypatch.setattr(FakeLauncher, "judge", refusing(RunError("it has no result"), said, folder))
     folder.mkdir()
@@ -410,8 +458,12 @@ def test_a_job_that_is_not_over_fails_no_trial(search, tmp_path, whole, monkeypa
     assert what_counts(resumed.trials) == what_counts(whole.trials[:4])
 
 
-@pytest.mark.parametrize(("error", "said"), [(RunError("it fell"), "failed"), (ConfigError("it is wrong"), None)])
-def test_a_job_that_failed_by_its_folder_or_was_refused_fails_its_trial(search, tmp_path, monkeypatch, error, said):
+@pytest.mark.parametrize(
+    ("error", "said"), [(RunError("it fell"), "failed"), (ConfigError("it is wrong"), None)]
+)
+def test_a_job_that_failed_by_its_folder_or_was_refused_fails_its_trial(
+    search, tmp_path, monkeypatch, error, said
+):
     monkeypatch.setattr(FakeLauncher, "judge", refusing(error, said, tmp_path / "1_job"))
     found = search(num_trials=4)
     assert [trial.number for trial in found.trials if trial.state == TrialState.FAIL] == [1]
@@ -420,7 +472,9 @@ def test_a_job_that_failed_by_its_folder_or_was_refused_fails_its_trial(search, 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
 def test_a_score_that_is_no_number_is_a_failure(search, score):
-    found = search(lambda settings: score if settings["planner"] == "cem" else smooth(settings), num_trials=8)
+    found = search(
+        lambda settings: score if settings["planner"] == "cem" else smooth(settings), num_trials=8
+    )
     failed = [trial for trial in found.trials if trial.state == TrialState.FAIL]
     assert {trial.params["planner"] for trial in failed} == {"cem"}
     assert f"its score is {score}" in kept.failure(failed[0])
@@ -441,7 +495,10 @@ def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
     best = found.best
     command = (tmp_path / "best_command.txt").read_text()
     chosen = f"discount={best['discount']} horizon={best['horizon']} planner={best['planner']}"
-    assert command == f"python run.py -m '+env.kwargs={{m: 1}}' training=smoke {chosen} 'seed=range(10)'\n"
+    assert (
+        command
+        == f"python run.py -m '+env.kwargs={{m: 1}}' training=smoke {chosen} 'seed=range(10)'\n"
+    )
     printed = capsys.readouterr().out
     assert command in printed
     assert f"optuna-dashboard sqlite:///{tmp_path}/optuna.db" in printed
@@ -464,9 +521,21 @@ def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
         (SPACE, {"pruning": "maybe"}, "hydra.sweeper.pruning=maybe"),
         (SPACE, {"storage": "foo"}, "hydra.sweeper.storage=foo"),
         (SPACE, {"storage": 5}, "hydra.sweeper.storage=5"),
-        (SPACE, {"storage": "'postgresql://host:port/x'"}, "hydra.sweeper.storage=postgresql://host:port/x"),
-        (SPACE, {"storage": "'postgresql://me:hush@host/x'"}, "storage=postgresql://me:***@host/x must hold no password"),
-        (SPACE, {"storage": "'postgresql://me@host/x?password=hush'"}, "storage=postgresql://me@host/x must hold no password"),
+        (
+            SPACE,
+            {"storage": "'postgresql://host:port/x'"},
+            "hydra.sweeper.storage=postgresql://host:port/x",
+        ),
+        (
+            SPACE,
+            {"storage": "'postgresql://me:hush@host/x'"},
+            "storage=postgresql://me:***@host/x must hold no password",
+        ),
+        (
+            SPACE,
+            {"storage": "'postgresql://me@host/x?password=hush'"},
+            "storage=postgresql://me@host/x must hold no password",
+        ),
         (SPACE, {"storage": "'mysql://me:hu@sh@host:port/x'"}, "storage=mysql://***@host:port/x"),
         (SPACE, {"seeds": "[]"}, "hydra.sweeper.seeds=[]"),
         (SPACE, {"seeds": "[100,100]"}, "different"),
@@ -474,7 +543,9 @@ def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
         (SPACE, {"seeds": "[100,3]"}, "seed 3"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_before_anything_is_written(search, tmp_path, overrides, settings, named):
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(
+    search, tmp_path, overrides, settings, named
+):
     with pytest.raises(ConfigError) as caught:
         search(overrides=overrides, folder=tmp_path / "sweep", **settings)
     assert named in str(caught.value)
@@ -484,17 +555,30 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(search, t
 
 
 @pytest.mark.parametrize(
-    "storage", ["sqlite:////nonexistent/x.db", "sqlite:////dev/full", "foo://x", "redis://host", "postgresql+nodriver://host/x"]
+    "storage",
+    [
+        "sqlite:////nonexistent/x.db",
+        "sqlite:////dev/full",
+        "foo://x",
+        "redis://host",
+        "postgresql+nodriver://host/x",
+    ],
 )
 def test_a_database_that_cannot_be_opened_is_named(search, storage):
-    assert f"hydra.sweeper.storage={storage} cannot be opened" in refusal(search, num_trials=1, storage=f"'{storage}'")
+    assert f"hydra.sweeper.storage={storage} cannot be opened" in refusal(
+        search, num_trials=1, storage=f"'{storage}'"
+    )
 
 
-@pytest.mark.parametrize(("url", "module"), [("postgresql://host/x", "psycopg"), ("mysql://host/x", "MySQLdb")])
+@pytest.mark.parametrize(
+    ("url", "module"), [("postgresql://host/x", "psycopg"), ("mysql://host/x", "MySQLdb")]
+)
 def test_a_database_whose_driver_is_missing_is_named(search, monkeypatch, url, module):
     for name in (module, "psycopg2"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
-    assert f"hydra.sweeper.storage={url} cannot be opened" in refusal(search, num_trials=1, storage=f"'{url}'")
+    assert f"hydra.sweeper.storage={url} cannot be opened" in refusal(
+        search, num_trials=1, storage=f"'{url}'"
+    )
 
 
 def test_each_folder_has_a_study_of_its_own_whatever_its_name(search, tmp_path):
@@ -512,18 +596,28 @@ def test_a_study_is_that_of_one_folder(search, tmp_path):
     search(folder=tmp_path / "two", num_trials=2, study_name="other", **where)
     assert search(folder=tmp_path / "one", num_trials=2, **where).jobs.keys() == {1}
     _, *arguments = shlex.split(sentence.split("`")[1])
-    subprocess.run([sys.executable, "-c", "from optuna.cli import main; main()", *arguments], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "from optuna.cli import main; main()", *arguments], check=True
+    )
     assert search(folder=tmp_path / "two", num_trials=3, **where).jobs.keys() == {2}
 
 
 def test_a_setting_that_is_unknown_is_named(loader, tmp_path):
-    overrides = ["hydra/sweeper=optuna", "+hydra.sweeper.num_trails=3", f"hydra.sweep.dir={tmp_path}"]
+    overrides = [
+        "hydra/sweeper=optuna",
+        "+hydra.sweeper.num_trails=3",
+        f"hydra.sweep.dir={tmp_path}",
+    ]
     config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
-    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.num_trails .* did you mean 'num_trials'\?"):
+    with pytest.raises(
+        ConfigError, match=r"hydra\.sweeper\.num_trails .* did you mean 'num_trials'\?"
+    ):
         OptunaSearch(config, lambda: FakeLauncher(smooth), loader)
 
 
-@pytest.mark.parametrize("override", ["discuont=interval(0,1)", "planner=cem,mtcs", "planner.no_such=choice(1,2)"])
+@pytest.mark.parametrize(
+    "override", ["discuont=interval(0,1)", "planner=cem,mtcs", "planner.no_such=choice(1,2)"]
+)
 def test_what_does_not_compose_is_found_before_the_first_run(search, tmp_path, override):
     with pytest.raises(Exception, match=r"discuont|mtcs|no_such"):
         search(overrides=[override], folder=tmp_path / "sweep")
@@ -537,30 +631,61 @@ def test_hydra_finds_the_sweeper_and_the_command_line_check_lets_it_start():
 
 def test_looking_for_plugins_imports_nothing_heavy():
     code = "import sys, hydra_plugins.mbrl_optuna; print([name for name in ('optuna', 'jax', 'mbrl.config') if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
 def start(folder, *arguments, **environment):
-    command = [sys.executable, "run.py", "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600)
+    command = [
+        sys.executable,
+        "run.py",
+        "-m",
+        "hydra/sweeper=optuna",
+        f"hydra.sweep.dir={folder}",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.mark.slow
 def test_without_optuna_one_sentence_says_what_to_install(tmp_path):
     (tmp_path / "optuna").mkdir()
-    (tmp_path / "optuna" / "__init__.py").write_text("raise ModuleNotFoundError('No module named optuna', name='optuna')")
-    result = start(tmp_path / "sweep", "discount=interval(0.9,1)", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    (tmp_path / "optuna" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('No module named optuna', name='optuna')"
+    )
+    result = start(
+        tmp_path / "sweep", "discount=interval(0.9,1)", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
+    )
     assert result.returncode == 1
-    assert result.stderr == "Error: hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.\n"
+    assert (
+        result.stderr
+        == "Error: hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'.\n"
+    )
 
 
 def start_and_kill(folder, *arguments):
     """As `start`, but killed with job 2 underway."""
-    command = [sys.executable, "run.py", "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "run.py",
+        "-m",
+        "hydra/sweeper=optuna",
+        f"hydra.sweep.dir={folder}",
+        *arguments,
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 300
-    while process.poll() is None and not list(folder.glob("2_*/metrics.jsonl")) and time.monotonic() < deadline:
+    while (
+        process.poll() is None
+        and not list(folder.glob("2_*/metrics.jsonl"))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     process.kill()
     return process.wait()
@@ -568,11 +693,19 @@ def start_and_kill(folder, *arguments):
 
 @pytest.mark.slow
 def test_real_runs_that_are_killed_go_on(tmp_path):
-    small = ["training=smoke", "logger=files", "planner=random", "hydra.sweeper.num_trials=2", "hydra.sweeper.seeds=[100,101]"]
+    small = [
+        "training=smoke",
+        "logger=files",
+        "planner=random",
+        "hydra.sweeper.num_trials=2",
+        "hydra.sweeper.seeds=[100,101]",
+    ]
     searched = ["training.epsilon=interval(0,1)", "model=mlp,ensemble"]
     assert start_and_kill(tmp_path, *searched, *small) == -signal.SIGKILL
     begun = trials(tmp_path)
-    assert [(trial.state, list(kept.scores(trial))) for trial in begun] == [(TrialState.RUNNING, [100])] * 2
+    assert [(trial.state, list(kept.scores(trial))) for trial in begun] == [
+        (TrialState.RUNNING, [100])
+    ] * 2
     result = start(tmp_path, *searched, *small)
     assert result.returncode == 0, result.stderr
     assert "Job 2 of 2" in result.stdout

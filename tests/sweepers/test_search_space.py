@@ -20,7 +20,10 @@ def space(*overrides):
     [
         ("3,5", CategoricalDistribution(["3", "5"])),
         ("choice(a,b,a)", CategoricalDistribution(["a", "b"])),
-        ("null,true,0.5,'a b',[1,2]", CategoricalDistribution(["null", "True", "0.5", "'a b'", "[1,2]"])),
+        (
+            "null,true,0.5,'a b',[1,2]",
+            CategoricalDistribution(["null", "True", "0.5", "'a b'", "[1,2]"]),
+        ),
         ("shuffle(choice(d,c,b,a))", CategoricalDistribution(["d", "c", "b", "a"])),
         ("range(1,4)", IntDistribution(1, 3)),
         ("range(10,30,5)", IntDistribution(10, 25, step=5)),
@@ -41,7 +44,9 @@ def test_a_sweep_is_a_distribution(sweep, distribution):
     assert space(f"a.b={sweep}").distributions == {"a.b": distribution}
 
 
-@pytest.mark.parametrize("sweep", ["3,5", "x,'a b',{c:1},null", "range(1,9,3)", "range(0.1,0.75,0.1)"])
+@pytest.mark.parametrize(
+    "sweep", ["3,5", "x,'a b',{c:1},null", "range(1,9,3)", "range(0.1,0.75,0.1)"]
+)
 def test_what_is_drawn_is_what_hydra_would_run(sweep):
     [override] = OverridesParser.create().parse_overrides([f"a={sweep}"])
     found = search_space([override])
@@ -50,9 +55,17 @@ def test_what_is_drawn_is_what_hydra_would_run(sweep):
     if drawn is None:
         count = round((distribution.high - distribution.low) / distribution.step) + 1
         drawn = [distribution.low + index * distribution.step for index in range(count)]
-    parsed = [OverridesParser.create().parse_overrides(found.overrides({"a": value}))[0].value() for value in drawn]
-    wanted = [OverridesParser.create().parse_overrides([f"a={text}"])[0].value() for text in override.sweep_string_iterator()]
-    assert parsed == [pytest.approx(value) if isinstance(value, float) else value for value in wanted]
+    parsed = [
+        OverridesParser.create().parse_overrides(found.overrides({"a": value}))[0].value()
+        for value in drawn
+    ]
+    wanted = [
+        OverridesParser.create().parse_overrides([f"a={text}"])[0].value()
+        for text in override.sweep_string_iterator()
+    ]
+    assert parsed == [
+        pytest.approx(value) if isinstance(value, float) else value for value in wanted
+    ]
 
 
 def test_a_number_survives_the_command_line_to_the_last_bit():

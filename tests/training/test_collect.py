@@ -60,9 +60,17 @@ class Stay(RandomPlanner):
 def collector_of(planner_class, seed=0, **exploration):
     environment = GymnasiumEnvironment("Counter-v0")
     planner = planner_class(Discrete(2))
-    config = compose(["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"])
+    config = compose(
+        ["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"]
+    )
     *_, state = build_parts(config)
-    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0, "goal_awaited": False}
+    nothing = {
+        "epsilon": 0.0,
+        "action_noise_std": 0.0,
+        "action_noise_exponent": 0.0,
+        "disagreement_bonus": 0.0,
+        "goal_awaited": False,
+    }
     return Collector(environment, planner, Exploration(**(nothing | exploration))), state
 
 
@@ -154,7 +162,10 @@ def test_random_steps_ask_neither_planner_nor_exploration():
     """As in a warm-up: the actions are those of the run's seed, whatever the settings."""
     plain, state = collector_of(Stay)
     loud, other_state = collector_of(Stay, epsilon=0.5, action_noise_std=9.0)
-    (state, rows), (other_state, _) = plain.collect(state, 40, at_random=True), loud.collect(other_state, 40, at_random=True)
+    (state, rows), (other_state, _) = (
+        plain.collect(state, 40, at_random=True),
+        loud.collect(other_state, 40, at_random=True),
+    )
     np.testing.assert_array_equal(stored(state).action, stored(other_state).action)
     assert 5 <= stored(state).action.sum() <= 35
     assert not any("planner/decision" in row for row in rows)
@@ -178,7 +189,11 @@ class Nosy(RandomPlanner):
     """Tells what the bonus was in the model that it was given."""
 
     def plan(self, key, model, observation, state):
-        return jax.numpy.zeros((), int), state, {"bonus": model.bonus if isinstance(model, Curious) else jax.numpy.zeros(())}
+        return (
+            jax.numpy.zeros((), int),
+            state,
+            {"bonus": model.bonus if isinstance(model, Curious) else jax.numpy.zeros(())},
+        )
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
@@ -186,7 +201,9 @@ def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
     """No reward was seen yet: the unit of the bonus is 1."""
     collector, state = collector_of(Nosy, disagreement_bonus=bonus)
     if bonus:
-        state = state._replace(curious_value=CuriousValue(state.model.value_function, state.value_state))
+        state = state._replace(
+            curious_value=CuriousValue(state.model.value_function, state.value_state)
+        )
     rows = []
     while len(rows) < 4:
         state, ended = collector.collect(state, 7, at_random=False)

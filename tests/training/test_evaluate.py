@@ -18,7 +18,9 @@ SMALL = {
 
 @pytest.fixture(scope="module", params=SMALL)
 def parts(request):
-    return build_parts(compose([f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param]]))
+    return build_parts(
+        compose([f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param]])
+    )
 
 
 def test_an_episodes_result_does_not_depend_on_how_many_are_evaluated(parts):
@@ -42,7 +44,11 @@ def test_returns_are_those_of_the_real_environment(parts):
     observation, _ = instance.reset(seed=10_003)
     key = jax.random.fold_in(jax.random.fold_in(state.key, EVALUATE), 0)
     planner_state, total, step, done = planner.init(key), 0.0, 0, False
-    plan = jax.jit(lambda key, observation, planner_state: planner.plan(key, state.model, observation, planner_state))
+    plan = jax.jit(
+        lambda key, observation, planner_state: planner.plan(
+            key, state.model, observation, planner_state
+        )
+    )
     while not done:
         action, planner_state, _ = plan(jax.random.fold_in(key, step), observation, planner_state)
         observation, reward, terminated, truncated, _ = instance.step(np.asarray(action))

@@ -24,13 +24,21 @@ KEY = jax.random.key(4)
 FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 10}"
 
 
-@pytest.fixture(params=[Discrete(5), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"])
+@pytest.fixture(
+    params=[Discrete(5), Box(2), MultiDiscrete((3, 2))], ids=["discrete", "box", "multi_discrete"]
+)
 def action_space(request) -> AbstractActionSpace:
     return request.param
 
 
 def exploration(**changes) -> Exploration:
-    nothing = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0, "disagreement_bonus": 0.0, "goal_awaited": False}
+    nothing = {
+        "epsilon": 0.0,
+        "action_noise_std": 0.0,
+        "action_noise_exponent": 0.0,
+        "disagreement_bonus": 0.0,
+        "goal_awaited": False,
+    }
     return Exploration(**(nothing | changes))
 
 
@@ -59,13 +67,19 @@ def test_epsilon_is_the_share_of_random_actions(action_space):
     """Random ones come as often, whatever the planner wants, and are spread over the whole space."""
     planned = jnp.tile(drawn(action_space, 1), (4000,) + (1,) * drawn(action_space, 1)[0].ndim)
     for epsilon in (0.3, 1.0):
-        after = np.asarray(explored_all(action_space, planned, jnp.float32(epsilon), jnp.zeros(action_space.num_features)))
+        after = np.asarray(
+            explored_all(
+                action_space, planned, jnp.float32(epsilon), jnp.zeros(action_space.num_features)
+            )
+        )
         changed = np.any((after != np.asarray(planned)).reshape(4000, -1), axis=1)
         # By chance a random action is the planned one: one in five, in none, or one in six.
         other = {Discrete: 4 / 5, Box: 1.0, MultiDiscrete: 5 / 6}[type(action_space)]
         share = epsilon * other
         # Binomial: five standard deviations.
-        np.testing.assert_allclose(changed.mean(), share, atol=5 * np.sqrt(share * (1 - share) / 4000) + 1e-9)
+        np.testing.assert_allclose(
+            changed.mean(), share, atol=5 * np.sqrt(share * (1 - share) / 4000) + 1e-9
+        )
         features = np.asarray(jax.vmap(action_space.features)(after[changed])).mean(0)
         assert np.all(np.abs(features - np.asarray(action_space.mean_features)) < 0.21)
 
@@ -76,9 +90,17 @@ def test_noise_moves_box_actions_within_their_bounds():
 
 
 def test_noise_changes_a_choice_where_it_outweighs_it():
-    small, large = (explored_all(Discrete(3), jnp.array([1]), jnp.float32(0), jnp.array([size, 0.0, 0.0])) for size in (0.9, 1.1))
+    small, large = (
+        explored_all(Discrete(3), jnp.array([1]), jnp.float32(0), jnp.array([size, 0.0, 0.0]))
+        for size in (0.9, 1.1)
+    )
     assert (small[0], large[0]) == (1, 0)
-    both = explored_all(MultiDiscrete((3, 2)), jnp.array([[1, 0]]), jnp.float32(0), jnp.array([0.0, 0.0, 1.1, 0.0, 0.9]))
+    both = explored_all(
+        MultiDiscrete((3, 2)),
+        jnp.array([[1, 0]]),
+        jnp.float32(0),
+        jnp.array([0.0, 0.0, 1.1, 0.0, 0.9]),
+    )
     np.testing.assert_array_equal(both, [[2, 0]])
 
 
@@ -90,7 +112,12 @@ def noises(part: Exploration, keys):
 @pytest.mark.parametrize(("exponent", "correlation"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.95)])
 def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, correlation):
     """Over 200 episodes; neighbouring steps of white noise have nothing to do with each other, of pink much, of red most of all."""
-    steps = np.asarray(noises(exploration(action_noise_std=0.3, action_noise_exponent=exponent), jax.random.split(KEY, 200)))
+    steps = np.asarray(
+        noises(
+            exploration(action_noise_std=0.3, action_noise_exponent=exponent),
+            jax.random.split(KEY, 200),
+        )
+    )
     assert steps.shape == (200, NOISE_STEPS, 2)
     np.testing.assert_allclose(steps[:, 0].std(), 0.3, rtol=0.2)
     np.testing.assert_allclose(steps.std(), 0.3, rtol=0.15)
@@ -101,7 +128,11 @@ def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, cor
     else:
         assert correlation < neighbours < 1
     # Dimensions have nothing to do with each other; of red noise an episode is little more than one draw.
-    np.testing.assert_allclose(np.corrcoef(steps[:, ::500, 0].ravel(), steps[:, ::500, 1].ravel())[0, 1], 0, atol=5 / np.sqrt(200))
+    np.testing.assert_allclose(
+        np.corrcoef(steps[:, ::500, 0].ravel(), steps[:, ::500, 1].ravel())[0, 1],
+        0,
+        atol=5 / np.sqrt(200),
+    )
 
 
 def config_of(*overrides: str):
@@ -114,7 +145,12 @@ def test_each_episode_has_noise_of_its_own_and_the_same_one_again():
     def noise(key, episode):
         return np.asarray(begin(planner, training.exploration, key, np.asarray(episode))[1])
 
-    first, again, second, other_run = noise(state.key, 0), noise(state.key, 0), noise(state.key, 1), noise(KEY, 0)
+    first, again, second, other_run = (
+        noise(state.key, 0),
+        noise(state.key, 0),
+        noise(state.key, 1),
+        noise(KEY, 0),
+    )
     np.testing.assert_array_equal(first, again)
     assert np.mean(first == second) < 0.01
     assert np.mean(first == other_run) < 0.01
@@ -126,25 +162,47 @@ def test_a_number_is_epsilon_at_any_time():
 
 
 def test_a_schedule_is_asked_at_each_real_step():
-    part = exploration(epsilon=optax.linear_schedule(init_value=1.0, end_value=0.0, transition_steps=10))
-    np.testing.assert_allclose([part.epsilon_at(steps) for steps in (0, 1, 5, 10, 99)], [1.0, 0.9, 0.5, 0.0, 0.0], atol=1e-6)
+    part = exploration(
+        epsilon=optax.linear_schedule(init_value=1.0, end_value=0.0, transition_steps=10)
+    )
+    np.testing.assert_allclose(
+        [part.epsilon_at(steps) for steps in (0, 1, 5, 10, 99)],
+        [1.0, 0.9, 0.5, 0.0, 0.0],
+        atol=1e-6,
+    )
     assert isinstance(part.epsilon_at(5), float)
 
 
 def test_a_schedule_can_be_given_on_the_command_line_and_collection_follows_it():
     config = compose(["training=smoke", "planner=random", FALLING])
     training = build(config.training)
-    np.testing.assert_allclose([training.exploration.epsilon_at(steps) for steps in (0, 5, 10, 20)], [1.0, 0.5, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        [training.exploration.epsilon_at(steps) for steps in (0, 5, 10, 20)],
+        [1.0, 0.5, 0.0, 0.0],
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("training.epsilon=1.5", "training.epsilon=1.5 must be in [0, 1]: the share of random actions; try 0.05."),
+        (
+            "training.epsilon=1.5",
+            "training.epsilon=1.5 must be in [0, 1]: the share of random actions; try 0.05.",
+        ),
         ("training.epsilon=-0.1", "training.epsilon=-0.1 must be in [0, 1]"),
-        ("training.action_noise_std=-0.5", "training.action_noise_std=-0.5 must be a finite number, at least 0, which turns it off."),
-        ("training.action_noise_exponent=-1", "training.action_noise_exponent=-1 must be a finite number"),
-        ("training.disagreement_bonus=-2", "training.disagreement_bonus=-2 must be a finite number"),
+        (
+            "training.action_noise_std=-0.5",
+            "training.action_noise_std=-0.5 must be a finite number, at least 0, which turns it off.",
+        ),
+        (
+            "training.action_noise_exponent=-1",
+            "training.action_noise_exponent=-1 must be a finite number",
+        ),
+        (
+            "training.disagreement_bonus=-2",
+            "training.disagreement_bonus=-2 must be a finite number",
+        ),
         ("training.action_noise_std=loud", "training.action_noise_std=loud must be a number"),
     ],
 )
@@ -154,21 +212,31 @@ def test_settings_that_make_no_sense_are_refused_in_a_sentence(override, sentenc
     assert str(caught.value).startswith(sentence)
 
 
-@pytest.mark.parametrize("overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join
+)
 def test_a_single_member_agrees_with_itself_and_earns_no_bonus(overrides):
     training, _, _, state = build_parts(config_of("training.disagreement_bonus=0.5", *overrides))
     assert state.curious_value is None
     assert training.exploration.model(state) is state.model
 
 
-SMALL = ["env=point_mass", "model/reward=known", "model/termination=never", "planner=greedy", "planner.num_actions=8"]
+SMALL = [
+    "env=point_mass",
+    "model/reward=known",
+    "model/termination=never",
+    "planner=greedy",
+    "planner.num_actions=8",
+]
 
 
 @pytest.fixture(scope="module")
 def curious_run():
     """A run with a bonus, and its rows."""
     rows = []
-    training, environment, planner, state = build_parts(compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL]))
+    training, environment, planner, state = build_parts(
+        compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL])
+    )
     state, _ = train(training, environment, planner, Snapshot(state), rows.append)
     return training, environment, planner, state, rows
 
@@ -178,12 +246,17 @@ def test_a_run_with_a_bonus_fits_the_value_that_goes_with_it(curious_run):
     learned = [row for row in rows if "loss/value" in row]
     assert [row["env_steps"] for row in learned] == [40, 60]
     for row in learned:
-        assert {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"} <= row.keys()
+        assert {
+            "loss/curious_value",
+            "value/curious_mean",
+            "value/curious_disagreement",
+        } <= row.keys()
         assert np.isfinite(row["loss/curious_value"])
         assert row["loss/curious_value"] != row["loss/value"]
     assert isinstance(state.curious_value.state, ValueState)
     ours, theirs = (
-        jax.tree.leaves(eqx.filter(value, eqx.is_array)) for value in (state.curious_value.function, state.model.value_function)
+        jax.tree.leaves(eqx.filter(value, eqx.is_array))
+        for value in (state.curious_value.function, state.model.value_function)
     )
     assert any(np.any(one != other) for one, other in zip(ours, theirs, strict=True))
 
@@ -193,10 +266,20 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     model = training.exploration.model(state)
     assert isinstance(model, Curious)
     np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_size)
-    for ours, theirs in zip(jax.tree.leaves(model.value_function), jax.tree.leaves(state.curious_value.function), strict=True):
+    for ours, theirs in zip(
+        jax.tree.leaves(model.value_function),
+        jax.tree.leaves(state.curious_value.function),
+        strict=True,
+    ):
         assert ours is theirs
-    observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
-    scores = [act(planner, each, state.key, np.asarray(0), observation, (), *settings)[2]["score_best"] for each in (model, state.model)]
+    observation, settings = (
+        np.array([0.5, -0.5, 0.0, 0.0], np.float32),
+        (np.float32(0), np.zeros(2, np.float32)),
+    )
+    scores = [
+        act(planner, each, state.key, np.asarray(0), observation, (), *settings)[2]["score_best"]
+        for each in (model, state.model)
+    ]
     assert scores[0] != scores[1]
 
 
@@ -208,7 +291,10 @@ def test_a_goal_that_is_awaited_is_worth_more(curious_run):
     assert awaiting.bonus > 1.5 * training.exploration.model(state).bonus
 
 
-@pytest.mark.parametrize(("env", "awaited"), [("mountain_car_continuous", True), ("cartpole", False), ("pendulum", False)])
+@pytest.mark.parametrize(
+    ("env", "awaited"),
+    [("mountain_car_continuous", True), ("cartpole", False), ("pendulum", False)],
+)
 def test_a_goal_is_awaited_where_episodes_end_in_one(env, awaited):
     config = compose([f"env={env}"]).training
     assert build(config).exploration.goal_awaited is awaited
@@ -219,9 +305,13 @@ def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):
     training, _, planner, state, _ = curious_run
     curious, plain = (training.exploration.model(state, episode) for episode in (4, 5))
     assert jax.tree.structure(curious) == jax.tree.structure(plain)
-    observation, settings = np.array([0.5, -0.5, 0.0, 0.0], np.float32), (np.float32(0), np.zeros(2, np.float32))
+    observation, settings = (
+        np.array([0.5, -0.5, 0.0, 0.0], np.float32),
+        (np.float32(0), np.zeros(2, np.float32)),
+    )
     ours, theirs, others = (
-        act(planner, each, state.key, np.asarray(0), observation, (), *settings) for each in (plain, state.model, curious)
+        act(planner, each, state.key, np.asarray(0), observation, (), *settings)
+        for each in (plain, state.model, curious)
     )
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
     np.testing.assert_allclose(ours[2]["score_best"], theirs[2]["score_best"], rtol=1e-5)
@@ -238,7 +328,9 @@ def test_evaluation_never_explores(curious_run):
     """The same returns whatever the settings: here of the state that a bonus left, and of one to which it never happened."""
     _, environment, planner, state, rows = curious_run
     returns = evaluate(environment, planner, state, 2, 10_000)
-    np.testing.assert_array_equal(returns, evaluate(environment, planner, state._replace(curious_value=None), 2, 10_000))
+    np.testing.assert_array_equal(
+        returns, evaluate(environment, planner, state._replace(curious_value=None), 2, 10_000)
+    )
     assert rows[-1]["evaluation/returns"] == returns.tolist()
 
 
@@ -246,12 +338,23 @@ def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploratio
     """Collection has nothing to explore upon yet; so all that could differ is evaluation itself."""
 
     def evaluation(*overrides):
-        settings = ["training=smoke", "training.env_steps=20", "training.warmup_steps=20", "training.learn_every=1000", *overrides]
+        settings = [
+            "training=smoke",
+            "training.env_steps=20",
+            "training.warmup_steps=20",
+            "training.learn_every=1000",
+            *overrides,
+        ]
         training, environment, planner, state = build_parts(compose([*settings, *SMALL]))
-        return train(training, environment, planner, Snapshot(state), lambda row: None)[1]["evaluation/returns"]
+        return train(training, environment, planner, Snapshot(state), lambda row: None)[1][
+            "evaluation/returns"
+        ]
 
     plain = evaluation()
     loud = evaluation(
-        "training.epsilon=1", "training.action_noise_std=3", "training.action_noise_exponent=2", "training.disagreement_bonus=50"
+        "training.epsilon=1",
+        "training.action_noise_std=3",
+        "training.action_noise_exponent=2",
+        "training.disagreement_bonus=50",
     )
     assert plain == loud

@@ -43,7 +43,11 @@ class Chain(AbstractWorldModel):
         return state
 
     def value(self, state):
-        return each_member(lambda value, observation: value(self.normaliser, observation), self.value_function, state)
+        return each_member(
+            lambda value, observation: value(self.normaliser, observation),
+            self.value_function,
+            state,
+        )
 
     def combine(self, estimates):
         return jnp.mean(estimates)
@@ -66,14 +70,28 @@ def chain(value):
     replay = empty_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
     ones = jnp.ones(LENGTH + 1)
-    transitions = Transition(positions, ones.astype(int), (positions[:, 0] >= 4).astype(float), positions, ones > 1, ones > 1)
+    transitions = Transition(
+        positions,
+        ones.astype(int),
+        (positions[:, 0] >= 4).astype(float),
+        positions,
+        ones > 1,
+        ones > 1,
+    )
     replay = replay.add(transitions)
     model = Chain((), value, fit_normaliser(replay), Discrete(2))
     return model, replay
 
 
 def learner(**changes):
-    settings = {"num_updates": 1500, "batch_size": 16, "num_states": 2000, "num_actions": 4, "walk_steps": 3, "target_rate": 0.05}
+    settings = {
+        "num_updates": 1500,
+        "batch_size": 16,
+        "num_states": 2000,
+        "num_actions": 4,
+        "walk_steps": 3,
+        "target_rate": 0.05,
+    }
     return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
@@ -83,7 +101,9 @@ def test_values_are_those_of_dynamic_programming():
     fit = learner()
     state = fit.init(model)
     for phase in range(2):
-        value, state, metrics = eqx.filter_jit(fit.learn)(jax.random.key(2 + phase), model, replay, state)
+        value, state, metrics = eqx.filter_jit(fit.learn)(
+            jax.random.key(2 + phase), model, replay, state
+        )
         model = with_value(model, value)
     positions = jnp.arange(float(LENGTH))[:, None]
     values = jax.vmap(lambda position: model.value(jnp.broadcast_to(position, (2, 1))))(positions)
@@ -92,7 +112,9 @@ def test_values_are_those_of_dynamic_programming():
     np.testing.assert_allclose(values, np.stack([expected, expected], 1), atol=0.06)
     assert metrics["loss/value"] < 0.01
     # V̄ has followed V.
-    target_values = jax.vmap(lambda position: with_value(model, state.target).value(jnp.broadcast_to(position, (2, 1))))(positions)
+    target_values = jax.vmap(
+        lambda position: with_value(model, state.target).value(jnp.broadcast_to(position, (2, 1)))
+    )(positions)
     np.testing.assert_allclose(target_values, values, atol=0.03)
 
 
@@ -101,18 +123,26 @@ def test_values_are_those_of_dynamic_programming_where_luck_leads_particles_apar
     """In the corridor, whose moves slip: each state has a value of its own, and not the mean of those around it."""
     particles = (f"model/propagation={propagation}", "model.propagation.particles_per_member=4")
     config = compose(["env=corridor", "model=oracle", *particles])
-    model = weighted(lambda: build(config.model, key=jax.random.key(0), observation_size=1, action_space=Discrete(2)))
+    model = weighted(
+        lambda: build(
+            config.model, key=jax.random.key(0), observation_size=1, action_space=Discrete(2)
+        )
+    )
     starts = CORRIDOR.observation(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
     rewards = jnp.zeros(8).at[0].set(-10.0).at[7].set(10.0)
     replay = empty_replay(8, 1, Discrete(2))
-    replay = replay.add(Transition(starts, jnp.zeros(8, int), rewards, starts, rewards != 0, jnp.zeros(8, bool)))
+    replay = replay.add(
+        Transition(starts, jnp.zeros(8, int), rewards, starts, rewards != 0, jnp.zeros(8, bool))
+    )
     model = model.normalised(fit_normaliser(replay))
     fit = learner(walk_steps=15)
     state = fit.init(model)
     for phase in range(3):
         value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(phase), model, replay, state)
         model = with_value(model, value)
-    values = jax.vmap(lambda start: model.combine(model.value(model.encode(jax.random.key(0), start))))(starts)
+    values = jax.vmap(
+        lambda start: model.combine(model.value(model.encode(jax.random.key(0), start)))
+    )(starts)
     # Beside the cliff the value has a corner, which so small a network rounds; the means of states apart are wrong by 0.7 elsewhere.
     np.testing.assert_allclose(values[1:], corridor_values()[1:], atol=0.4)
 
@@ -127,17 +157,27 @@ def corridor_values() -> np.ndarray:
     return value[1:9]
 
 
-@pytest.mark.parametrize(("ends", "most"), [(False, 10.0), (True, 1.0)], ids=["a reward of every step", "a reward of last steps"])
+@pytest.mark.parametrize(
+    ("ends", "most"),
+    [(False, 10.0), (True, 1.0)],
+    ids=["a reward of every step", "a reward of last steps"],
+)
 def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
     """The model promises 5 a step for ever, which makes 50; nobody has ever earned more than 1."""
-    model, replay = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=8))
-    seen = eqx.tree_at(lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends)
+    model, replay = chain(
+        members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=8)
+    )
+    seen = eqx.tree_at(
+        lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends
+    )
     model = Promising(model.parts, model.value_function, fit_normaliser(seen), model.action_space)
     fit = learner(num_updates=300, num_states=64)
     value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(2), model, seen, fit.init(model))
     for _ in range(3):
         value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(3), model, seen, state)
-    np.testing.assert_allclose(with_value(model, value).value(jnp.full((2, 1), 2.0)), most, rtol=0.05)
+    np.testing.assert_allclose(
+        with_value(model, value).value(jnp.full((2, 1), 2.0)), most, rtol=0.05
+    )
 
 
 def test_a_model_without_a_value_is_left_as_it_is():
@@ -153,21 +193,44 @@ def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
     """The compiled phases write into the buffers they are given, and no buffer can be given twice."""
     model, _ = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))
     target = learner().init(model).target
-    for ours, theirs in zip(*(jax.tree.leaves(eqx.filter(value, eqx.is_array)) for value in (target, model.value_function)), strict=True):
+    for ours, theirs in zip(
+        *(
+            jax.tree.leaves(eqx.filter(value, eqx.is_array))
+            for value in (target, model.value_function)
+        ),
+        strict=True,
+    ):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.unsafe_buffer_pointer() != theirs.unsafe_buffer_pointer()
 
 
 def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
-    fit = ValueLearner(optax.adam(3e-3), 1.0, num_updates=1, batch_size=1, num_states=1, num_actions=1, walk_steps=0, target_rate=1.0)
-    with pytest.raises(ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"):
-        fit.init(chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))[0])
+    fit = ValueLearner(
+        optax.adam(3e-3),
+        1.0,
+        num_updates=1,
+        batch_size=1,
+        num_states=1,
+        num_actions=1,
+        walk_steps=0,
+        target_rate=1.0,
+    )
+    with pytest.raises(
+        ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"
+    ):
+        fit.init(
+            chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))[0]
+        )
     fit.init(chain(ZeroValue())[0])
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"walk_steps": -1}, "walk_steps=-1"), ({"target_rate": 0.0}, "target_rate=0.0"), ({"num_updates": 0}, "num_updates=0")],
+    [
+        ({"walk_steps": -1}, "walk_steps=-1"),
+        ({"target_rate": 0.0}, "target_rate=0.0"),
+        ({"num_updates": 0}, "num_updates=0"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, named):
     with pytest.raises(ValueError, match=named):
@@ -176,12 +239,18 @@ def test_settings_that_make_no_sense_are_refused(changes, named):
 
 def test_planners_get_the_mean_weights_of_the_second_half_and_learning_goes_on_from_the_last():
     """Of four updates those are the third's, which a phase of three ends with, and the fourth's."""
-    model, replay = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))
+    model, replay = chain(
+        members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4)
+    )
     start = learner().init(model)
     (_, after_three, _), (value, after_four, _) = (
-        eqx.filter_jit(learner(num_updates=number).learn)(jax.random.key(2), model, replay, start) for number in (3, 4)
+        eqx.filter_jit(learner(num_updates=number).learn)(jax.random.key(2), model, replay, start)
+        for number in (3, 4)
     )
-    third, fourth, mean = (jax.tree.leaves(eqx.filter(each, eqx.is_array)) for each in (after_three.latest, after_four.latest, value))
+    third, fourth, mean = (
+        jax.tree.leaves(eqx.filter(each, eqx.is_array))
+        for each in (after_three.latest, after_four.latest, value)
+    )
     assert any(np.any(one != other) for one, other in zip(third, fourth, strict=True))
     for one, other, both in zip(third, fourth, mean, strict=True):
         np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-5, atol=1e-6)

@@ -30,7 +30,13 @@ MEMBERS = 2
 
 
 def learner(rate: float = 1e-2, **changes) -> ModelLearner:
-    settings = {"num_updates": 100, "batch_size": 32, "holdout_share": HOLDOUT_SHARE, "bootstrap": False, "patience": None}
+    settings = {
+        "num_updates": 100,
+        "batch_size": 32,
+        "holdout_share": HOLDOUT_SHARE,
+        "bootstrap": False,
+        "patience": None,
+    }
     return ModelLearner(optimizer=optax.adam(rate), **(settings | changes))
 
 
@@ -39,13 +45,23 @@ def no_reward(observation, action, next_observation):
 
 
 WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to learn noise by heart
-DYNAMICS_ALONE = {"reward": partial(KnownReward, no_reward), "termination": NeverTermination, "value": ZeroValue}
+DYNAMICS_ALONE = {
+    "reward": partial(KnownReward, no_reward),
+    "termination": NeverTermination,
+    "value": ZeroValue,
+}
 
 
 def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
     """The state before the first phase, these transitions collected."""
-    replay = empty_replay(len(transitions.reward), 2, Box(1)).add(jax.tree.map(jnp.asarray, transitions))
-    model = small_model(observation_size=2, action_space=Box(1), **({"num_members": MEMBERS} | DYNAMICS_ALONE | changes))
+    replay = empty_replay(len(transitions.reward), 2, Box(1)).add(
+        jax.tree.map(jnp.asarray, transitions)
+    )
+    model = small_model(
+        observation_size=2,
+        action_space=Box(1),
+        **({"num_members": MEMBERS} | DYNAMICS_ALONE | changes),
+    )
     return TrainState(ROOT_KEY, model, model_learner.init(model), None, None, replay)
 
 
@@ -63,14 +79,19 @@ def held_out_of(state: TrainState) -> np.ndarray:
 
 def held_out_error(state: TrainState) -> float:
     """Of the model as it is, on each held-out transition once."""
-    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions)
+    batch = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions
+    )
     batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), batch)
     model = state.model.normalised(fit_normaliser(state.replay))
     return float(sum(losses(model, KEY, batch).values()))
 
 
 def weights(state: TrainState) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(state.model.parts, eqx.is_inexact_array))]
+    return [
+        np.asarray(leaf)
+        for leaf in jax.tree.leaves(eqx.filter(state.model.parts, eqx.is_inexact_array))
+    ]
 
 
 @eqx.filter_jit
@@ -83,11 +104,17 @@ def test_errors_fall_on_what_can_be_learned_and_are_reported():
     learned = small_model().parts
     fit = learner(2e-2, num_updates=150)
     everything = {"reward": learned.reward.__class__, "termination": learned.termination.__class__}
-    state = state_of(linear_transitions(400, seed=0), fit, **{name: partial(part, width=8) for name, part in everything.items()})
+    state = state_of(
+        linear_transitions(400, seed=0),
+        fit,
+        **{name: partial(part, width=8) for name, part in everything.items()},
+    )
     before = held_out_error(state)
     state, metrics = phase(fit, KEY, state)
     parts = ("dynamics", "reward", "termination")
-    assert metrics.keys() == {f"{kind}/{part}" for kind in ("loss", "validation") for part in parts} | {"learn/updates"}
+    assert metrics.keys() == {
+        f"{kind}/{part}" for kind in ("loss", "validation") for part in parts
+    } | {"learn/updates"}
     assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
     reported = sum(float(metrics[f"validation/{part}"]) for part in parts)
     # 256 draws from 120 transitions stand for all of them.
@@ -106,7 +133,9 @@ def test_nothing_is_learned_from_what_is_held_out_and_nothing_else_validates():
     transitions = linear_transitions(400, seed=0)
     held_out = held_out_of(state_of(transitions, fit))
     wrong = transitions.action * np.array([0.5, -1.0], np.float32)
-    transitions = transitions._replace(next_observation=transitions.next_observation - 2 * wrong * held_out[:, None])
+    transitions = transitions._replace(
+        next_observation=transitions.next_observation - 2 * wrong * held_out[:, None]
+    )
     _, metrics = phase(fit, KEY, state_of(transitions, fit))
     assert metrics["loss/dynamics"] < 0.05
     assert metrics["validation/dynamics"] > 1
@@ -117,7 +146,9 @@ def test_the_scale_is_that_of_all_data():
     state = state_of(linear_transitions(50, seed=0), fit)
     after, _ = phase(fit, KEY, state)
     expected = fit_normaliser(state.replay)
-    for ours, theirs in zip(jax.tree.leaves(after.model.normaliser), jax.tree.leaves(expected), strict=True):
+    for ours, theirs in zip(
+        jax.tree.leaves(after.model.normaliser), jax.tree.leaves(expected), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
@@ -169,8 +200,12 @@ def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
     fit = learner(num_updates=200, bootstrap=bootstrap, holdout_share=1e-6)
     state = state_of(noise(8), fit, dynamics=WIDE)
     after, _ = phase(fit, KEY, state)
-    batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), state.replay.transitions)
-    errors = jax.vmap(jax.vmap(partial(error_of_one, after.model), (None, 0)), (0, 0))(jnp.arange(MEMBERS), batch)
+    batch = jax.tree.map(
+        lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), state.replay.transitions
+    )
+    errors = jax.vmap(jax.vmap(partial(error_of_one, after.model), (None, 0)), (0, 0))(
+        jnp.arange(MEMBERS), batch
+    )
     sets = split(jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, 1e-6, bootstrap)
     lacking = np.diff(np.asarray(sets.training), prepend=0, axis=1) == 0
     assert lacking.any() == bootstrap
@@ -180,8 +215,12 @@ def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
 
 
 def error_of_one(model, number, transition):
-    dynamics = jax.tree.map(lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.parts.dynamics)
-    return dynamics.loss(model.normaliser, transition.observation, transition.action, transition.next_observation)
+    dynamics = jax.tree.map(
+        lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.parts.dynamics
+    )
+    return dynamics.loss(
+        model.normaliser, transition.observation, transition.action, transition.next_observation
+    )
 
 
 def test_a_single_member_loses_no_data_to_a_bootstrap():
@@ -189,7 +228,11 @@ def test_a_single_member_loses_no_data_to_a_bootstrap():
     results = []
     for bootstrap in (False, True):
         alone = learner(num_updates=10, bootstrap=bootstrap)
-        results.append(weights(phase(alone, KEY, state_of(linear_transitions(60, seed=0), alone, num_members=1))[0]))
+        results.append(
+            weights(
+                phase(alone, KEY, state_of(linear_transitions(60, seed=0), alone, num_members=1))[0]
+            )
+        )
     for without, with_bootstrap in zip(*results, strict=True):
         np.testing.assert_array_equal(without, with_bootstrap)
 
@@ -201,11 +244,15 @@ def test_where_everything_is_known_only_the_scale_is_learned():
     after, metrics = fit.learn(KEY, state)
     assert metrics == {}
     assert jax.tree.leaves(after.model.parts) == jax.tree.leaves(state.model.parts)
-    np.testing.assert_array_equal(after.model.normaliser.reward_max, state.replay.transitions.reward.max())
+    np.testing.assert_array_equal(
+        after.model.normaliser.reward_max, state.replay.transitions.reward.max()
+    )
 
 
 def test_an_oracle_learns_the_reward_that_it_is_not_told():
-    config = small_config("model=oracle", "model/reward=learned", "model/value=none", "env=point_mass")
+    config = small_config(
+        "model=oracle", "model/reward=learned", "model/value=none", "env=point_mass"
+    )
     space = Box(2)
     model = weighted(lambda: build(config.model, key=KEY, observation_size=4, action_space=space))
     generator, truth = np.random.default_rng(0), point_mass.TrueDynamics()
@@ -214,7 +261,9 @@ def test_an_oracle_learns_the_reward_that_it_is_not_told():
     next_observation = jax.vmap(partial(truth.step, None))(observation, action)
     reward = jax.vmap(point_mass.reward)(observation, action, next_observation)
     never = jnp.zeros(300, bool)
-    replay = empty_replay(300, 4, space).add(Transition(observation, action, reward, next_observation, never, never))
+    replay = empty_replay(300, 4, space).add(
+        Transition(observation, action, reward, next_observation, never, never)
+    )
     fit = learner(2e-2, num_updates=200)
     _, metrics = phase(fit, KEY, TrainState(ROOT_KEY, model, fit.init(model), None, None, replay))
     assert metrics["loss/dynamics"] == metrics["validation/dynamics"] == 0

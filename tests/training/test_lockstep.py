@@ -33,7 +33,12 @@ def shift(number):
 
 
 def arguments(seed, at=2.0):
-    return Scaled(jnp.asarray(float(seed))), jax.random.key(seed), np.asarray(seed), {"at": np.full(3, at, np.float32)}
+    return (
+        Scaled(jnp.asarray(float(seed))),
+        jax.random.key(seed),
+        np.asarray(seed),
+        {"at": np.full(3, at, np.float32)},
+    )
 
 
 def same(first, second):
@@ -75,7 +80,9 @@ def test_what_one_has_on_the_device_and_another_on_the_host_is_stacked_too():
     """As planners' states are, when one run has just begun an episode."""
     given = [arguments(0), arguments(1)]
     given[0][3]["at"] = jnp.asarray(given[0][3]["at"])
-    for answer, each in zip(Together(scale, 2, True).answers(dict(enumerate(given)), Lock()), given, strict=True):
+    for answer, each in zip(
+        Together(scale, 2, True).answers(dict(enumerate(given)), Lock()), given, strict=True
+    ):
         assert same(answer, scale(*each))
 
 
@@ -134,15 +141,25 @@ def story_of(place, num_calls, delay=0.0, fault=None):
 @pytest.mark.parametrize("settings", [{}, {"chunk": 2}, {"chunk": None, "least_share": 0.0}])
 def test_runs_that_end_one_after_the_other_are_answered_to_the_end(group, settings):
     together = group(5, **settings)
-    results = in_threads(*(story_of(together.place(i), 2 + 3 * i, 0.001 * (i % 2)) for i in range(5)))
+    results = in_threads(
+        *(story_of(together.place(i), 2 + 3 * i, 0.001 * (i % 2)) for i in range(5))
+    )
     for i, answers in enumerate(results):
         assert len(answers) == 2 + 3 * i
-        assert all(same(answer, scale(*arguments(i, at=float(step)))) for step, answer in enumerate(answers))
+        assert all(
+            same(answer, scale(*arguments(i, at=float(step))))
+            for step, answer in enumerate(answers)
+        )
 
 
 def test_one_that_fails_leaves_the_others_alone(group):
     together = group(3)
-    results = in_threads(*(story_of(together.place(i), 4, fault=KeyError("broken") if i == 1 else None) for i in range(3)))
+    results = in_threads(
+        *(
+            story_of(together.place(i), 4, fault=KeyError("broken") if i == 1 else None)
+            for i in range(3)
+        )
+    )
     assert isinstance(results[1], KeyError)
     assert len(results[0]) == len(results[2]) == 4
 
@@ -157,7 +174,10 @@ def test_what_goes_wrong_in_the_computation_reaches_all_of_its_runs(group):
 
         return call
 
-    assert all(isinstance(result, TypeError) for result in in_threads(*(story(together.place(i)) for i in range(3))))
+    assert all(
+        isinstance(result, TypeError)
+        for result in in_threads(*(story(together.place(i)) for i in range(3)))
+    )
 
 
 def test_the_furthest_behind_is_answered_first(group):
@@ -174,10 +194,15 @@ def test_the_furthest_behind_is_answered_first(group):
         return call
 
     ahead = story(together.place(0), 9, shift, (np.asarray(4),))
-    in_threads(ahead, story(together.place(1), 5, shift, (np.asarray(5),)))  # the same function: both at once
+    in_threads(
+        ahead, story(together.place(1), 5, shift, (np.asarray(5),))
+    )  # the same function: both at once
     order.clear()
     together = group(2)
-    in_threads(story(together.place(0), 9, shift, (np.asarray(4),)), story(together.place(1), 5, scale, arguments(1)))
+    in_threads(
+        story(together.place(0), 9, shift, (np.asarray(4),)),
+        story(together.place(1), 5, scale, arguments(1)),
+    )
     assert order == [1, 0]
 
 

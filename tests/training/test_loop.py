@@ -18,7 +18,14 @@ def rows_of(*overrides):
     rows = []
     training, environment, planner, state = build_parts(compose(["training=smoke", *overrides]))
     state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
-    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows], evaluation, state
+    return (
+        [
+            {name: value for name, value in row.items() if not name.startswith("time/")}
+            for row in rows
+        ],
+        evaluation,
+        state,
+    )
 
 
 @pytest.mark.parametrize("planner", ["cem", "mcts"])
@@ -43,13 +50,17 @@ def test_the_budget_is_spent_exactly_and_evaluated(budget):
 
 
 def test_learning_begins_after_the_warm_up_and_keeps_its_rhythm():
-    rows, _, _ = rows_of("training.env_steps=100", "training.warmup_steps=40", "training.learn_every=20")
+    rows, _, _ = rows_of(
+        "training.env_steps=100", "training.warmup_steps=40", "training.learn_every=20"
+    )
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 100]
 
 
 def test_nothing_is_planned_before_something_is_learned():
     """Though the warm-up ends between two phases."""
-    rows, _, _ = rows_of("training.env_steps=90", "training.warmup_steps=50", "training.learn_every=20")
+    rows, _, _ = rows_of(
+        "training.env_steps=90", "training.warmup_steps=50", "training.learn_every=20"
+    )
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [50, 60, 80]
 
 
@@ -58,7 +69,12 @@ def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
     training, environment, planner, state = build_parts(compose(["training=smoke"]))
     rows = []
     _, evaluation = train(
-        training, environment, planner, Snapshot(state), rows.append, stopping=lambda: bool(rows) and "evaluation/returns" in rows[-1]
+        training,
+        environment,
+        planner,
+        Snapshot(state),
+        rows.append,
+        stopping=lambda: bool(rows) and "evaluation/returns" in rows[-1],
     )
     assert rows[-1]["env_steps"] == 40 < training.env_steps
     assert evaluation == {}
@@ -89,8 +105,20 @@ def test_every_environment_is_closed(failing, monkeypatch):
 
 def test_phases_of_learning_come_farther_apart_as_the_data_grow():
     """Half of 80 steps is twice 20, half of 160 four times."""
-    rows, _, _ = rows_of("training.env_steps=250", "training.learn_every=20", "training.learn_growth=0.5", "training.evaluate_every=50")
-    assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 120, 160, 240]
+    rows, _, _ = rows_of(
+        "training.env_steps=250",
+        "training.learn_every=20",
+        "training.learn_growth=0.5",
+        "training.evaluate_every=50",
+    )
+    assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [
+        40,
+        60,
+        80,
+        120,
+        160,
+        240,
+    ]
 
 
 def test_env_steps_never_go_back():
@@ -100,11 +128,20 @@ def test_env_steps_never_go_back():
 
 
 FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 90}"
-CURIOUS = ("planner=greedy", "env=point_mass", "training.disagreement_bonus=0.5", "training.action_noise_std=0.2", FALLING)
+CURIOUS = (
+    "planner=greedy",
+    "env=point_mass",
+    "training.disagreement_bonus=0.5",
+    "training.action_noise_std=0.2",
+    FALLING,
+)
 CURIOUS += ("training.model_learner.patience=1", "training.model_learner.bootstrap=true")
 
 
-@pytest.mark.parametrize("overrides", [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp"), CURIOUS])
+@pytest.mark.parametrize(
+    "overrides",
+    [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp"), CURIOUS],
+)
 def test_nothing_compiles_after_the_first_round(overrides):
     """The first evaluation comes at 40 steps, and by 60 every phase has run once."""
     compiled = []
@@ -118,7 +155,9 @@ def test_nothing_compiles_after_the_first_round(overrides):
     def log(row):
         seen[row["env_steps"]] = len(compiled)
 
-    training, environment, planner, state = build_parts(compose(["training=smoke", "training.env_steps=200", *overrides]))
+    training, environment, planner, state = build_parts(
+        compose(["training=smoke", "training.env_steps=200", *overrides])
+    )
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -131,7 +170,13 @@ def test_nothing_compiles_after_the_first_round(overrides):
 
 @pytest.mark.parametrize(
     "override",
-    ["training.env_steps=0", "training.epsilon=2", "training.evaluation_episodes=0", "training.learn_every=-1", "training.learn_growth=2"],
+    [
+        "training.env_steps=0",
+        "training.epsilon=2",
+        "training.evaluation_episodes=0",
+        "training.learn_every=-1",
+        "training.learn_growth=2",
+    ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name_and_value(override):
     with pytest.raises(ValueError, match=override):

@@ -10,21 +10,30 @@ from mbrl.training.memory import check_memory, num_bytes
 
 def test_what_fits_is_returned_as_shapes():
     result = check_memory(lambda number: {"squares": number**2, "name": "x"}, jnp.arange(3.0))
-    assert (result["squares"].shape, result["squares"].dtype, result["name"]) == ((3,), jnp.float32, "x")
+    assert (result["squares"].shape, result["squares"].dtype, result["name"]) == (
+        (3,),
+        jnp.float32,
+        "x",
+    )
 
 
 @pytest.mark.parametrize(
     "function",
     [
         lambda size: jnp.zeros((size, size)),
-        lambda size: jnp.sum(jax.lax.map(lambda row: jnp.sum(jnp.zeros((size, size)) + row), jnp.arange(3.0))),
+        lambda size: jnp.sum(
+            jax.lax.map(lambda row: jnp.sum(jnp.zeros((size, size)) + row), jnp.arange(3.0))
+        ),
         lambda size: jax.jit(lambda: jnp.sum(jnp.zeros((size, size)) + 1))(),
     ],
     ids=["at the top", "in a loop", "in a compiled function"],
 )
 def test_an_array_that_does_not_fit_is_named_and_never_made(function):
     assert check_memory(function, 10) is not None
-    with pytest.raises(MemoryError, match=r"an array of shape \(10000000, 10000000\) would take 3.73e\+05 GiB, and this machine has"):
+    with pytest.raises(
+        MemoryError,
+        match=r"an array of shape \(10000000, 10000000\) would take 3.73e\+05 GiB, and this machine has",
+    ):
         check_memory(function, 10_000_000)
 
 

@@ -21,15 +21,30 @@ def begun(*overrides: str, at_random: bool = False):
     training, environment, planner, state = parts(*overrides)
     collector = Collector(environment, planner, training.exploration)
     state, _ = collector.collect(state, STEPS, at_random)
-    return (training, planner, state, environment), Snapshot(state, collector.env_steps, 0, 0, 1.5, collector.episode)
+    return (training, planner, state, environment), Snapshot(
+        state, collector.env_steps, 0, 0, 1.5, collector.episode
+    )
 
 
-CASES = [(*point_mass_with(kind), f"planner={planner}") for kind, planner in zip(ACTION_KINDS, ("cem", "mcts", "icem"), strict=True)]
-CASES += [("planner=mppi", "model=probabilistic", "training.disagreement_bonus=0.1", "training.action_noise_std=0.1", "env=pendulum")]
+CASES = [
+    (*point_mass_with(kind), f"planner={planner}")
+    for kind, planner in zip(ACTION_KINDS, ("cem", "mcts", "icem"), strict=True)
+]
+CASES += [
+    (
+        "planner=mppi",
+        "model=probabilistic",
+        "training.disagreement_bonus=0.1",
+        "training.action_noise_std=0.1",
+        "env=pendulum",
+    )
+]
 CASES += [("planner=random", "model=oracle", "training.replay_capacity=60")]
 
 
-@pytest.mark.parametrize("overrides", CASES, ids=lambda overrides: overrides[-1] if len(overrides) < 4 else "everything")
+@pytest.mark.parametrize(
+    "overrides", CASES, ids=lambda overrides: overrides[-1] if len(overrides) < 4 else "everything"
+)
 def test_a_snapshot_comes_back_as_it_was(overrides):
     _, snapshot = begun(*overrides)
     arrays = to_arrays(snapshot)
@@ -60,15 +75,21 @@ def test_only_what_is_filled_of_the_replay_is_kept():
 def test_the_next_steps_are_those_that_would_have_been():
     (training, planner, _, environment), snapshot = begun("planner=cem", "env=pendulum")
     arrays = to_arrays(snapshot)
-    first = Collector(environment, planner, training.exploration, snapshot.env_steps, 0, snapshot.episode)
+    first = Collector(
+        environment, planner, training.exploration, snapshot.env_steps, 0, snapshot.episode
+    )
     first.take_up(snapshot.state)
     went_on, _ = first.collect(snapshot.state, 5, at_random=False)
     _, _, _, fresh = parts("planner=cem", "env=pendulum")
     back = from_arrays(arrays, fresh, planner, training.exploration)
-    second = Collector(environment, planner, training.exploration, back.env_steps, back.num_episodes, back.episode)
+    second = Collector(
+        environment, planner, training.exploration, back.env_steps, back.num_episodes, back.episode
+    )
     second.take_up(back.state)
     taken_up, _ = second.collect(back.state, 5, at_random=False)
-    for one, other in zip(jax.tree.leaves(went_on.replay), jax.tree.leaves(taken_up.replay), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(went_on.replay), jax.tree.leaves(taken_up.replay), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -92,12 +113,18 @@ def test_seeds_of_episodes_are_not_those_of_evaluation():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (("model.num_members=1",), r"The checkpoint's state\.model.* is float32\(2.*, the config's float32\(1"),
+        (
+            ("model.num_members=1",),
+            r"The checkpoint's state\.model.* is float32\(2.*, the config's float32\(1",
+        ),
         (("model/value=none",), "is only in one of them"),
     ],
 )
 def test_a_snapshot_of_another_model_is_refused(other, message):
-    without_bonus = ("planner=random", "training.disagreement_bonus=0")  # which a single member cannot earn
+    without_bonus = (
+        "planner=random",
+        "training.disagreement_bonus=0",
+    )  # which a single member cannot earn
     _, snapshot = begun(*without_bonus, at_random=True)
     training, _, planner, fresh = parts(*without_bonus, *other)
     with pytest.raises(ValueError, match=message):

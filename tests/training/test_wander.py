@@ -60,19 +60,26 @@ def space(request):
 def test_walks_begin_at_the_starts_and_follow_the_model(space):
     states = np.asarray(wander(jax.random.key(1), Cart(space), STARTS, 15)).reshape(400, 16, 2)
     np.testing.assert_array_equal(states[:, 0], STARTS[:, 0])
-    np.testing.assert_allclose(states[:, 1:, 0], states[:, :-1, 0] + 0.1 * states[:, :-1, 1], atol=1e-5)
+    np.testing.assert_allclose(
+        states[:, 1:, 0], states[:, :-1, 0] + 0.1 * states[:, :-1, 1], atol=1e-5
+    )
     forces = np.diff(states[:, :, 1], axis=1) / 0.1
     assert (np.abs(forces) < 1 + 1e-4).all()
 
 
 def test_walks_reach_farther_than_random_actions(space):
-    speeds = np.asarray(wander(jax.random.key(1), Cart(space), STARTS, 15)).reshape(400, 16, 2)[:, -1, 1] - STARTS[:, 0, 1]
+    speeds = (
+        np.asarray(wander(jax.random.key(1), Cart(space), STARTS, 15)).reshape(400, 16, 2)[:, -1, 1]
+        - STARTS[:, 0, 1]
+    )
     # 15 random pushes of ±0.1 spread by 0.1 · √15 = 0.39 (0.22 for a Box); the standard error over 400 walks is below 4 %.
     assert speeds.std() > 1.5 * 0.39
 
 
 def test_where_the_model_diverges_the_start_stands_in(space):
-    states = np.asarray(wander(jax.random.key(1), Cart(space, cliff=1.0), STARTS, 15)).reshape(400, 16, 2)
+    states = np.asarray(wander(jax.random.key(1), Cart(space, cliff=1.0), STARTS, 15)).reshape(
+        400, 16, 2
+    )
     lost = (states == np.asarray(STARTS)).all(-1)
     lost[:, 0] = False
     assert lost.any()
