@@ -60,11 +60,3 @@ class RayLauncher(SweepLauncher):
         from mbrl.launchers.ray import Ray
 
         return Ray
-
-
-class VectorizedLauncher(SweepLauncher):
-    @staticmethod
-    def way() -> Any:
-        from mbrl.launchers.vectorized import Vectorized
-
-        return Vectorized

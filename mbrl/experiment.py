@@ -7,8 +7,8 @@ score = run(compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,16 +31,15 @@ from mbrl.envs.watched import EnvironmentFault
 from mbrl.launch import Launch, launch
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.console import print_result, result_table
-from mbrl.parts import SeedlessParts, build_parts
+from mbrl.parts import build_parts
 from mbrl.planners.base import AbstractPlanner
 from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.difference import Twins
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
-from mbrl.runs.reader import read_metrics, read_provenance
+from mbrl.runs.reader import read_metrics
 from mbrl.runs.stopping import StopRequest
 from mbrl.training.collect import NotDeterministic
-from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.loop import Row, Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 from mbrl.training.state import TrainState
@@ -62,26 +61,19 @@ def carry_out(
     started: Launch,
     again: bool = False,
     tolerance: float = 0.0,
-    compute: AbstractCompute = ALONE,
-    stopping: StopRequest | None = None,
-    like: SeedlessParts | None = None,
 ) -> float:
     """Runs in the folder of `started`: a new run, or with `again` the one that is there from its last checkpoint on.
 
-    `tolerance` is how much what is computed again may differ (relative) from what was recorded. `compute` calls what is compiled,
-    `stopping` is whom it asks whether to stop, `like` is what it shares with runs of other seeds: a run alone has its own. Raises
-    what `run` raises.
+    `tolerance` is how much what is computed again may differ (relative) from what was recorded.
+    Raises what `run` raises.
     """
     settings = resolved(config)
 
     def found_out() -> dict[str, Any]:
-        return provenance(config.seed, config.num_threads) | started.identity() | compute.facts()
+        return provenance(config.seed, config.num_threads) | started.identity()
 
-    asked: AbstractContextManager[StopRequest] = (
-        StopRequest() if stopping is None else nullcontext(stopping)
-    )
     with (
-        asked as stopping,
+        StopRequest() as stopping,
         RunFolder(started.folder, to_yaml(settings), again) as folder,
         _failing_plainly(folder.path),
     ):
@@ -90,10 +82,10 @@ def carry_out(
             enable_compilation_cache(config.num_threads)
         if not again:
             folder.write_provenance(found_out())
-        training, environment, planner, state = build_parts(config, started.trust, like)
+        training, environment, planner, state = build_parts(config, started.trust)
         start, record = Snapshot(state), Record(fingerprint(settings))
         if again:
-            start = _taken_up(folder, record, training, planner, state, tolerance, compute)
+            start = _taken_up(folder, record, training, planner, state, tolerance)
             folder.write_provenance(found_out())
         with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
             keep = _checkpoints(folder, record, training.checkpoints_kept)
@@ -106,7 +98,6 @@ def carry_out(
                 keep,
                 stopping,
                 tolerance,
-                compute,
             )
             if stopping():
                 raise stopping.interrupted(
@@ -214,7 +205,6 @@ def _taken_up(
     planner: AbstractPlanner,
     state: TrainState,
     tolerance: float,
-    compute: AbstractCompute,
 ) -> Snapshot:
     """Where a run that was interrupted goes on, by its last checkpoint, if there is one; its record goes on there too.
 
@@ -225,7 +215,7 @@ def _taken_up(
     checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows))
     start, num_rows, seconds = Snapshot(state), 0, 0.0
     if checkpoint is not None:
-        start = _restored(checkpoint, folder, record, training, planner, state, compute)
+        start = _restored(checkpoint, folder, record, training, planner, state)
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
         raise ConfigError(
@@ -243,31 +233,12 @@ def _taken_up(
     folder.keep_rows(num_rows)
     if outdated and start.env_steps % training.evaluate_every == 0:
         folder.set_superseded_aside()  # it will come again, with another number of episodes
-    record.go_on(num_rows, seconds, Twins(_held_to(folder, compute), tolerance))
+    record.go_on(
+        num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance)
+    )
     if tolerance > 0:
         folder.set_superseded_aside()
     return start
-
-
-def _held_to(folder: RunFolder, compute: AbstractCompute) -> list[Row]:
-    """The rows that must come out the same again: none where they were, or will be, computed together with other runs."""
-    rows = read_metrics(folder.path, "metrics.superseded.jsonl")
-    before = read_provenance(folder.path)
-    if not rows or not any(
-        _together(facts) for facts in (before, *before.get("resumes", ()), compute.facts())
-    ):
-        return rows
-    logger.info(
-        "The %d rows after the last checkpoint are set aside: in lock-step their last digits depend on the other runs.",
-        len(rows),
-    )
-    folder.set_superseded_aside()
-    return []
-
-
-def _together(facts: Mapping[str, Any]) -> bool:
-    company = facts.get("lockstep")
-    return isinstance(company, dict) and bool(company.get("together"))
 
 
 def _restored(
@@ -277,7 +248,6 @@ def _restored(
     training: Training,
     planner: AbstractPlanner,
     state: TrainState,
-    compute: AbstractCompute,
 ) -> Snapshot:
     if checkpoint.facts.get("config") != record.config:
         raise ConfigError(
@@ -285,7 +255,7 @@ def _restored(
             "or start a new run with it."
         )
     try:
-        return from_arrays(checkpoint.arrays, state, planner, training.exploration, compute)
+        return from_arrays(checkpoint.arrays, state, planner, training.exploration)
     except (ValueError, KeyError, TypeError) as reason:
         raise ConfigError(
             f"The last checkpoint in {folder.path} does not fit this version of the program: {reason}."

@@ -18,18 +18,18 @@ from mbrl.training.loop import Training, initial_state, learn
 from mbrl.training.memory import check_memory
 from mbrl.training.state import MODEL_INIT, TrainState
 
-SeedlessParts = tuple[Training, GymnasiumEnvironment, AbstractPlanner]
-
 
 def build_parts(
-    config: DictConfig, trust: tuple[str, ...] = (), like: SeedlessParts | None = None
+    config: DictConfig, trust: tuple[str, ...] = ()
 ) -> tuple[Training, GymnasiumEnvironment, AbstractPlanner, TrainState]:
-    """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`.
-
-    `like` are the first three of a run that differs in its seed only: then nothing is built, traced, or later compiled, twice.
-    """
+    """The schedules, the environment, the planner, and the state to learn from, each by its `_target_`."""
     resolved(config)  # which refuses what no run can have
-    training, environment, planner = like or _seedless_parts(config, trust)
+    training = build(config.training, trust)
+    _check_kind(config, "training", training, Training)
+    environment = build(config.env, trust)
+    _check_kind(config, "env", environment, GymnasiumEnvironment)
+    planner = build(config.planner, trust, action_space=environment.action_space)
+    _check_kind(config, "planner", planner, AbstractPlanner)
     spaces = {
         "observation_size": environment.observation_size,
         "action_space": environment.action_space,
@@ -42,10 +42,8 @@ def build_parts(
 
     with _within_memory(config):
         try:
-            if like is None:
-                _check_fit(
-                    training, environment, planner, check_memory(make_state, jax.random.key(0))
-                )
+            shapes = check_memory(make_state, jax.random.key(0))
+            _check_fit(training, environment, planner, shapes)
             return training, environment, planner, make_state(jax.random.key(config.seed))
         except (
             ValueError,
@@ -56,16 +54,6 @@ def build_parts(
                 if isinstance(error, ValueError)
                 else f"The parts do not fit together: {error}."
             ) from error
-
-
-def _seedless_parts(config: DictConfig, trust: tuple[str, ...]) -> SeedlessParts:
-    training = build(config.training, trust)
-    _check_kind(config, "training", training, Training)
-    environment = build(config.env, trust)
-    _check_kind(config, "env", environment, GymnasiumEnvironment)
-    planner = build(config.planner, trust, action_space=environment.action_space)
-    _check_kind(config, "planner", planner, AbstractPlanner)
-    return training, environment, planner
 
 
 def _check_kind(config: DictConfig, name: str, part: Any, kind: type) -> None:

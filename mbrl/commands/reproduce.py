@@ -132,9 +132,6 @@ def _report(
     console.print(
         changed if changed.row_count else "Versions, device, cores and commit are the same."
     )
-    if (provenances[0].get("lockstep") or {}).get("together"):
-        sentence = "It was computed in lock-step with other runs, which changes last digits: --tolerance allows a relative difference."
-        console.print(sentence, soft_wrap=True, highlight=False)
     return 1
 
 
@@ -170,8 +167,7 @@ def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
         f"package {name}": version for name, version in (provenance.get("packages") or {}).items()
     }
     kept = {
-        name: provenance.get(name)
-        for name in ("python", "platform", "devices", "cores", "threads", "lockstep")
+        name: provenance.get(name) for name in ("python", "platform", "devices", "cores", "threads")
     }
     return kept | packages | {"commit": git.get("commit"), "changes not committed": git.get("diff")}
 

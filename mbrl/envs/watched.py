@@ -1,7 +1,6 @@
 """A watched environment: one that raises, hangs, or returns what is no number ends the run with a sentence that says so."""
 
 import logging
-import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,8 +22,7 @@ class Watched(gymnasium.Wrapper):
     """Passes everything through, and raises EnvironmentFault where `step` or `reset` raise, return a number that is not
     finite, or take more than `timeout` seconds (None: wait for ever). Where `close` does, there is a warning.
 
-    A call that hangs in compiled code cannot be timed out; nor can one outside a process's main thread, but others learn of it
-    (`overdue`), and it raises when it returns after all.
+    A call that hangs in compiled code cannot be timed out; one outside a process's main thread raises when it returns after all.
     """
 
     def __init__(self, env: gymnasium.Env, name: str, timeout: float | None):
@@ -99,8 +97,10 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         yield
         return
     if threading.current_thread() is not threading.main_thread():
-        with _deadline(seconds):
-            yield
+        deadline = monotonic() + seconds
+        yield
+        if monotonic() > deadline:
+            raise TimeLimitExceeded
         return
     before = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
     signal.setitimer(
@@ -111,26 +111,6 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
-
-
-_deadlines: dict[int, float] = {}  # of what each thread is doing, by the monotonic clock
-
-
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    thread, deadline = threading.get_ident(), monotonic() + seconds
-    _deadlines[thread] = deadline
-    try:
-        yield
-    finally:
-        del _deadlines[thread]
-    if monotonic() > deadline:
-        raise TimeLimitExceeded
-
-
-def overdue(thread: threading.Thread) -> bool:
-    """Whether the thread is in a block whose time limit is over."""
-    return monotonic() > _deadlines.get(thread.ident or 0, math.inf)
 
 
 def _raise_time_limit_exceeded(signum, frame):

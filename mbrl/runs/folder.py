@@ -173,17 +173,6 @@ class RunFolder:
             )
 
 
-def give_up(path: Path, status: str, error: str | None = None) -> None:
-    """Records how a run ended that cannot do so itself: its thread hangs, or is to end at once."""
-    summary = {
-        "status": status,
-        "env_steps": 0,
-        "wall_seconds": 0.0,
-        **final_values(read_metrics(path)),
-    }
-    write_json(path / "summary.json", summary | ({} if error is None else {"error": error}))
-
-
 def lock(path: Path, file: str = ".lock") -> int:
     """Takes the lock of a run's folder, with next to no waiting; closing the file descriptor that it returns lets go of it.
 

@@ -2,9 +2,6 @@
 
 import logging
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"  # Hydra's
@@ -19,19 +16,3 @@ def log_to(folder: Path) -> None:
         terminal,
     ]
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
-
-
-@contextmanager
-def log_of_this_thread_to(folder: Path) -> Iterator[None]:
-    """Lets what this thread logs in the block go to the end of the folder's run.log: each of several runs in a process has its own."""
-    root, thread = logging.getLogger(), threading.get_ident()
-    handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
-    handler.addFilter(lambda record: record.thread == thread)
-    root.addHandler(handler)
-    root.setLevel(min(root.level, logging.INFO))  # as it is under Hydra, and after `log_to`
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()

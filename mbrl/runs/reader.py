@@ -70,7 +70,6 @@ PROVENANCE = {
     "overrides": list,
     "resumes": list,
     "git": dict,
-    "lockstep": dict,
 }
 PROVENANCE |= {
     "environment": dict,

@@ -14,7 +14,6 @@ from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.envs.watched import Watched
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.explore import Exploration, explored
 from mbrl.training.state import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT, TrainState
 from mbrl.types import Transition
@@ -50,11 +49,9 @@ class Collector:
     env_steps: int = 0
     num_episodes: int = 0  # that ended
     episode: Episode | None = None
-    compute: AbstractCompute = ALONE
 
     def __post_init__(self):
         self.instance = self.environment.make()
-        self.compute.reached(self.env_steps)
 
     def close(self) -> None:
         """Lets go of the environment."""
@@ -98,13 +95,11 @@ class Collector:
         transitions = Transition(
             *(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
         )
-        return state._replace(replay=self.compute(add, state.replay, transitions)), rows
+        return state._replace(replay=add(state.replay, transitions)), rows
 
     def _random_action(self, state: TrainState) -> np.ndarray:
         return np.asarray(
-            self.compute(
-                act_randomly, self.planner.action_space, state.key, np.asarray(self.env_steps)
-            )
+            act_randomly(self.planner.action_space, state.key, np.asarray(self.env_steps))
         )
 
     def _action(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> np.ndarray:
@@ -112,8 +107,7 @@ class Collector:
         noise = episode.noise[episode.length % len(episode.noise)]
         number = np.asarray(self.env_steps)
         observation = episode.observations[-1]
-        action, episode.planner_state, info = self.compute(
-            act,
+        action, episode.planner_state, info = act(
             self.planner,
             model,
             state.key,
@@ -134,7 +128,6 @@ class Collector:
         episode.actions.append(action)
         episode.rewards.append(float(reward))
         self.env_steps += 1
-        self.compute.reached(self.env_steps)
         if terminated or truncated:
             self.num_episodes += 1
             self.episode = None
@@ -142,8 +135,8 @@ class Collector:
 
     def _begin_episode(self, state: TrainState) -> Episode:
         observation, _ = self.instance.reset(seed=episode_seed(state.key, self.num_episodes))
-        planner_state, noise = self.compute(
-            begin, self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
+        planner_state, noise = begin(
+            self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
         )
         self.episode = Episode(planner_state, np.asarray(noise), [observation])
         return self.episode

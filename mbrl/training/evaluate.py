@@ -9,7 +9,6 @@ import numpy as np
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.state import EVALUATE, TrainState
 
 
@@ -20,7 +19,6 @@ def evaluate(
     num_episodes: int,
     first_seed: int,
     stopping: Callable[[], bool] = lambda: False,
-    compute: AbstractCompute = ALONE,
 ) -> np.ndarray | None:
     """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
 
@@ -33,11 +31,10 @@ def evaluate(
         observations = np.stack(
             [instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)]
         )
-        planner_states = compute(begin_all, planner, state.key, episodes)
+        planner_states = begin_all(planner, state.key, episodes)
         returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
         while running.any() and not stopping():
-            outputs = compute(
-                act_all,
+            outputs = act_all(
                 planner,
                 state.model,
                 state.key,

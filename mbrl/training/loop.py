@@ -16,7 +16,6 @@ from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
-from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
@@ -180,13 +179,12 @@ def train(
     keep: Callable[[Snapshot], None] = lambda snapshot: None,
     stopping: Callable[[], bool] = lambda: False,
     tolerance: float = 0.0,
-    compute: AbstractCompute = ALONE,
 ) -> tuple[TrainState, Row]:
     """Runs the loop from `start` to its budget; returns the last state and the evaluation at the budget.
 
     `keep` is given a snapshot at the end of a phase as often as `checkpoint_every` says, and at the end of all. Soon after
     `stopping` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
-    exactly to where the episode in flight was (`live_through_again`). `compute` calls what is compiled.
+    exactly to where the episode in flight was (`live_through_again`).
 
     Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
     NotDeterministic where it does not come back.
@@ -204,7 +202,6 @@ def train(
         start.env_steps,
         start.num_episodes,
         start.episode,
-        compute,
     )
     with closing(collector):
         collector.take_up(state, tolerance)
@@ -225,7 +222,7 @@ def train(
                 _due(env_steps, training.evaluate_every) or env_steps == training.env_steps
             ):
                 evaluation = _timed_evaluation(
-                    training, environment, planner, state, env_steps, stopping, compute
+                    training, environment, planner, state, env_steps, stopping
                 )
                 if not evaluation:
                     break
@@ -245,7 +242,7 @@ def train(
             if until == training.warmup_steps or (
                 until > training.warmup_steps and _due(until, training.learning_interval(until))
             ):
-                state, row = _timed_learning(training, state, until, compute)
+                state, row = _timed_learning(training, state, until)
                 log(row | {"time/collect": seconds})
                 _check_finite(row)
                 seconds = 0.0
@@ -272,10 +269,10 @@ def _due(env_steps: int, every: int) -> bool:
 
 
 def _timed_learning(
-    training: Training, state: TrainState, env_steps: int, compute: AbstractCompute
+    training: Training, state: TrainState, env_steps: int
 ) -> tuple[TrainState, Row]:
     started = perf_counter()
-    state, metrics = compute(learn, training, state, np.asarray(env_steps))
+    state, metrics = learn(training, state, np.asarray(env_steps))
     numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
     return state, {"env_steps": env_steps, **numbers, "time/learn": perf_counter() - started}
 
@@ -294,12 +291,12 @@ def _check_finite(row: Row) -> None:
         )
 
 
-def _timed_evaluation(training, environment, planner, state, env_steps, stopping, compute) -> Row:
+def _timed_evaluation(training, environment, planner, state, env_steps, stopping) -> Row:
     """Empty where `stopping` cut it short."""
     started = perf_counter()
     num_episodes = training.evaluation_episodes_at(env_steps)
     returns = evaluate(
-        environment, planner, state, num_episodes, training.evaluation_seed, stopping, compute
+        environment, planner, state, num_episodes, training.evaluation_seed, stopping
     )
     if returns is None:
         return {}

@@ -27,18 +27,17 @@ def check_memory(function: Callable[..., Any], *arguments: Any) -> Any:
     return eqx.combine(shapes, static)
 
 
-def arrays(program: Jaxpr, by: str = "") -> Iterator[Any]:
-    """The shapes and dtypes of all that a traced program makes, in loops too; or only what is made `by` one JAX primitive."""
+def arrays(program: Jaxpr) -> Iterator[Any]:
+    """The shapes and dtypes of all that a traced program makes, in loops too."""
     for equation in program.eqns:
-        if by in ("", equation.primitive.name):
-            yield from (variable.aval for variable in equation.outvars)
+        yield from (variable.aval for variable in equation.outvars)
         inner = jax.tree.leaves(
             list(equation.params.values()),
             is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr),
         )
         for leaf in inner:
             if isinstance(leaf, Jaxpr | ClosedJaxpr):
-                yield from arrays(leaf.jaxpr if isinstance(leaf, ClosedJaxpr) else leaf, by)
+                yield from arrays(leaf.jaxpr if isinstance(leaf, ClosedJaxpr) else leaf)
 
 
 def num_bytes(array: Any) -> int:

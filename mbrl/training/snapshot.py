@@ -10,7 +10,6 @@ from jaxtyping import PyTree
 
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import Episode, begin
-from mbrl.training.compute import ALONE, AbstractCompute
 from mbrl.training.explore import Exploration
 from mbrl.training.state import TrainState, is_key
 
@@ -45,7 +44,6 @@ def from_arrays(
     start: TrainState,
     planner: AbstractPlanner,
     exploration: Exploration,
-    compute: AbstractCompute = ALONE,
 ) -> Snapshot:
     """The snapshot that `to_arrays` took of a run with the same config; `start` is that run's first state, whose numbers are
     replaced.
@@ -57,8 +55,8 @@ def from_arrays(
         _filled_in(start.replay.saved(), arrays, "replay", same_length=False)
     )
     state = TrainState(**_filled_in(_without_replay(start), arrays, "state"), replay=replay)
-    planner_state, noise = compute(
-        begin, planner, exploration, state.key, np.asarray(counters["num_episodes"])
+    planner_state, noise = begin(
+        planner, exploration, state.key, np.asarray(counters["num_episodes"])
     )
     episode = (
         _episode(arrays, planner_state, np.asarray(noise))

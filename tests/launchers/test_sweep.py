@@ -91,17 +91,6 @@ def test_every_launcher_comes_to_the_same_bits(tmp_path, one_by_one, launcher):
         assert (job / "run.log").exists()
 
 
-def test_seeds_in_lock_step_come_to_the_same_bits_where_nothing_is_vmapped(tmp_path, one_by_one):
-    lockstep = ("hydra/launcher=vectorized", "hydra.launcher.together=[]", "hydra.sweep.dir=s")
-    ended, said, complaints = sweep(tmp_path, *SMALL, "seed=0,1", *lockstep)
-    assert ended == 0, said + complaints
-    first, second = runs_in(tmp_path / "s")
-    assert lost(first, runs_in(one_by_one)[1]) == 0
-    assert lost(second, run_here(tmp_path / "alone", *SMALL, "seed=1")) == 0
-    assert [read_provenance(job)["lockstep"]["runs"] for job in (first, second)] == [2, 2]
-    assert f"{second.name}: 60/60 steps" in said
-
-
 def test_two_sweeps_that_start_together_lose_nothing(tmp_path):
     both = [
         start(tmp_path, *QUICK, "planner=random", "seed=0,1", f"discount={discount}")
@@ -289,14 +278,6 @@ def wait_for_the_orphan(job: Path) -> None:
             "hydra.launcher.num_cpus_per_job=0 must be positive",
         ),
         (["hydra/launcher=ray", "hydra.launcher.num_cpus_per_job=4096"], "A job wants 4096"),
-        (
-            ["hydra/launcher=vectorized", "hydra.launcher.max_together=0"],
-            "hydra.launcher.max_together=0 must be at least 1",
-        ),
-        (
-            ["hydra/launcher=vectorized", "hydra.launcher.together=[plan]"],
-            "hydra.launcher.together=plan must be of act, act_all, learn",
-        ),
         (["hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size=1 is of no use here"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true holds for single runs only"),
         (["hydra.sweep.subdir=a"], "hydra.sweep.subdir=a would be the folder of two jobs"),
