@@ -5,8 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from mbrl.command_line import check_command_line, take_own_launcher
-from mbrl.config import plain_errors
+from mbrl.config.hydra_guard import check_command_line, use_local_launcher
+from mbrl.config.plain_errors import plain_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -21,5 +21,5 @@ if __name__ == "__main__":
         check_command_line(
             sys.argv[1:]
         )  # Hydra would start what a config names before any line of this project's own
-        take_own_launcher()
+        use_local_launcher()
         main()

@@ -25,13 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mbrl.config import build, compose, set_threads
-from mbrl.envs.spec import AbstractTrueDynamics
-from mbrl.models import imagine
+from mbrl.assemble import assemble
+from mbrl.config.build import build
+from mbrl.config.compose import compose
+from mbrl.config.process import set_threads
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
+from mbrl.models import rollout
 from mbrl.models.base import with_value
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
-from mbrl.parts import build_parts
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import evaluate
 from mbrl.types import AbstractActionSpace, Box
@@ -86,7 +88,12 @@ class GridValue(AbstractValue):
 
     def __call__(self, normaliser, observation):
         below, above, shares = zip(
-            *map(self._neighbours, self.axes, self.values.shape, self.dynamics.state(observation)),
+            *map(
+                self._neighbours,
+                self.axes,
+                self.values.shape,
+                self.dynamics.from_observation(observation),
+            ),
             strict=True,
         )
         corners = itertools.product(
@@ -149,7 +156,7 @@ def parsed_arguments() -> argparse.Namespace:
 def pushed() -> str:
     """What the best factors earn."""
     config = compose([f"env={PUSHED}", "model/value=none", "planner=random"])
-    _, environment, _, state = build_parts(config)
+    _, environment, _, state = assemble(config)
     pushing = [
         Pushing(environment.action_space, jnp.asarray(factor, jnp.float32)) for factor in FACTORS
     ]
@@ -161,7 +168,7 @@ def pushed() -> str:
 def planned(env: str, planner: list[str], points: int) -> str:
     """What the best policy of a grid earns."""
     common = [f"env={env}", "model=oracle", "model/value=none", "discount=1"]
-    _, environment, _, state = build_parts(compose([*common, "planner=random"]))
+    _, environment, _, state = assemble(compose([*common, "planner=random"]))
     axes = AXES[env]
     grid = [axis.points(points) for axis in axes]
     value = GridValue(
@@ -202,9 +209,11 @@ def swept(
     before, key = valued(model, value), jax.random.key(0)  # nothing is random here
 
     def best_of(state: Float[Array, " coordinates"]) -> Float[Array, ""]:
-        start = imagine.begin(key, before, value.dynamics.observation(state))
+        start = rollout.start(key, before, value.dynamics.observe(state))
         return jnp.max(
-            jax.vmap(lambda action: imagine.score(key, before, start, action[None], 1.0))(actions)
+            jax.vmap(lambda action: rollout.plan_return(key, before, start, action[None], 1.0))(
+                actions
+            )
         )
 
     values = jax.lax.map(best_of, states, batch_size=STATES_AT_ONCE).reshape(value.values.shape)

@@ -17,7 +17,8 @@ from time import perf_counter
 
 import numpy as np
 
-from mbrl.config import compose, resolved, to_yaml
+from mbrl.config.compose import compose
+from mbrl.config.resolve import resolve, to_yaml
 from mbrl.loggers.metrics import METRICS
 
 PLANNERS, ENVIRONMENTS = ("cem", "icem", "mppi", "mcts"), ("cartpole", "pendulum")
@@ -29,7 +30,7 @@ def make_runs(folder: Path, num_runs: int) -> None:
     generator = np.random.default_rng(0)
     combinations = [(environment, planner) for environment in ENVIRONMENTS for planner in PLANNERS]
     texts = {
-        each: to_yaml(resolved(compose([f"env={each[0]}", f"planner={each[1]}", "seed=123456"])))
+        each: to_yaml(resolve(compose([f"env={each[0]}", f"planner={each[1]}", "seed=123456"])))
         for each in combinations
     }
     for job in range(num_runs):

@@ -26,8 +26,8 @@ from omegaconf import DictConfig
 from learning_results import Result, keep, kept
 from mbrl.analysis.comparison_plot import COLOURS, DASHES, INK, MARKERS, style
 from mbrl.analysis.statistics import bootstrap_interval, mean
-from mbrl.config import compose
-from mbrl.runs.folder import write_whole
+from mbrl.config.compose import compose
+from mbrl.runs.folder import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 10
@@ -159,7 +159,7 @@ def report(folder: Path) -> None:
         rows = {row: results for row, results in found.items() if row.env == env and results}
         if rows:
             draw(task, rows, ROOT / "docs" / "images" / f"results_{env}.png")
-    write_whole(ROOT / "docs" / "results.md", page(found, folder))
+    write_atomic(ROOT / "docs" / "results.md", page(found, folder))
     print("docs/results.md")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mbrl.analysis.compare import Run, compare
-from mbrl.runs.folder import write_whole
+from mbrl.runs.folder import write_atomic
 from mbrl.runs.reader import read_metrics
 
 
@@ -66,7 +66,7 @@ def keep(sweep: Path, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [line for _, lines in sorted((_read(path) | found).items()) for line in lines]
-    write_whole(
+    write_atomic(
         path,
         "".join(
             ",".join(map(str, each)) + "\n"

@@ -13,7 +13,9 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from mbrl.config import CONFIG_FOLDER, ConfigError, compose, enable_compilation_cache, set_threads
+from mbrl.config.compose import CONFIG_FOLDER, compose
+from mbrl.config.process import enable_compilation_cache, set_threads
+from mbrl.errors import ConfigError
 
 ACTIONS = ("discrete", "multi_discrete", "box")
 TOY = ["env=point_mass", "env.episode_limit=10", "training=smoke"]
@@ -28,11 +30,11 @@ def run_cell(planner: str, model: str, actions: str) -> float:
     """Seconds of a toy run. Raises ConfigError where the two refuse each other."""
     import jax
 
-    from mbrl.parts import build_parts
+    from mbrl.assemble import assemble
     from mbrl.training.loop import train
 
     started = perf_counter()
-    parts = build_parts(
+    parts = assemble(
         compose([*TOY, f"env.kwargs.actions={actions}", f"planner={planner}", f"model={model}"])
     )
     rows: list[dict] = []

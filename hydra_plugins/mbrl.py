@@ -41,9 +41,9 @@ class LocalLauncher(SweepLauncher):
 class JoblibLauncher(SweepLauncher):
     @staticmethod
     def way() -> Any:
-        from mbrl.launchers.joblib import Joblib
+        from mbrl.launchers.joblib import ProcessPool
 
-        return Joblib
+        return ProcessPool
 
 
 class SubmititLauncher(SweepLauncher):

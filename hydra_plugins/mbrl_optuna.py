@@ -19,7 +19,7 @@ class OptunaSweeper(Sweeper):
 
         from hydra.core.plugins import Plugins
 
-        from mbrl.trust import ConfigError
+        from mbrl.errors import ConfigError
 
         try:
             from mbrl.sweepers.optuna import OptunaSearch

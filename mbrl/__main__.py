@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from mbrl.config import plain_errors
+from mbrl.config.plain_errors import plain_errors
 
 # In the order of `--help`. Imported when asked for, since some set up JAX.
 COMMANDS = {

@@ -1,4 +1,4 @@
-"""The story of one run: build the parts that the config names, let them learn, record what happens, return the score.
+"""The story of one run: build the parts that the config names, let them learn, writer what happens, return the score.
 
 from mbrl.config import compose
 from mbrl.experiment import run
@@ -17,29 +17,25 @@ import jax
 from omegaconf import DictConfig
 
 from mbrl.analysis.plots import learning_curve
-from mbrl.config import (
-    ConfigError,
-    RunError,
-    build,
-    enable_compilation_cache,
-    fingerprint,
-    resolved,
-    set_threads,
-    to_yaml,
-)
-from mbrl.envs.watched import EnvironmentFault
-from mbrl.launch import Launch, launch
+from mbrl.assemble import assemble
+from mbrl.config.build import build
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.process import enable_compilation_cache, set_threads
+from mbrl.config.resolve import fingerprint, resolve, to_yaml
+from mbrl.envs.fault_wrapper import EnvironmentFault
+from mbrl.errors import ConfigError, RunError
 from mbrl.loggers.base import AbstractLogger, finite_or_none
-from mbrl.loggers.console import print_result, result_table
-from mbrl.parts import build_parts
+from mbrl.loggers.console import result_table
 from mbrl.planners.base import AbstractPlanner
+from mbrl.run_info import RunInfo
 from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from mbrl.runs.difference import Twins
 from mbrl.runs.folder import RunFolder
+from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
-from mbrl.runs.stopping import StopRequest
-from mbrl.training.collect import NotDeterministic
+from mbrl.runs.signals import StopRequest
+from mbrl.tables import print_table
+from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Row, Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 from mbrl.training.state import TrainState
@@ -53,96 +49,96 @@ def run(config: DictConfig) -> float:
     All that it leaves lies in one new run folder. Raises ConfigError for a setting that cannot be run, RunError where the
     run cannot go on, Interrupted where a signal stopped it.
     """
-    return carry_out(config, launch(config))
+    return execute(config, run_info_from_hydra(config))
 
 
-def carry_out(
+def execute(
     config: DictConfig,
-    started: Launch,
-    again: bool = False,
+    info: RunInfo,
+    resume: bool = False,
     tolerance: float = 0.0,
 ) -> float:
-    """Runs in the folder of `started`: a new run, or with `again` the one that is there from its last checkpoint on.
+    """Runs in the folder of `started`: a new run, or with `resume` the one that is there from its last checkpoint on.
 
     `tolerance` is how much what is computed again may differ (relative) from what was recorded.
     Raises what `run` raises.
     """
-    settings = resolved(config)
+    settings = resolve(config)
 
-    def found_out() -> dict[str, Any]:
-        return provenance(config.seed, config.num_threads) | started.identity()
+    def collect_provenance() -> dict[str, Any]:
+        return provenance(config.seed, config.num_threads) | info.to_provenance()
 
     with (
-        StopRequest() as stopping,
-        RunFolder(started.folder, to_yaml(settings), again) as folder,
-        _failing_plainly(folder.path),
+        StopRequest() as should_stop,
+        RunFolder(info.folder, to_yaml(settings), resume) as folder,
+        _as_run_errors(folder.path),
     ):
         set_threads(config.num_threads)
         if config.compilation_cache:
             enable_compilation_cache(config.num_threads)
-        if not again:
-            folder.write_provenance(found_out())
-        training, environment, planner, state = build_parts(config, started.trust)
-        start, record = Snapshot(state), Record(fingerprint(settings))
-        if again:
-            start = _taken_up(folder, record, training, planner, state, tolerance)
-            folder.write_provenance(found_out())
-        with record.kept_by(build_loggers(config, settings, started, record.num_rows)):
-            keep = _checkpoints(folder, record, training.checkpoints_kept)
+        if not resume:
+            folder.write_provenance(collect_provenance())
+        training, environment, planner, state = assemble(config, info.trust)
+        start, writer = Snapshot(state), MetricsWriter(fingerprint(settings))
+        if resume:
+            start = _restore(folder, writer, training, planner, state, tolerance)
+            folder.write_provenance(collect_provenance())
+        with writer.attached(build_loggers(config, settings, info, writer.num_rows)):
+            keep = _checkpoints(folder, writer, training.max_checkpoints)
             _, evaluation = train(
                 training,
                 environment,
                 planner,
                 start,
-                record.log,
+                writer.log,
                 keep,
-                stopping,
+                should_stop,
                 tolerance,
             )
-            if stopping():
-                raise stopping.interrupted(
+            if should_stop():
+                raise should_stop.interrupted(
                     f"Interrupted; go on with `python -m mbrl resume {folder.path}`."
                 )
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         rows = read_metrics(folder.path)
         try:
-            learning_curve(rows, folder.path / "learning_curve.png", title=started.name)
+            learning_curve(rows, folder.path / "learning_curve.png", title=info.name)
         except OSError as reason:  # which is no reason to lose the score
             logger.warning("The learning curve cannot be drawn (%s).", reason)
-    if started.alone:
-        choices = (config.env.id, started.choices["model"], started.choices["planner"], config.seed)
-        print_result(result_table(*choices, rows, folder.path))
-    if stopping():
-        raise stopping.interrupted("Interrupted, just after the run was completed.")
+    if info.owns_terminal:
+        choices = (config.env.id, info.choices["model"], info.choices["planner"], config.seed)
+        print_table(result_table(*choices, rows, folder.path))
+    if should_stop():
+        raise should_stop.interrupted("Interrupted, just after the run was completed.")
     return score
 
 
 def build_loggers(
-    config: DictConfig, settings: dict, started: Launch, rows_before: int = 0
+    config: DictConfig, settings: dict, info: RunInfo, rows_before: int = 0
 ) -> Iterator[AbstractLogger]:
     """The loggers that the config names, each built as it is asked for; it takes of the run's facts what it needs."""
     facts = {
-        "folder": started.folder,
+        "folder": info.folder,
         "config": settings,
-        "name": started.name,
-        "group": started.group,
-        "run_id": started.run_id,
+        "name": info.name,
+        "group": info.group,
+        "run_id": info.run_id,
         "rows_before": rows_before,
-        "alone": started.alone,
+        "owns_terminal": info.owns_terminal,
         "total_env_steps": config.training.env_steps,
     }
     for node in config.logger.values():
-        yield build(node, started.trust, **facts)
+        yield build(node, info.trust, **facts)
 
 
-class Record:
+class MetricsWriter:
     """The rows of a run: how many there are, since when, and what they must be where they are computed again."""
 
     def __init__(self, config: str):
         self.config = config  # its fingerprint
         self.num_rows = 0
         self._began = perf_counter()
-        self._twins = Twins([])
+        self._twins = RowChecker([])
         self._loggers: list[AbstractLogger] = []
 
     def facts(self, env_steps: int) -> dict[str, Any]:
@@ -154,8 +150,8 @@ class Record:
             "config": self.config,
         }
 
-    def go_on(self, num_rows: int, wall_seconds: float, twins: Twins) -> None:
-        """Takes up the record of a run that was interrupted after so many rows and seconds."""
+    def resume_at(self, num_rows: int, wall_seconds: float, twins: RowChecker) -> None:
+        """Takes up the writer of a run that was interrupted after so many rows and seconds."""
         self.num_rows, self._began, self._twins = num_rows, perf_counter() - wall_seconds, twins
 
     @property
@@ -174,7 +170,7 @@ class Record:
         self.num_rows += 1
 
     @contextmanager
-    def kept_by(self, loggers: Iterable[AbstractLogger]) -> Iterator[None]:
+    def attached(self, loggers: Iterable[AbstractLogger]) -> Iterator[None]:
         """Ends each of the loggers, however the block ends, and those built before one that cannot be."""
         with ExitStack() as ending:
             for each in loggers:
@@ -198,15 +194,15 @@ def _finishing(each: AbstractLogger) -> Callable[..., None]:
     return finish
 
 
-def _taken_up(
+def _restore(
     folder: RunFolder,
-    record: Record,
+    writer: MetricsWriter,
     training: Training,
     planner: AbstractPlanner,
     state: TrainState,
     tolerance: float,
 ) -> Snapshot:
-    """Where a run that was interrupted goes on, by its last checkpoint, if there is one; its record goes on there too.
+    """Where a run that was interrupted goes on, by its last checkpoint, if there is one; its writer goes on there too.
 
     Raises ConfigError where config.yaml is not what it was, or the budget is behind.
     """
@@ -215,41 +211,43 @@ def _taken_up(
     checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= len(rows))
     start, num_rows, seconds = Snapshot(state), 0, 0.0
     if checkpoint is not None:
-        start = _restored(checkpoint, folder, record, training, planner, state)
+        start = _restored(checkpoint, folder, writer, training, planner, state)
         num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
     if start.env_steps > training.env_steps:
         raise ConfigError(
             f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken."
         )
     folder.begin()  # nothing of the run is changed before here
-    outdated = _evaluated_for_an_old_budget(start, training)
+    outdated = _final_evaluation_is_stale(start, training)
     if outdated:
         # Its row goes. First a checkpoint that does not count it, for there may be no time for another.
         start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
-        record.go_on(num_rows, seconds, Twins([]))
+        writer.resume_at(num_rows, seconds, RowChecker([]))
         save_checkpoint(
-            folder.path, to_arrays(start), record.facts(start.env_steps), training.checkpoints_kept
+            folder.path, to_arrays(start), writer.facts(start.env_steps), training.max_checkpoints
         )
-    folder.keep_rows(num_rows)
+    folder.truncate_metrics(num_rows)
     if outdated and start.env_steps % training.evaluate_every == 0:
-        folder.set_superseded_aside()  # it will come again, with another number of episodes
-    record.go_on(
-        num_rows, seconds, Twins(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance)
+        folder.archive_superseded()  # it will come again, with another number of episodes
+    writer.resume_at(
+        num_rows,
+        seconds,
+        RowChecker(read_metrics(folder.path, "metrics.superseded.jsonl"), tolerance),
     )
     if tolerance > 0:
-        folder.set_superseded_aside()
+        folder.archive_superseded()
     return start
 
 
 def _restored(
     checkpoint: Checkpoint,
     folder: RunFolder,
-    record: Record,
+    writer: MetricsWriter,
     training: Training,
     planner: AbstractPlanner,
     state: TrainState,
 ) -> Snapshot:
-    if checkpoint.facts.get("config") != record.config:
+    if checkpoint.facts.get("config") != writer.config:
         raise ConfigError(
             f"{folder.path / 'config.yaml'} is not what it was when the run's checkpoints were written: put back what was changed, "
             "or start a new run with it."
@@ -262,7 +260,7 @@ def _restored(
         ) from reason
 
 
-def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
+def _final_evaluation_is_stale(start: Snapshot, training: Training) -> bool:
     """Whether the last row is an evaluation that a run with the present budget has not, or has with another number of episodes."""
     at_the_end = 0 < start.env_steps == start.evaluated_at
     another = training.final_evaluation_episodes not in (None, training.evaluation_episodes)
@@ -273,14 +271,14 @@ def _evaluated_for_an_old_budget(start: Snapshot, training: Training) -> bool:
     )
 
 
-def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
+def _checkpoints(folder: RunFolder, writer: MetricsWriter, num_kept: int):
     """A function that keeps a snapshot in the run's folder; a full disk costs the checkpoint, not the run."""
 
     def keep(snapshot: Snapshot) -> None:
         try:
             folder.sync_rows()
             save_checkpoint(
-                folder.path, to_arrays(snapshot), record.facts(snapshot.env_steps), num_kept
+                folder.path, to_arrays(snapshot), writer.facts(snapshot.env_steps), num_kept
             )
         except OSError as reason:
             logger.warning(
@@ -293,14 +291,14 @@ def _checkpoints(folder: RunFolder, record: Record, num_kept: int):
 
 
 @contextmanager
-def _failing_plainly(folder: Path) -> Iterator[None]:
+def _as_run_errors(folder: Path) -> Iterator[None]:
     """Turns what can befall a run into one sentence; the traceback goes to its log."""
     try:
         yield
     except (
         EnvironmentFault,
         FloatingPointError,
-        NotDeterministic,
+        NonDeterministicEnvironment,
         OSError,
         jax.errors.JaxRuntimeError,
     ) as error:

@@ -61,7 +61,7 @@ class AbstractActionSpace(eqx.Module):
         """The action as a vector that a network can read."""
 
     @abstractmethod
-    def nearest(self, features: Float[Array, " features"]) -> Shaped[Array, "*action"]:
+    def from_features(self, features: Float[Array, " features"]) -> Shaped[Array, "*action"]:
         """The action whose features come nearest to a vector of any length and direction."""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Discrete(AbstractActionSpace):
     def features(self, action: Int[Array, ""]) -> Float[Array, " features"]:
         return jax.nn.one_hot(action, self.num_actions)
 
-    def nearest(self, features: Float[Array, " features"]) -> Int[Array, ""]:
+    def from_features(self, features: Float[Array, " features"]) -> Int[Array, ""]:
         return jnp.argmax(features)
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, " candidates"]:
@@ -118,17 +118,19 @@ class MultiDiscrete(AbstractActionSpace):
             [jax.nn.one_hot(entry, size) for entry, size in zip(action, self.sizes, strict=True)]
         )
 
-    def nearest(self, features: Float[Array, " features"]) -> Int[Array, " action"]:
+    def from_features(self, features: Float[Array, " features"]) -> Int[Array, " action"]:
         ends = list(itertools.accumulate(self.sizes))[:-1]
         return jnp.stack([jnp.argmax(part) for part in jnp.split(features, ends)])
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, "candidates action"]:
-        if math.prod(self.sizes) <= ENUMERABLE:
+        if math.prod(self.sizes) <= MAX_ENUMERATED_ACTIONS:
             return jnp.array(list(itertools.product(*map(range, self.sizes))))
         return jax.vmap(self.sample)(jax.random.split(key, num_actions))
 
 
-ENUMERABLE = 64  # combinations of a MultiDiscrete's entries, up to which all of them are candidates
+MAX_ENUMERATED_ACTIONS = (
+    64  # combinations of a MultiDiscrete's entries, up to which all of them are candidates
+)
 
 
 class Box(AbstractActionSpace):
@@ -150,7 +152,7 @@ class Box(AbstractActionSpace):
     def features(self, action: Float[Array, " action"]) -> Float[Array, " features"]:
         return action
 
-    def nearest(self, features: Float[Array, " features"]) -> Float[Array, " action"]:
+    def from_features(self, features: Float[Array, " features"]) -> Float[Array, " action"]:
         return jnp.clip(features, -1.0, 1.0)
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config import CONFIG_FOLDER, compose
+from mbrl.config.compose import CONFIG_FOLDER, compose
 
 # What makes a part small, wherever a config has it.
 SMALL = {

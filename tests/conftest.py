@@ -16,7 +16,7 @@ from tests import typechecking
 # Shapes and types are checked in whatever is imported from mbrl after this line.
 install_import_hook("mbrl", f"{typechecking.__name__}.checked")
 
-from mbrl.config import enable_compilation_cache, set_threads  # noqa: E402
+from mbrl.config.process import enable_compilation_cache, set_threads  # noqa: E402
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete  # noqa: E402
 
 NUM_THREADS = 1  # the default of conf/config.yaml: the last digits of results depend on it

@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from mbrl.__main__ import main
-from mbrl.config import ConfigError, compose
-from mbrl.experiment import Record, run
+from mbrl.config.compose import compose
+from mbrl.errors import ConfigError
+from mbrl.experiment import MetricsWriter, run
 from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.metrics import METRICS
-from mbrl.runs.difference import differences
+from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary
-from mbrl.runs.stopping import Interrupted
+from mbrl.runs.signals import Interrupted
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -217,7 +218,7 @@ class Ended(AbstractLogger):
 )
 def test_loggers_are_told_how_a_run_ended(end, status):
     loggers = [Ended(), Ended()]
-    with pytest.raises(type(end)) if end else nullcontext(), Record("").kept_by(loggers):
+    with pytest.raises(type(end)) if end else nullcontext(), MetricsWriter("").attached(loggers):
         if end:
             raise end
     assert [each.statuses for each in loggers] == [[status], [status]]
@@ -230,11 +231,14 @@ def test_a_logger_is_ended_whatever_becomes_of_the_others():
         yield first
         raise ConfigError("the second cannot be built")
 
-    with pytest.raises(ConfigError, match="the second"), Record("").kept_by(refused()):
+    with pytest.raises(ConfigError, match="the second"), MetricsWriter("").attached(refused()):
         raise AssertionError("nothing is run")
     assert first.statuses == ["failed"]
     first.statuses.clear()
-    with pytest.raises(OSError, match="the disk is full"), Record("").kept_by([first, last]):
+    with (
+        pytest.raises(OSError, match="the disk is full"),
+        MetricsWriter("").attached([first, last]),
+    ):
         pass
     assert (first.statuses, last.statuses) == (["failed"], ["completed"])
 

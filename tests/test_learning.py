@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbrl.config import compose
+from mbrl.config.compose import compose
 from mbrl.experiment import run
 
 pytestmark = pytest.mark.slow

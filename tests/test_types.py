@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.types import ENUMERABLE, AbstractActionSpace, Box, Discrete, MultiDiscrete
+from mbrl.types import MAX_ENUMERATED_ACTIONS, AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 
 @eqx.filter_jit
@@ -73,17 +73,19 @@ def test_features_of_box_actions_are_themselves():
 def test_the_nearest_action_to_its_own_features_is_itself(action_space):
     actions = samples(action_space, 5)
     np.testing.assert_array_equal(
-        jax.vmap(lambda action: action_space.nearest(action_space.features(action)))(actions),
+        jax.vmap(lambda action: action_space.from_features(action_space.features(action)))(actions),
         actions,
     )
 
 
 def test_the_nearest_action_to_any_vector_lies_in_the_space():
-    assert Discrete(3).nearest(jnp.array([-5.0, -1.0, -2.0])) == 1
+    assert Discrete(3).from_features(jnp.array([-5.0, -1.0, -2.0])) == 1
     np.testing.assert_array_equal(
-        MultiDiscrete((3, 2)).nearest(jnp.array([-5.0, -1.0, -2.0, 9.0, 7.0])), [1, 0]
+        MultiDiscrete((3, 2)).from_features(jnp.array([-5.0, -1.0, -2.0, 9.0, 7.0])), [1, 0]
     )
-    np.testing.assert_array_equal(Box(3).nearest(jnp.array([-5.0, 0.5, 2.0])), [-1.0, 0.5, 1.0])
+    np.testing.assert_array_equal(
+        Box(3).from_features(jnp.array([-5.0, 0.5, 2.0])), [-1.0, 0.5, 1.0]
+    )
 
 
 @pytest.mark.parametrize("num_actions", [1, 8])
@@ -94,10 +96,15 @@ def test_discrete_candidates_are_all_actions_whatever_the_number(num_actions):
 def test_candidates_of_several_choices_are_all_combinations_where_they_are_few():
     few = MultiDiscrete((3, 2)).candidates(jax.random.key(0), 1)
     np.testing.assert_array_equal(few, [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
-    assert MultiDiscrete((ENUMERABLE,)).candidates(jax.random.key(0), 1).shape == (ENUMERABLE, 1)
-    many = np.asarray(MultiDiscrete((ENUMERABLE // 2, 3)).candidates(jax.random.key(0), 20))
+    assert MultiDiscrete((MAX_ENUMERATED_ACTIONS,)).candidates(jax.random.key(0), 1).shape == (
+        MAX_ENUMERATED_ACTIONS,
+        1,
+    )
+    many = np.asarray(
+        MultiDiscrete((MAX_ENUMERATED_ACTIONS // 2, 3)).candidates(jax.random.key(0), 20)
+    )
     assert many.shape == (20, 2)
-    assert np.all((many >= 0) & (many < [ENUMERABLE // 2, 3]))
+    assert np.all((many >= 0) & (many < [MAX_ENUMERATED_ACTIONS // 2, 3]))
     assert np.unique(many, axis=0).shape[0] > 10
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from mbrl.analysis.grouping import Grouping, group, short_labels
 from mbrl.analysis.records import (
     DAMAGE,
-    Damaged,
     Record,
+    UnreadableRun,
     damaged_by,
     found_runs,
     number,
@@ -24,7 +24,7 @@ from mbrl.analysis.statistics import (
     interquartile_mean,
     probability_of_improvement,
 )
-from mbrl.runs.reader import DamagedRun, read_metrics
+from mbrl.runs.reader import CorruptRun, read_metrics
 
 COPIES = ("reproductions", "comparisons")  # in outputs: what is there are no further runs
 LONGEST = 100  # characters of a label that a legend as wide as the figure can show
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Figures:
+class GroupSummary:
     """What is known of a group in one environment, or of its normalised scores in all."""
 
     label: str
@@ -83,7 +83,7 @@ class Section:
     """The groups in one environment; `environment` is empty for all together, by normalised scores."""
 
     environment: str
-    groups: tuple[Figures, ...]
+    groups: tuple[GroupSummary, ...]
     threshold: float | None = None  # return
     solved_score: float | None = None  # return
     random_score: float | None = None  # return
@@ -94,7 +94,7 @@ class Comparison:
     """All that the table, the figure and the page say."""
 
     runs: tuple[Run, ...]
-    damaged: tuple[Damaged, ...]
+    damaged: tuple[UnreadableRun, ...]
     left_out: Mapping[Path, int]  # folders of copies, and how many runs are in each
     grouping: Grouping
     labels: tuple[
@@ -185,7 +185,7 @@ def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     returns = [number(row["evaluation/return_mean"], "evaluation/return_mean") for row in rows]
     if np.any(np.diff(steps) < 0):
-        raise DamagedRun(
+        raise CorruptRun(
             f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of their env_steps."
         )
     return steps, seconds, np.array([np.nan if each is None else each for each in returns], float)
@@ -194,7 +194,7 @@ def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _present(row: Mapping[str, Any], name: str) -> float:
     value = number(row.get(name), name)
     if value is None:
-        raise DamagedRun(f"metrics.jsonl has an evaluation without {name}, which each row has.")
+        raise CorruptRun(f"metrics.jsonl has an evaluation without {name}, which each row has.")
     return value
 
 
@@ -230,7 +230,7 @@ def _final_returns(runs: Sequence[Run]) -> np.ndarray:
 Part = tuple[str, tuple[Run, ...], tuple[np.ndarray, ...]]
 
 
-def _figures(parts: Sequence[Part], confidence: float) -> tuple[Figures, ...]:
+def _figures(parts: Sequence[Part], confidence: float) -> tuple[GroupSummary, ...]:
     first = parts[0][2]
     return tuple(
         _figures_of(part, None if index == 0 else first, confidence)
@@ -238,13 +238,15 @@ def _figures(parts: Sequence[Part], confidence: float) -> tuple[Figures, ...]:
     )
 
 
-def _figures_of(part: Part, first: tuple[np.ndarray, ...] | None, confidence: float) -> Figures:
+def _figures_of(
+    part: Part, first: tuple[np.ndarray, ...] | None, confidence: float
+) -> GroupSummary:
     label, runs, scores = part
     together = np.concatenate(scores)
     pairs = [] if first is None else list(zip(scores, first, strict=True))
     comparable = bool(pairs) and all(one.size and other.size for one, other in pairs)
     several = all(len(each) > 1 for each in scores)
-    return Figures(
+    return GroupSummary(
         label=label,
         runs=runs,
         scores=scores,

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 
 from mbrl.analysis.compare import Comparison
-from mbrl.analysis.comparison_notes import notes, unfinished
 from mbrl.analysis.comparison_table import header, rows, title
+from mbrl.analysis.comparison_warnings import notes, unfinished
 
 STYLE = """
 :root { color-scheme: light; }

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mbrl.analysis.compare import Comparison, Figures, Run, Section
-from mbrl.analysis.comparison_notes import MOST_DRAWN, completed
+from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
+from mbrl.analysis.comparison_warnings import MOST_DRAWN, completed
 from mbrl.analysis.statistics import (
     NUM_RESAMPLES_OF_CURVES,
     bootstrap_interval,
@@ -138,7 +138,7 @@ def _draw_row(
 
 
 def _draw_curves(
-    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
 ) -> None:
     axes.set_xlabel("env steps")
     axes.set_ylabel(f"evaluation return\nIQM and {100 * confidence:g} % interval")
@@ -186,7 +186,7 @@ def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.stack([np.interp(steps, *each) for each in evaluated], axis=-1)
 
 
-def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]], first: str) -> None:
+def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, GroupSummary]], first: str) -> None:
     first = first if len(first) <= LONGEST else "the first group"
     axes.set_xlabel(f"probability of improvement\nover {first}")
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
@@ -205,7 +205,7 @@ def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, Figures]], first: 
 
 
 def _draw_finals(
-    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
 ) -> None:
     score = "final return" if section.environment else "normalised score"
     axes.set_xlabel(f"{score}\nIQM and {100 * confidence:g} % interval; dots: runs")
@@ -239,7 +239,7 @@ def _draw_point(axes: Axes, index: int, row: float, value: float, interval) -> N
 
 
 def _draw_profile(
-    axes: Axes, shown: Sequence[tuple[int, Figures]], section: Section, confidence: float
+    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
 ) -> None:
     axes.set_xlabel("final return τ" if section.environment else "normalised score τ")
     axes.set_ylabel("share of runs above τ")
@@ -263,7 +263,7 @@ def _draw_profile(
 def _draw_one_profile(
     axes: Axes,
     index: int,
-    figures: Figures,
+    figures: GroupSummary,
     thresholds: np.ndarray,
     confidence: float,
     alpha: float,
@@ -291,7 +291,7 @@ def _draw_one_profile(
         )
 
 
-def _line_style(index: int, figures: Figures) -> dict[str, Any]:
+def _line_style(index: int, figures: GroupSummary) -> dict[str, Any]:
     return {
         "color": COLOURS[index],
         "linestyle": DASHES[index],

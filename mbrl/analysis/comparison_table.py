@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mbrl.analysis.compare import Comparison, Figures, Run, Section
-from mbrl.analysis.comparison_notes import completed
-from mbrl.loggers.console import clock, number
+from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
+from mbrl.analysis.comparison_warnings import completed
+from mbrl.tables import format_duration, format_number
 
 DASH = "–"
 
@@ -29,7 +29,7 @@ def header(section: Section, comparison: Comparison) -> list[str]:
     if section.environment:
         names = [*names[:2], "env steps", *names[2:]]
     if section.threshold is not None:
-        goal = number(section.threshold)
+        goal = format_number(section.threshold)
         names += [f"reached {goal}", "env steps to it", "time to it"]
     return [*names, f"P(better than first) {percent}", "wall time"]
 
@@ -39,12 +39,15 @@ def rows(section: Section) -> list[list[str]]:
     return [_row(figures, section) for figures in section.groups]
 
 
-def _row(figures: Figures, section: Section) -> list[str]:
+def _row(figures: GroupSummary, section: Section) -> list[str]:
     done = completed(figures)
     cells = [figures.label, f"{len(done)}/{len(figures.runs)}"]
     if section.environment:
         cells.append(_range([run.record.env_steps for run in done]))
-    cells += [number(figures.mean), _with_interval(figures.interquartile_mean, figures.interval)]
+    cells += [
+        format_number(figures.mean),
+        _with_interval(figures.interquartile_mean, figures.interval),
+    ]
     if section.threshold is not None:
         cells += _reached(figures, section.threshold)
     chance = (
@@ -55,7 +58,9 @@ def _row(figures: Figures, section: Section) -> list[str]:
     return [
         *cells,
         chance,
-        clock(float(np.median([run.record.wall_seconds for run in done]))) if done else DASH,
+        format_duration(float(np.median([run.record.wall_seconds for run in done])))
+        if done
+        else DASH,
     ]
 
 
@@ -75,26 +80,28 @@ def _range(values: Sequence[int]) -> str:
 
 def _with_interval(value: float, interval, form: str = "") -> str:
     def said(each) -> str:
-        return form.format(float(each)) if form else number(float(each))
+        return form.format(float(each)) if form else format_number(float(each))
 
     return said(value) + (
         f" [{said(interval.low)}, {said(interval.high)}]" if interval is not None else ""
     )
 
 
-def _missed(came: int, number: int) -> str:
-    return "none did" if not came else "half did not" if 2 * came == number else "most did not"
+def _not_reached(came: int, format_number: int) -> str:
+    return (
+        "none did" if not came else "half did not" if 2 * came == format_number else "most did not"
+    )
 
 
-def _reached(figures: Figures, threshold: float) -> list[str]:
+def _reached(figures: GroupSummary, threshold: float) -> list[str]:
     """How many of a group's runs came there, and the medians over all of them: those that did not count as later than any."""
     steps, seconds = np.array([run.reached(threshold) for run in figures.runs]).T
     came = int(np.isfinite(steps).sum())
     median_steps, median_seconds = float(np.median(steps)), float(np.median(seconds))
     said = (
-        [f"{median_steps:.0f}", clock(median_seconds)]
+        [f"{median_steps:.0f}", format_duration(median_seconds)]
         if math.isfinite(median_steps)
-        else [_missed(came, len(figures.runs))] * 2
+        else [_not_reached(came, len(figures.runs))] * 2
     )
     return [f"{came}/{len(figures.runs)}", *said]
 

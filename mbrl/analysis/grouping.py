@@ -14,7 +14,7 @@ IGNORED = frozenset(
             "logger.",
             "compilation_cache",
             "training.checkpoint_every",
-            "training.checkpoints_kept",
+            "training.max_checkpoints",
             "env.step_timeout",
         ),
         "num_threads",  # changes last digits, as another machine does, which no config knows
@@ -52,10 +52,10 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
     """
     traits = [
         _traits(record, choices)
-        for record, choices in zip(records, completed_choices(records), strict=True)
+        for record, choices in zip(records, infer_choices(records), strict=True)
     ]
     _check_names(by, traits)
-    told_apart = _told_apart(records, traits, by)
+    told_apart = _distinguishing(records, traits, by)
     names = tuple(by) or told_apart
     values = [tuple(trait.get(name, ABSENT) for name in names) for trait in traits]
     return Grouping(
@@ -84,14 +84,14 @@ def short_labels(names: Sequence[str], values: Sequence[Sequence[str]]) -> list[
     return [label(alone, [each[index] for index in kept]) for each in values]
 
 
-def completed_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
+def infer_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
     """The choices of each run. One that was killed before it wrote them has those of a run with the same settings, or else those
     that the classes in its config stand for."""
-    known = {_decisive(record): record.choices for record in records if record.choices}
+    known = {_config_key(record): record.choices for record in records if record.choices}
     groups = sorted({name for record in records for name in record.choices} | {"model", "planner"})
     options = _by_class(records)
     return [
-        record.choices or known.get(_decisive(record)) or _classes(record, groups, options)
+        record.choices or known.get(_config_key(record)) or _classes(record, groups, options)
         for record in records
     ]
 
@@ -118,7 +118,7 @@ def _classes(
     }
 
 
-def _decisive(record: Record) -> tuple[tuple[str, str], ...]:
+def _config_key(record: Record) -> tuple[tuple[str, str], ...]:
     """All in a run's config that its results depend on, the seed apart."""
     return tuple(
         sorted(
@@ -150,7 +150,7 @@ def _check_names(by: Sequence[str], traits: Sequence[Mapping[str, str]]) -> None
             )
 
 
-def _told_apart(
+def _distinguishing(
     records: Sequence[Record], traits: Sequence[Mapping[str, str]], given: Sequence[str]
 ) -> tuple[str, ...]:
     """The names that differ beyond what `given` explains: choices first, then settings that these do not explain."""

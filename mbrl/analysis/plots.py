@@ -1,4 +1,4 @@
-"""Figures of runs, drawn without pyplot: nothing global, no display needed, and the same bytes for the same rows."""
+"""GroupSummary of runs, drawn without pyplot: nothing global, no display needed, and the same bytes for the same rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

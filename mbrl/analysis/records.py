@@ -9,17 +9,17 @@ from typing import Any
 from mbrl.runs.finder import refuse_links_out, run_folders
 from mbrl.runs.folder import STATUSES
 from mbrl.runs.reader import (
-    DamagedRun,
+    CorruptRun,
     final_values,
     read_metrics,
     read_provenance,
     read_summary,
     status,
 )
-from mbrl.runs.settings import leaves, read_settings
+from mbrl.runs.saved_config import leaves, read_settings
 
 DAMAGE = (
-    DamagedRun,
+    CorruptRun,
     OSError,
     ValueError,
     RecursionError,
@@ -56,7 +56,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Damaged:
+class UnreadableRun:
     """A folder that cannot be read, and why; or of a run that failed, whose files are so odd that only its error is known."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Damaged:
     status: str = "damaged"  # or failed
 
 
-class _OddFailure(DamagedRun):
+class _FailedUnreadable(CorruptRun):
     """The error of a run that failed, and whose files are not what a run writes: often, what it was refused for."""
 
 
@@ -84,7 +84,7 @@ def found_runs(paths: Iterable[Path], without: Collection[str]) -> tuple[list[Pa
     ]
 
 
-def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
+def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[UnreadableRun]]:
     """The runs at or below each path, each once, in order; and what could not be read of them."""
     records, damaged = [], []
     folders, _ = found_runs(paths, without=())
@@ -96,18 +96,18 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
     return records, damaged
 
 
-def damaged_by(reason: Exception, folder: Path) -> Damaged:
+def damaged_by(reason: Exception, folder: Path) -> UnreadableRun:
     """What there is to say of a folder that cannot be read."""
     said, name = printable(str(reason)), printable(str(folder))
-    if isinstance(reason, _OddFailure):
-        return Damaged(folder, said, "failed")
-    if not isinstance(reason, DamagedRun):
-        return Damaged(folder, f"{name} cannot be read: {said}.")
-    return Damaged(folder, said if name in said else f"{name}: {said}")
+    if isinstance(reason, _FailedUnreadable):
+        return UnreadableRun(folder, said, "failed")
+    if not isinstance(reason, CorruptRun):
+        return UnreadableRun(folder, f"{name} cannot be read: {said}.")
+    return UnreadableRun(folder, said if name in said else f"{name}: {said}")
 
 
 def read_record(folder: Path) -> Record:
-    """The run in `folder`. Raises DamagedRun where a file is not what a run writes, or leads out of the folder."""
+    """The run in `folder`. Raises CorruptRun where a file is not what a run writes, or leads out of the folder."""
     refuse_links_out(folder)
     _refuse_what_is_no_file(folder)
     said, summary = (
@@ -118,7 +118,7 @@ def read_record(folder: Path) -> Record:
         return _record(folder, said, summary)
     except DAMAGE as reason:
         if said == "failed":
-            raise _OddFailure(str(summary.get("error") or reason)) from reason
+            raise _FailedUnreadable(str(summary.get("error") or reason)) from reason
         raise
 
 
@@ -133,7 +133,7 @@ def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
         or not isinstance(env.get("id"), str)
         or not isinstance(settings.get("training"), dict)
     ):
-        raise DamagedRun(
+        raise CorruptRun(
             f"{folder / 'config.yaml'} is not the saved config of a run: it has no env.id or no training."
         )
     budget = number(settings["training"].get("env_steps"), "training.env_steps")
@@ -172,11 +172,11 @@ def printable(text: str) -> str:
 
 
 def number(value: Any, name: str) -> float | None:
-    """A finite number or None, as of what was not finite when it was written. Raises DamagedRun for anything else."""
+    """A finite number or None, as of what was not finite when it was written. Raises CorruptRun for anything else."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-        raise DamagedRun(
+        raise CorruptRun(
             f"{name}={printable(str(value))[:80]} must be a number of at most 15 digits or null, as a run writes it."
         )
     return float(value)
@@ -184,7 +184,7 @@ def number(value: Any, name: str) -> float | None:
 
 def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-        raise DamagedRun(
+        raise CorruptRun(
             f"{name}={printable(str(value))[:80]} must be a whole number, at least 0, as a run writes it."
         )
     return value
@@ -193,7 +193,7 @@ def _whole(value: Any, name: str) -> int:
 def _known_status(folder: Path) -> str:
     said = status(folder)
     if said not in (*STATUSES, *UNFINISHED):
-        raise DamagedRun(
+        raise CorruptRun(
             f"{folder / 'summary.json'} says status={printable(said)[:80]}, which no run has."
         )
     return said
@@ -203,7 +203,7 @@ def _refuse_what_is_no_file(folder: Path) -> None:
     for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
         path = folder / name
         if path.exists() and not path.is_file():  # a pipe, from which reading would never end
-            raise DamagedRun(f"{path} is no file; remove it.")
+            raise CorruptRun(f"{path} is no file; remove it.")
 
 
 def _started(folder: Path, kept: Mapping[str, Any]) -> datetime:

@@ -117,9 +117,9 @@ def _resamples(strata: Sequence[np.ndarray], size: int, num_resamples: int) -> I
     generator = np.random.default_rng(SEED)
     lengths = [stratum.shape[-1] for stratum in strata]
     starts = np.cumsum([0, *lengths[:-1]])
-    at_once = max(1, LARGEST // max(size, 1))
-    for begun in range(0, num_resamples, at_once):
-        number = min(at_once, num_resamples - begun)
+    max_parallel_jobs = max(1, LARGEST // max(size, 1))
+    for begun in range(0, num_resamples, max_parallel_jobs):
+        number = min(max_parallel_jobs, num_resamples - begun)
         drawn = [
             start + generator.integers(0, length, (number, length))
             for start, length in zip(starts, lengths, strict=True)

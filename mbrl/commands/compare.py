@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from mbrl.loggers.console import print_result
-from mbrl.trust import ConfigError
+from mbrl.errors import ConfigError
+from mbrl.tables import print_table
 
 DESCRIPTION = """Compares runs and sweeps: groups them by what differs in their configs, seeds apart, and prints for each group the
 returns with intervals, the steps and seconds to a threshold, and how likely it is better than the first group. Runs that failed,
@@ -130,20 +130,20 @@ def _new_folder(folder: Path | None) -> Path:
 
 
 def _print(comparison) -> None:
-    from mbrl.analysis.comparison_notes import notes, unfinished
     from mbrl.analysis.comparison_table import header, rows, title
+    from mbrl.analysis.comparison_warnings import notes, unfinished
 
     for section in (
         *comparison.sections,
         *([comparison.aggregate] if comparison.aggregate else []),
     ):
-        print_result(_table(title(section), header(section, comparison), rows(section)))
+        print_table(_table(title(section), header(section, comparison), rows(section)))
     console = Console(soft_wrap=True, highlight=False)
     for sentence in notes(comparison):
         console.print(Text(f"Note: {sentence}"))
     left_out = unfinished(comparison)
     if left_out:
-        print_result(_table("Not completed", ("status", "group", "folder", "why"), left_out))
+        print_table(_table("Not completed", ("status", "group", "folder", "why"), left_out))
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:

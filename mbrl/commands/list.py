@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from mbrl.analysis.grouping import completed_choices
-from mbrl.analysis.records import UNFINISHED, Damaged, Record, printable, read_records
-from mbrl.loggers.console import number, print_result
+from mbrl.analysis.grouping import infer_choices
+from mbrl.analysis.records import UNFINISHED, Record, UnreadableRun, printable, read_records
+from mbrl.errors import ConfigError
 from mbrl.runs.folder import STATUSES
-from mbrl.trust import ConfigError
+from mbrl.tables import format_number, print_table
 
 DESCRIPTION = """Lists runs and sweeps, newest last: when each began, what became of it, what it was and where it lies. A sweep's jobs
 stand under its line, which counts them."""
@@ -75,13 +75,13 @@ def main(arguments: list[str]) -> int:
     for line in _lines(records, damaged, given.status):
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
     if table.row_count:
-        print_result(table)
+        print_table(table)
     console = Console(soft_wrap=True, highlight=False)
     for each in damaged:
         if each.status in given.status:
             console.print(
                 Text(
-                    f"Damaged: {each.reason}"
+                    f"UnreadableRun: {each.reason}"
                     if each.status == "damaged"
                     else f"Failed: {printable(str(each.folder))}: {each.reason}"
                 )
@@ -106,10 +106,10 @@ def _of(states: Sequence[str]) -> str:
 
 
 def _lines(
-    records: Sequence[Record], damaged: Sequence[Damaged], states: Sequence[str]
+    records: Sequence[Record], damaged: Sequence[UnreadableRun], states: Sequence[str]
 ) -> Iterator[Line]:
     """A line a run; before a sweep's jobs one for all of them, the left out ones counted too."""
-    choices = completed_choices(records)
+    choices = infer_choices(records)
     runs = {
         record.folder: (record.status, record.started, _line(record, chosen))
         for record, chosen in zip(records, choices, strict=True)
@@ -144,11 +144,11 @@ def _line(record: Record, choices: Mapping[str, str]) -> Line:
         choices.get("planner", "?"),
         str(record.seed),
     )
-    result = (f"{record.env_steps}/{budget}", number(record.score))
+    result = (f"{record.env_steps}/{budget}", format_number(record.score))
     return (_clock(record.started), record.status, *facts, *result, printable(str(record.folder)))
 
 
-def _damaged_line(each: Damaged) -> Line:
+def _damaged_line(each: UnreadableRun) -> Line:
     return (_clock(_age(each.folder)), each.status, *["–"] * 6, printable(str(each.folder)))
 
 

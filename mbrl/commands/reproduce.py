@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.commands.saved import Parser, checked_folder, override, tolerance
-from mbrl.config import ConfigError, compose
-from mbrl.launch import read_run, relaunch
-from mbrl.launchers.processes import Processes
-from mbrl.loggers.console import number, print_result
-from mbrl.runs.difference import Difference, differences
+from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
+from mbrl.config.compose import compose
+from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.errors import ConfigError
+from mbrl.launchers.processes import ProcessGroup
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.folder import safe_name
 from mbrl.runs.log import log_to
+from mbrl.runs.metric_diff import Difference, differences
 from mbrl.runs.reader import is_completed, read_metrics, read_provenance
+from mbrl.tables import format_number, print_table
 
 DESCRIPTION = """Runs a saved run again, from its config.yaml alone, in a new folder, and compares every metric but the
 clock's. Exit status 0: all are the same, to the bit or within --tolerance; 1: they differ, and a table says where, and
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
         help="where to run it; default: a new folder in outputs/reproductions",
     )
     given = parser.parse_intermixed_args(arguments)
-    saved = checked_folder(given.path)
+    saved = resolve_folder(given.path)
     folder = given.folder or _new_folder(saved)
     if is_run(saved):
         return _reproduce_run(saved, folder, given.overrides, given.tolerance)
@@ -70,9 +71,9 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     config.logger = OmegaConf.create(OmegaConf.to_container(compose(["logger=files"]).logger))
     folder.mkdir(parents=True, exist_ok=True)
     log_to(folder)
-    from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
+    from mbrl.experiment import execute  # here, once it is known what JAX shall run on
 
-    carry_out(config, relaunch(folder, kept | {"run_id": None}, trust))
+    execute(config, run_info_from_provenance(folder, kept | {"run_id": None}, trust))
     repeated = read_metrics(folder)
     # Of a run that did not end, what there is of it.
     rows = repeated if completed else repeated[: len(recorded)]
@@ -89,7 +90,7 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
     table, statuses = Table("job", "reproduced"), []
     if not runs_in(sweep):
         raise ConfigError(f"{sweep} holds no job that began: there is nothing to reproduce.")
-    with Processes() as processes:
+    with ProcessGroup() as processes:
         for run in runs_in(sweep):
             command = [
                 sys.executable,
@@ -104,7 +105,7 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
             if ended is not None:
                 statuses.append(ended)
                 table.add_row(Text(run.name), {0: "the same", 1: "different"}.get(ended, "failed"))
-    print_result(table)
+    print_table(table)
     processes.check("Interrupted.")
     return max(statuses)
 
@@ -145,7 +146,11 @@ def _table_of(found: Sequence[Difference]) -> Table:
             for value in (each.recorded, each.repeated)
         )
         table.add_row(
-            each.metric, str(each.env_steps), *values, str(each.num_rows), number(each.largest)
+            each.metric,
+            str(each.env_steps),
+            *values,
+            str(each.num_rows),
+            format_number(each.largest),
         )
     return table
 

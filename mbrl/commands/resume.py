@@ -8,23 +8,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mbrl.analysis.records import printable
-from mbrl.commands.saved import Parser, checked_folder, override, tolerance
-from mbrl.config import MAY_CHANGE, ConfigError
-from mbrl.launch import read_run, relaunch
-from mbrl.launchers.outcome import is_done, print_jobs
-from mbrl.launchers.processes import Processes
+from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
+from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.config.resolve import RESUMABLE_SETTINGS
+from mbrl.errors import ConfigError
+from mbrl.launchers.processes import ProcessGroup
+from mbrl.launchers.report import is_done, print_jobs
 from mbrl.launchers.submitit import queued_jobs
-from mbrl.launchers.sweep import claim
+from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
-from mbrl.runs.reader import is_completed, is_live
+from mbrl.runs.reader import is_completed, is_running
 
 DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from its last checkpoint, to the same metrics
 and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
 same again. A finished run goes on where training.env_steps is raised. In a sweep's folder: finishes the jobs that are not
 completed, and starts those that never were, one after the other (the sweep's own command with hydra.sweep.dir=FOLDER does
 so with its launcher)."""
-SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in MAY_CHANGE)
+SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in RESUMABLE_SETTINGS)
 WHY = f"a resumed run must be what it would have been, so only {SETTINGS} and trust may be given; start a new run for the rest."
 
 
@@ -38,39 +39,46 @@ def main(arguments: list[str]) -> int:
         help="relative difference allowed to rows recorded before; default 0: none",
     )
     parser.add_argument(
-        "--beside-others",
+        "--plain",
         action="store_true",
         help="others write to this terminal too: plain lines, under the run's name",
     )
     given = parser.parse_intermixed_args(arguments)
-    folder = checked_folder(given.path)
+    folder = resolve_folder(given.path)
     if is_run(folder):
-        return _resume_run(folder, given.overrides, given.tolerance, not given.beside_others)
+        return _resume_run(folder, given.overrides, given.tolerance, not given.plain)
     return _resume_sweep(folder, given.overrides, given.tolerance)
 
 
-def _resume_run(folder: Path, overrides: Sequence[str], tolerance: float, alone: bool) -> int:
+def _resume_run(
+    folder: Path, overrides: Sequence[str], tolerance: float, owns_terminal: bool
+) -> int:
     config, kept, trust = read_run(folder, overrides)
     before = config.training.env_steps
-    override(config, overrides, MAY_CHANGE, WHY)
+    override(config, overrides, RESUMABLE_SETTINGS, WHY)
     if is_completed(folder) and config.training.env_steps == before:
         print(
             f"{folder} is completed, {before} real steps long; to go on: python -m mbrl resume {folder} training.env_steps={2 * before}"
         )
         return 0
     log_to(folder)
-    from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
+    from mbrl.experiment import execute  # here, once it is known what JAX shall run on
 
-    carry_out(config, relaunch(folder, kept, trust, alone), again=True, tolerance=tolerance)
+    execute(
+        config,
+        run_info_from_provenance(folder, kept, trust, owns_terminal),
+        resume=True,
+        tolerance=tolerance,
+    )
     return 0
 
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
-    lock = claim(sweep)
+    lock = lock_sweep(sweep)
     try:
         _refuse_unfinished_beginning(sweep)
         _refuse_live_jobs(sweep)
-        with Processes() as processes:
+        with ProcessGroup() as processes:
             for folder in _open_jobs(sweep, overrides):
                 print(folder, flush=True)
                 processes.run(
@@ -98,7 +106,9 @@ def _open_jobs(sweep: Path, overrides: Sequence[str]) -> Iterator[Path]:
 
 def _refuse_live_jobs(sweep: Path) -> None:
     # On a cluster, jobs outlive the command that handed them over.
-    live = [folder.name for folder in runs_in(sweep) if is_live(folder)] or list(queued_jobs(sweep))
+    live = [folder.name for folder in runs_in(sweep) if is_running(folder)] or list(
+        queued_jobs(sweep)
+    )
     if live:
         raise ConfigError(
             f"{sweep / live[0]} is running, or waits in a cluster's queue: wait until it ends, or resume run by run."

@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.commands.saved import Parser, checked_folder
-from mbrl.config import ConfigError, compose
-from mbrl.launch import read_run
-from mbrl.launchers.outcome import print_jobs
-from mbrl.loggers.console import clock, number
+from mbrl.commands.arguments import Parser, resolve_folder
+from mbrl.config.compose import compose
+from mbrl.config.launch import read_run
+from mbrl.errors import ConfigError
+from mbrl.launchers.report import print_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
 from mbrl.runs.reader import read_summary, status
+from mbrl.tables import format_duration, format_number
 
 DESCRIPTION = """Prints what a run was: its result, its settings that are not the defaults, the code, versions and machine
 that computed it, and where it lies. For a sweep's folder, what became of its jobs."""
@@ -39,7 +40,7 @@ PACKAGES = (
 def main(arguments: list[str]) -> int:
     """Prints a run, or a sweep's jobs; the exit status is 0."""
     given = Parser("show", DESCRIPTION).parse_intermixed_args(arguments)
-    folder = checked_folder(given.path)
+    folder = resolve_folder(given.path)
     if not is_run(folder):
         print_jobs(folder)
         return 0
@@ -67,14 +68,14 @@ def _result(folder: Path, config: DictConfig, kept: Mapping[str, Any]) -> Table:
     table.add_row(
         "evaluation return",
         Text(
-            f"{number(summary.get('evaluation/return_mean'))} ± {number(summary.get('evaluation/return_std'))}"
+            f"{format_number(summary.get('evaluation/return_mean'))} ± {format_number(summary.get('evaluation/return_std'))}"
         ),
     )
     table.add_row(
         "env steps", Text(f"{summary.get('env_steps', 0)} of {config.training.env_steps}")
     )
     table.add_row("last checkpoint", Text(_or_none(newest_checkpoint(folder), " env steps")))
-    table.add_row("wall time", Text(clock(summary.get("wall_seconds", 0.0))))
+    table.add_row("wall time", Text(format_duration(summary.get("wall_seconds", 0.0))))
     table.add_row("folder", Text(str(folder.absolute())))
     return table
 

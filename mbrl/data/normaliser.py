@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.data.replay import Replay
+from mbrl.data.replay import ReplayBuffer
 
 
 class Normaliser(eqx.Module):
@@ -16,14 +16,14 @@ class Normaliser(eqx.Module):
     delta_std: Float[Array, " observation"]
     reward_mean: Float[Array, ""]  # of steps that the task goes on after
     reward_std: Float[Array, ""]
-    end_reward_mean: Float[Array, ""]  # of steps that end it
-    end_reward_std: Float[Array, ""]
+    terminal_reward_mean: Float[Array, ""]  # of steps that end it
+    terminal_reward_std: Float[Array, ""]
     reward_min: Float[Array, ""]  # of steps that the task goes on after
     reward_max: Float[Array, ""]
-    end_reward_min: Float[Array, ""]  # of steps that end it; infinite where there was none
-    end_reward_max: Float[Array, ""]
-    reward_size: Float[Array, ""]  # root mean square of the rewards seen
-    any_end: Bool[Array, ""]  # whether any step seen ended its task
+    terminal_reward_min: Float[Array, ""]  # of steps that end it; infinite where there was none
+    terminal_reward_max: Float[Array, ""]
+    reward_rms: Float[Array, ""]  # root mean square of the rewards seen
+    seen_terminal: Bool[Array, ""]  # whether any step seen ended its task
 
     def observation(
         self, observation: Float[Array, " observation"]
@@ -39,18 +39,18 @@ class Normaliser(eqx.Module):
         """A reward in units of its standard deviation, of a step that the task goes on after."""
         return (reward - self.reward_mean) / self.reward_std
 
-    def end_reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
+    def terminal_reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
         """A reward in units of its standard deviation, of a step that ends the task."""
-        return (reward - self.end_reward_mean) / self.end_reward_std
+        return (reward - self.terminal_reward_mean) / self.terminal_reward_std
 
-    def return_range(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def return_bounds(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The least and the most that discounted rewards like those seen can sum to.
 
         That is to earn the same for ever, to end at once, or nothing; all else lies between these: g (1 - γᵀ) / (1 - γ) + γᵀ e is a
         mean of g / (1 - γ) and e.
         """
-        low = jnp.minimum(self.reward_min / (1 - discount), self.end_reward_min)
-        high = jnp.maximum(self.reward_max / (1 - discount), self.end_reward_max)
+        low = jnp.minimum(self.reward_min / (1 - discount), self.terminal_reward_min)
+        high = jnp.maximum(self.reward_max / (1 - discount), self.terminal_reward_max)
         return jnp.minimum(0.0, low), jnp.maximum(0.0, high)
 
 
@@ -76,9 +76,9 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     )
 
 
-def fit_normaliser(replay: Replay) -> Normaliser:
+def fit_normaliser(replay: ReplayBuffer) -> Normaliser:
     """The statistics of all that the replay holds."""
-    transitions, filled = replay.transitions, replay.filled
+    transitions, filled = replay.transitions, replay.valid
     delta = transitions.next_observation - transitions.observation
     going_on, ends = filled & ~transitions.terminated, filled & transitions.terminated
     return Normaliser(
@@ -86,8 +86,8 @@ def fit_normaliser(replay: Replay) -> Normaliser:
         *_mean_and_std(delta, filled),
         *_mean_and_std(transitions.reward, going_on),
         *_mean_and_std(transitions.reward, ends),
-        *_least_and_most(transitions.reward, going_on),
-        *_least_and_most(transitions.reward, ends),
+        *_min_max(transitions.reward, going_on),
+        *_min_max(transitions.reward, ends),
         jnp.sqrt(jnp.mean(transitions.reward**2, where=filled)),
         jnp.any(ends),
     )
@@ -103,7 +103,7 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], counted: Array) -> tup
     return mean, jnp.where(std > rounding, std, 1.0)
 
 
-def _least_and_most(values: Float[Array, " capacity"], counted: Array) -> tuple[Array, Array]:
+def _min_max(values: Float[Array, " capacity"], counted: Array) -> tuple[Array, Array]:
     """Infinity and minus infinity where nothing counts."""
     return jnp.min(values, where=counted, initial=jnp.inf), jnp.max(
         values, where=counted, initial=-jnp.inf

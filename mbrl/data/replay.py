@@ -1,4 +1,4 @@
-"""Replay: every transition of the run, on the device, in arrays whose shapes never change."""
+"""ReplayBuffer: every transition of the run, on the device, in arrays whose shapes never change."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from mbrl.types import AbstractActionSpace, Transition
 
 
-class Replay(eqx.Module):
+class ReplayBuffer(eqx.Module):
     """A ring of `capacity` transitions; the oldest are overwritten once it is full."""
 
     transitions: Transition  # each leaf leads with [capacity]
@@ -26,17 +26,17 @@ class Replay(eqx.Module):
         return jnp.minimum(self.num_added, self.capacity)
 
     @property
-    def filled(self) -> Bool[Array, " capacity"]:
+    def valid(self) -> Bool[Array, " capacity"]:
         """Which places hold a transition."""
         return jnp.arange(self.capacity) < self.size
 
     @property
-    def numbers(self) -> Int[Array, " capacity"]:
+    def insertion_index(self) -> Int[Array, " capacity"]:
         """Of the transition in each place, in the order of collection, from 0; a multiple of the capacity is added at each overwriting."""
         places = jnp.arange(self.capacity)
         return places + self.capacity * ((self.num_added - 1 - places) // self.capacity)
 
-    def add(self, transitions: Transition) -> "Replay":
+    def add(self, transitions: Transition) -> "ReplayBuffer":
         """Writes a batch of consecutive transitions; a batch may not exceed the capacity, or it would overwrite itself."""
         num_new = transitions.reward.shape[0]
         if num_new > self.capacity:
@@ -47,22 +47,22 @@ class Replay(eqx.Module):
         written = jax.tree.map(
             lambda ring, new: ring.at[places].set(new), self.transitions, transitions
         )
-        return Replay(written, self.num_added + num_new)
+        return ReplayBuffer(written, self.num_added + num_new)
 
     def sample(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Transition:
         """Uniform draws with replacement; each leaf of the result leads with `shape`."""
         places = jax.random.randint(key, shape, 0, self.size)
         return jax.tree.map(lambda ring: ring[places], self.transitions)
 
-    def saved(self) -> "SavedReplay":
+    def to_host(self) -> "HostReplay":
         """What is filled, on the host."""
         size = int(self.size)
-        return SavedReplay(
+        return HostReplay(
             jax.tree.map(lambda ring: np.asarray(ring)[:size], self.transitions),
             np.asarray(self.num_added),
         )
 
-    def loaded(self, saved: "SavedReplay") -> "Replay":
+    def from_host(self, saved: "HostReplay") -> "ReplayBuffer":
         """The replay that was saved, in the capacity of this one, whose own transitions are dropped."""
 
         def refilled(ring, filled):
@@ -72,24 +72,26 @@ class Replay(eqx.Module):
                 )
             )
 
-        return Replay(
+        return ReplayBuffer(
             jax.tree.map(refilled, self.transitions, saved.transitions),
             jnp.asarray(saved.num_added),
         )
 
 
-class SavedReplay(NamedTuple):
+class HostReplay(NamedTuple):
     """A replay in NumPy, without its empty places."""
 
     transitions: Transition  # each leaf leads with [size]
     num_added: np.ndarray
 
 
-def empty_replay(capacity: int, observation_size: int, action_space: AbstractActionSpace) -> Replay:
+def init_replay(
+    capacity: int, observation_size: int, action_space: AbstractActionSpace
+) -> ReplayBuffer:
     """A replay of zeros, with the dtypes and shapes that this environment's transitions have."""
     observations = jnp.zeros((capacity, observation_size))
     action = jax.eval_shape(action_space.sample, jax.random.key(0))
-    return Replay(
+    return ReplayBuffer(
         Transition(
             observation=observations,
             action=jnp.zeros((capacity, *action.shape), action.dtype),

@@ -8,7 +8,7 @@ Action: one-hot of a torque of -1, 0 or 1 N m at the joint between the links.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 TIME_STEP = 0.2  # s
 GRAVITY = 9.8  # m/s²
@@ -23,7 +23,7 @@ GOAL_HEIGHT = 1.0  # m above the fixed end
 class TrueDynamics(AbstractTrueDynamics):
     """Two links and a motor at the joint between them, by one fourth-order Runge-Kutta step, the speeds bounded after it."""
 
-    def state(self, observation):
+    def from_observation(self, observation):
         first_cosine, first_sine, second_cosine, second_sine, first_speed, second_speed = (
             observation
         )
@@ -48,7 +48,7 @@ class TrueDynamics(AbstractTrueDynamics):
         ]
         return jnp.stack([_wrapped(first), _wrapped(second), *bounded])
 
-    def observation(self, state):
+    def observe(self, state):
         first, second, first_speed, second_speed = state
         return jnp.stack(
             [

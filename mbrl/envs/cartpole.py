@@ -7,7 +7,7 @@ Action: one-hot of a push to the left or to the right.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 POSITION_LIMIT = 2.4  # m
 ANGLE_LIMIT = 12 * 2 * jnp.pi / 360  # rad
@@ -23,13 +23,13 @@ HALF_POLE = 0.5  # m, from the hinge to the pole's centre of mass
 class TrueDynamics(AbstractTrueDynamics):
     """A pole hinged to a cart, without friction (Florian 2007, equations 23 and 24), by explicit Euler steps."""
 
-    def state(self, observation):
+    def from_observation(self, observation):
         return observation
 
     def step(self, key, state, action):
         return state + TIME_STEP * _derivative(state, PUSH * (action[1] - action[0]))
 
-    def observation(self, state):
+    def observe(self, state):
         return state
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 LENGTH = 10  # cells
 SLIP = 0.1  # probability that a move goes the other way
@@ -75,7 +75,7 @@ class TrueDynamics(AbstractTrueDynamics):
         _check_length(self.length)
         _check_slip(self.slip)
 
-    def state(self, observation):
+    def from_observation(self, observation):
         return _position(observation, self.length)
 
     def step(self, key, state, action):
@@ -86,7 +86,7 @@ class TrueDynamics(AbstractTrueDynamics):
         )
         return jnp.clip(state + outcome * (action[1:] - action[:1]), 0.0, self.length - 1.0)
 
-    def observation(self, state):
+    def observe(self, state):
         return 2 * state / (self.length - 1) - 1
 
 

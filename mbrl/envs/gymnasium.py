@@ -14,7 +14,7 @@ from gymnasium.wrappers import (
     TransformObservation,
 )
 
-from mbrl.envs.watched import Watched
+from mbrl.envs.fault_wrapper import FaultWrapper
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 
@@ -70,11 +70,11 @@ class GymnasiumEnvironment:
         self.observation_size = spaces.flatdim(instance.observation_space)
         instance.close()
 
-    def make(self) -> Watched:
+    def make(self) -> FaultWrapper:
         """A new instance that speaks this project's language: see the module's first line."""
-        return Watched(self._translated(), f"env.id={self.id}", self.step_timeout)
+        return FaultWrapper(self._wrapped(), f"env.id={self.id}", self.step_timeout)
 
-    def _translated(self) -> gymnasium.Env:
+    def _wrapped(self) -> gymnasium.Env:
         flat = FlattenObservation(self._gymnasium_make())
         assert isinstance(flat.observation_space, spaces.Box)
         env = TransformObservation(

@@ -7,7 +7,7 @@ Action: one-hot of a push to the left, none, or to the right.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 LEFT_WALL = -1.2
 RIGHT_WALL = 0.6
@@ -20,17 +20,17 @@ GOAL = 0.5  # position
 class TrueDynamics(AbstractTrueDynamics):
     """A car in the valley sin(3 position), whose motor is weaker than gravity."""
 
-    def state(self, observation):
+    def from_observation(self, observation):
         return observation
 
     def step(self, key, state, action):
-        return rolled(state, PUSH * (action[2] - action[0]))
+        return step_car(state, PUSH * (action[2] - action[0]))
 
-    def observation(self, state):
+    def observe(self, state):
         return state
 
 
-def rolled(state: Float[Array, "2"], push: Float[Array, ""]) -> Float[Array, "2"]:
+def step_car(state: Float[Array, "2"], push: Float[Array, ""]) -> Float[Array, "2"]:
     """The car one step later, under gravity and a push (a step²). The left wall stops it; the right one holds only its position."""
     position, velocity = state
     velocity = jnp.clip(velocity + push - GRAVITY * jnp.cos(3 * position), -MAX_SPEED, MAX_SPEED)

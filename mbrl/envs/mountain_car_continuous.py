@@ -7,8 +7,8 @@ Action in [-1, 1]: the motor's power. The valley is `mountain_car.py`'s; motor, 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.mountain_car import rolled
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.mountain_car import step_car
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 PUSH = 0.0015  # a step², at full power
 GOAL = 0.45  # position
@@ -19,13 +19,13 @@ POWER_COST = 0.1  # of a step at full power
 class TrueDynamics(AbstractTrueDynamics):
     """A car in the valley sin(3 position), whose motor is weaker than gravity."""
 
-    def state(self, observation):
+    def from_observation(self, observation):
         return observation
 
     def step(self, key, state, action):
-        return rolled(state, PUSH * jnp.clip(action[0], -1.0, 1.0))
+        return step_car(state, PUSH * jnp.clip(action[0], -1.0, 1.0))
 
-    def observation(self, state):
+    def observe(self, state):
         return state
 
 

@@ -7,7 +7,7 @@ Action in [-1, 1]: torque / (2 N m).
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 MAX_TORQUE = 2.0  # N m
 
@@ -21,7 +21,7 @@ MAX_SPEED = 8.0  # rad/s
 class TrueDynamics(AbstractTrueDynamics):
     """A uniform rod that turns about its end, by semi-implicit Euler steps, its speed bounded."""
 
-    def state(self, observation):
+    def from_observation(self, observation):
         cosine, sine, speed = observation
         return jnp.stack([jnp.arctan2(sine, cosine), speed])
 
@@ -33,7 +33,7 @@ class TrueDynamics(AbstractTrueDynamics):
         speed = jnp.clip(speed + TIME_STEP * acceleration, -MAX_SPEED, MAX_SPEED)
         return jnp.stack([angle + TIME_STEP * speed, speed])
 
-    def observation(self, state):
+    def observe(self, state):
         angle, speed = state
         return jnp.stack([jnp.cos(angle), jnp.sin(angle), speed])
 

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Float
 
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 TIME_STEP = 0.1  # s
 EPISODE_LIMIT = 50  # steps
@@ -98,7 +98,7 @@ class TrueDynamics(AbstractTrueDynamics):
     def __check_init__(self):
         _check_actions(self.actions)
 
-    def state(self, observation):
+    def from_observation(self, observation):
         return observation
 
     def step(self, key, state, action):
@@ -108,7 +108,7 @@ class TrueDynamics(AbstractTrueDynamics):
         stopped = jnp.where(jnp.abs(position) > WALL, 0.0, velocity)
         return jnp.concatenate([jnp.clip(position, -WALL, WALL), stopped])
 
-    def observation(self, state):
+    def observe(self, state):
         return state
 
 

@@ -13,6 +13,6 @@ def usable_cores() -> int:
     )  # macOS has no affinity
 
 
-def at_once(jobs: Sequence[Job]) -> int:
+def max_parallel_jobs(jobs: Sequence[Job]) -> int:
     """How many jobs together have no more threads than there are cores: a job's threads are its own, as its last digits depend on them."""
     return max(1, usable_cores() // max((job.num_threads for job in jobs), default=1))

@@ -3,10 +3,10 @@
 import importlib
 from types import ModuleType
 
-from mbrl.config import ConfigError
+from mbrl.errors import ConfigError
 
 
-def required(package: str, extra: str) -> ModuleType:
+def optional_import(package: str, extra: str) -> ModuleType:
     """The package, imported. Raises ConfigError that says how to install it."""
     try:
         return importlib.import_module(package)

@@ -10,10 +10,10 @@ from typing import Any
 from hydra.core.utils import configure_log, env_override
 from omegaconf import OmegaConf
 
-from mbrl.launch import read_run, relaunch
+from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.errors import ConfigError
 from mbrl.runs.log import log_to
-from mbrl.runs.reader import is_completed, is_live
-from mbrl.trust import ConfigError
+from mbrl.runs.reader import is_completed, is_running
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,27 @@ class Job:
     verbose: bool | str | Sequence[str] = False  # hydra.verbose
     program: str = ""  # the same for jobs that differ in nothing but their seeds
 
-    def carry_out(self, alone: bool = False) -> None:
-        """Begins the run in this process, or goes on with it from its last checkpoint; `alone` if no other writes to its terminal.
+    def run(self, owns_terminal: bool = False) -> None:
+        """Begins the run in this process, or goes on with it from its last checkpoint; `owns_terminal` if no other writes to its terminal.
 
         Raises what a run raises.
         """
         if is_completed(self.folder):  # by another, since it was handed over
             return
         with env_override(dict(self.environment)):
-            self._carry_out(alone)
+            self._run(owns_terminal)
 
-    def _carry_out(self, alone: bool) -> None:
+    def _run(self, owns_terminal: bool) -> None:
         config, kept, trust = read_run(self.folder, self.arguments)
         if self.logging is None:
             log_to(self.folder)
         else:
             configure_log(OmegaConf.create(dict(self.logging)), self.verbose)
-        from mbrl.experiment import carry_out  # here, once it is known what JAX shall run on
+        from mbrl.experiment import execute  # here, once it is known what JAX shall run on
 
-        carry_out(config, relaunch(self.folder, kept, trust, alone), again=True)
+        execute(
+            config, run_info_from_provenance(self.folder, kept, trust, owns_terminal), resume=True
+        )
 
     def command(self) -> list[str]:
         """What carries it out in a process of its own."""
@@ -60,7 +62,7 @@ class Job:
             "mbrl",
             "resume",
             str(self.folder),
-            "--beside-others",
+            "--plain",
             *self.arguments,
         ]
 
@@ -70,10 +72,10 @@ class Job:
         return [f"trust={json.dumps(self.trust)}"] if self.trust else []
 
 
-def refuse_live(jobs: Sequence[Job]) -> None:
+def check_not_running(jobs: Sequence[Job]) -> None:
     """Raises ConfigError where a job is being carried out already: by what outlived a sweep that was killed, or by somebody else."""
     for job in jobs:
-        if is_live(job.folder):
+        if is_running(job.folder):
             raise ConfigError(
                 f"{job.folder} is running already: wait until it ends, and give the same command again."
             )

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from mbrl.config import ConfigError
-from mbrl.launchers.cores import at_once
-from mbrl.launchers.extras import required
-from mbrl.launchers.job import Job, refuse_live
-from mbrl.launchers.processes import Processes
-from mbrl.launchers.way import AbstractWay
+from mbrl.errors import ConfigError
+from mbrl.launchers.cores import max_parallel_jobs
+from mbrl.launchers.extras import optional_import
+from mbrl.launchers.job import Job, check_not_running
+from mbrl.launchers.processes import ProcessGroup
+from mbrl.launchers.way import AbstractBackend
 
 
-class Joblib(AbstractWay):
+class ProcessPool(AbstractBackend):
     """`n_jobs` processes at a time; null: as many as the cores have threads for (`num_threads` each).
 
     A new process for each job, not joblib's own workers: these keep what a job left in them, and where one dies (out of
@@ -23,13 +23,13 @@ class Joblib(AbstractWay):
                 f"hydra.launcher.n_jobs={n_jobs} must be at least 1, or null for as many as there are cores."
             )
         self._n_jobs = n_jobs
-        self._joblib = required("joblib", extra="joblib")
+        self._joblib = optional_import("joblib", extra="joblib")
 
-    def carry_out(self, jobs: Sequence[Job]) -> None:
-        refuse_live(jobs)
-        n_jobs = self._n_jobs or at_once(jobs)
+    def run(self, jobs: Sequence[Job]) -> None:
+        check_not_running(jobs)
+        n_jobs = self._n_jobs or max_parallel_jobs(jobs)
         print(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time", flush=True)
-        with Processes() as processes:
+        with ProcessGroup() as processes:
             run = self._joblib.delayed(processes.run)
             # In threads, since all they do is wait.
             self._joblib.Parallel(n_jobs, backend="threading")(

@@ -1,4 +1,4 @@
-"""Processes that compute for this one, and are told what it is told: a signal reaches each of them once."""
+"""ProcessGroup that compute for this one, and are told what it is told: a signal reaches each of them once."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from mbrl.runs.stopping import SIGNALS, Interrupted
+from mbrl.runs.signals import SIGNALS, Interrupted
 
 
-class Processes:
+class ProcessGroup:
     """Runs commands, from any thread, while this context manager is entered in the main one.
 
     Ctrl-C and SIGTERM are passed on, so that runs write a checkpoint and end; after that no further command is started.
@@ -22,7 +22,7 @@ class Processes:
         self._lock = threading.RLock()  # a handler may interrupt its holder
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> "ProcessGroup":
         self._before = {signum: signal.signal(signum, self._pass_on) for signum in SIGNALS}
         return self
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mbrl.config import ConfigError
+from mbrl.errors import ConfigError
 from mbrl.launchers.cores import usable_cores
-from mbrl.launchers.extras import required
-from mbrl.launchers.job import Job, refuse_live
-from mbrl.launchers.way import AbstractWay
-from mbrl.runs.stopping import interrupted_by
+from mbrl.launchers.extras import optional_import
+from mbrl.launchers.job import Job, check_not_running
+from mbrl.launchers.way import AbstractBackend
+from mbrl.runs.signals import interrupted_by
 
 OBJECT_STORE = 100 * 2**20  # bytes; jobs hand over nothing but their folders' names
 LOCK_PATIENCE = (
@@ -21,7 +21,7 @@ LOCK_PATIENCE = (
 LOOK_EVERY = 1.0  # seconds
 
 
-class Ray(AbstractWay):
+class Ray(AbstractBackend):
     """A task a job, in a process of its own, on any node that sees the sweep's folder by the same path and has mbrl installed.
 
     `address` is a cluster's (`auto`, `host:port`, `ray://host:port`); null starts one on this machine. `init` are further
@@ -42,7 +42,7 @@ class Ray(AbstractWay):
             )
         # Else it would report to its makers, and leave out lines that look like others.
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
-        self._ray = required("ray", extra="ray")
+        self._ray = optional_import("ray", extra="ray")
         if num_cpus_per_job is not None and not num_cpus_per_job > 0:
             raise ConfigError(
                 f"hydra.launcher.num_cpus_per_job={num_cpus_per_job} must be positive, or null for the job's num_threads."
@@ -50,12 +50,12 @@ class Ray(AbstractWay):
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
 
-    def carry_out(self, jobs: Sequence[Job]) -> None:
-        refuse_live(jobs)
+    def run(self, jobs: Sequence[Job]) -> None:
+        check_not_running(jobs)
         self._connect()
         try:
             with interrupted_by(signal.SIGTERM):  # again, since Ray has taken it
-                self._carry_out(jobs)
+                self._run(jobs)
         finally:
             self._ray.shutdown()
 
@@ -74,7 +74,7 @@ class Ray(AbstractWay):
                 f"hydra.launcher.address={self._address}: Ray cannot be reached or started: {error}"
             ) from error
 
-    def _carry_out(self, jobs: Sequence[Job]) -> None:
+    def _run(self, jobs: Sequence[Job]) -> None:
         self._refuse_what_fits_nowhere(jobs)
         tasks = {self._start(job): job for job in jobs}
         try:
@@ -100,7 +100,7 @@ class Ray(AbstractWay):
     def _start(self, job: Job) -> Any:
         # max_calls: nothing of one job is left for the next. A run that failed by itself would do so again.
         task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(
-            carry_out_once_free
+            run_once_free
         )
         return task.options(
             num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]
@@ -113,12 +113,12 @@ class Ray(AbstractWay):
             print(f"{job.folder.name}: {str(error).strip().splitlines()[-1]}", flush=True)
 
 
-def carry_out_once_free(job: Job) -> None:
+def run_once_free(job: Job) -> None:
     """Carries out a job once nobody else does: the process of a node that was lost may live some seconds longer than its node."""
     give_up = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
-            return job.carry_out()
+            return job.run()
         except BlockingIOError:
             if time.monotonic() > give_up:
                 raise

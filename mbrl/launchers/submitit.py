@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from mbrl.config import ConfigError
-from mbrl.launchers.cores import at_once
-from mbrl.launchers.extras import required
-from mbrl.launchers.job import Job, refuse_live
-from mbrl.launchers.outcome import is_done
-from mbrl.launchers.way import AbstractWay
+from mbrl.errors import ConfigError
+from mbrl.launchers.cores import max_parallel_jobs
+from mbrl.launchers.extras import optional_import
+from mbrl.launchers.job import Job, check_not_running
+from mbrl.launchers.report import is_done
+from mbrl.launchers.way import AbstractBackend
 from mbrl.runs.folder import write_json
 
 LOGS = ".submitit"  # in the sweep's folder: what jobs print, and which jobs were handed over
@@ -30,14 +30,14 @@ class SubmittedJob:
         self.job = job
 
     def __call__(self) -> None:
-        self.job.carry_out()
+        self.job.run()
 
     def checkpoint(self) -> Any:
         """What to queue when the time is up or the machine is wanted by another: the same again."""
-        return required("submitit", extra="slurm").helpers.DelayedSubmission(self)
+        return optional_import("submitit", extra="slurm").helpers.DelayedSubmission(self)
 
 
-class Submitit(AbstractWay):
+class Submitit(AbstractBackend):
     """`cluster` is slurm or local; the rest are submitit's parameters (sbatch's, by submitit's names).
 
     `max_num_timeout` is how often a job that ran out of time is queued again. Jobs that an earlier command has left in Slurm's
@@ -55,7 +55,7 @@ class Submitit(AbstractWay):
             raise ConfigError(
                 f"hydra.launcher.jobs_at_once={jobs_at_once} must be at least 1, or null for as many as there are cores."
             )
-        self._submitit = required("submitit", extra="slurm")
+        self._submitit = optional_import("submitit", extra="slurm")
         self._cluster, self._max_num_timeout, self._jobs_at_once = (
             cluster,
             max_num_timeout,
@@ -63,13 +63,11 @@ class Submitit(AbstractWay):
         )
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
 
-    def carry_out(self, jobs):
+    def run(self, jobs):
         if jobs:
             logs = jobs[0].folder.parent / LOGS
-            carry_out = (
-                self._carry_out_in_slurm if self._cluster == "slurm" else self._carry_out_here
-            )
-            carry_out(jobs, logs)
+            run = self._run_in_slurm if self._cluster == "slurm" else self._run_locally
+            run(jobs, logs)
             for job in jobs:
                 if not is_done(job.folder):
                     print(
@@ -77,10 +75,10 @@ class Submitit(AbstractWay):
                         flush=True,
                     )
 
-    def _carry_out_in_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
+    def _run_in_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
         under_way = queued_jobs(jobs[0].folder.parent)
         new = [job for job in jobs if job.folder.name not in under_way]
-        refuse_live(new)
+        check_not_running(new)
         if new:
             under_way |= self._submit_array(new, logs)
             write_json(logs / "jobs.json", under_way)
@@ -107,9 +105,9 @@ class Submitit(AbstractWay):
             ) from error
         return {name: task.job_id for name, task in tasks.items()}
 
-    def _carry_out_here(self, jobs: Sequence[Job], logs: Path) -> None:
-        refuse_live(jobs)
-        executor, most = self._executor(logs), self._jobs_at_once or at_once(jobs)
+    def _run_locally(self, jobs: Sequence[Job], logs: Path) -> None:
+        check_not_running(jobs)
+        executor, most = self._executor(logs), self._jobs_at_once or max_parallel_jobs(jobs)
         tasks: list[Any] = []
         try:
             for job in jobs:

@@ -23,17 +23,18 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.config import ConfigError, RunError, fingerprint, resolved, to_yaml
-from mbrl.launch import launch
+from mbrl.config.allowlist import trusted_packages
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.resolve import fingerprint, resolve, to_yaml
+from mbrl.config.validation import validation_errors
+from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.job import Job
-from mbrl.launchers.outcome import is_done, print_jobs, shown_path, why_not_completed
-from mbrl.launchers.way import AbstractWay
-from mbrl.runs.folder import RunFolder, lock, write_json, write_whole
-from mbrl.runs.reader import DamagedRun, read_summary
-from mbrl.runs.settings import read_settings
-from mbrl.runs.stopping import Interrupted, interrupted_by
-from mbrl.schema import broken_rules
-from mbrl.trust import trusted_packages
+from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
+from mbrl.launchers.way import AbstractBackend
+from mbrl.runs.folder import RunFolder, lock, write_atomic, write_json
+from mbrl.runs.reader import CorruptRun, read_summary
+from mbrl.runs.saved_config import read_settings
+from mbrl.runs.signals import Interrupted, interrupted_by
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
@@ -41,23 +42,23 @@ BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 class Sweep:
     """The jobs of one sweep, carried out in a `way`."""
 
-    def __init__(self, way: type[AbstractWay], loader: ConfigLoader, config: DictConfig):
+    def __init__(self, way: type[AbstractBackend], loader: ConfigLoader, config: DictConfig):
         """Claims the sweep's folder, before anything is written to it.
 
         Raises ConfigError for settings that no launcher can have, and where another sweep has the folder.
         """
         _check_settings(config)
-        for sentence in broken_rules(config.hydra.launcher, way, find=str):
+        for sentence in validation_errors(config.hydra.launcher, way, find=str):
             raise ConfigError(sentence)
         given: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
         self._way = way(**{name: value for name, value in given.items() if name != "_target_"})
         self._loader, self._config = loader, config
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = claim(self._folder)  # until the process ends
+        self._lock = lock_sweep(self._folder)  # until the process ends
         _refuse_another_sweep(self._folder, list(config.hydra.overrides.task))
 
-    def launch(
+    def run_info_from_hydra(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Carries out the jobs; `return_value` of what is returned is a job's score, or raises RunError."""
@@ -68,16 +69,16 @@ class Sweep:
             self._folder / "sweep.json", {"num_jobs": numbers.stop, "command": sys.orig_argv}
         )
         written = [
-            self._write_down(number, list(overrides))
+            self._save_job(number, list(overrides))
             for number, overrides in zip(numbers, job_overrides, strict=True)
         ]
-        _refuse_twice([Path(str(returned.working_dir)) for _, returned in written])
+        check_unique_folders([Path(str(returned.working_dir)) for _, returned in written])
         chosen_beforehand = (
             self._config.hydra.sweeper._target_ == BASIC_SWEEPER
         )  # another sweeper has a summary of its own
         try:
             with interrupted_by(signal.SIGTERM):
-                self._way.carry_out(
+                self._way.run(
                     [job for job, _ in written if job is not None and not is_done(job.folder)]
                 )
         except KeyboardInterrupt as interruption:
@@ -90,7 +91,7 @@ class Sweep:
             print_jobs(shown_path(self._folder))
         return [_with_result(job, returned) for job, returned in written]
 
-    def _write_down(self, number: int, overrides: list[str]) -> tuple[Job | None, JobReturn]:
+    def _save_job(self, number: int, overrides: list[str]) -> tuple[Job | None, JobReturn]:
         """Writes what a job is to be into its folder, unless it is there from a sweep that this one goes on with.
 
         Returns the job, or None with the reason for one that no run can be.
@@ -142,7 +143,7 @@ def _check_settings(config: DictConfig) -> None:
         )
 
 
-def _refuse_twice(folders: Sequence[Path]) -> None:
+def check_unique_folders(folders: Sequence[Path]) -> None:
     twice = sorted({folder.name for folder in folders if folders.count(folder) > 1})
     if twice:
         raise ConfigError(
@@ -150,7 +151,7 @@ def _refuse_twice(folders: Sequence[Path]) -> None:
         )
 
 
-def claim(sweep: Path) -> int:
+def lock_sweep(sweep: Path) -> int:
     """Takes the lock of a sweep's folder; raises ConfigError where a sweep lives in it."""
     try:
         return lock(sweep)
@@ -222,18 +223,18 @@ def _numbered(config: DictConfig, number: int, name: str) -> Path:
 
 
 def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> dict[str, Any]:
-    """The job's resolved settings, written down. Raises ConfigError for what no run can have, and where the folder is another job's."""
+    """The job's resolve settings, written down. Raises ConfigError for what no run can have, and where the folder is another job's."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        settings = resolved(task)
+        settings = resolve(task)
     except ConfigError as error:
         _write_failure(folder, task, error)
         raise
     file, text = folder / "config.yaml", to_yaml(settings)
     if not file.exists():
         _write_hydra_files(folder, config, task)
-        write_json(folder / "provenance.json", launch(task).identity())
-        write_whole(file, text)  # last, since it makes the folder a run's
+        write_json(folder / "provenance.json", run_info_from_hydra(task).to_provenance())
+        write_atomic(file, text)  # last, since it makes the folder a run's
     elif not _is_config_of(folder, settings):
         raise ConfigError(
             f"hydra.sweep.subdir={folder.name} is already the folder of a job with other settings: name in it what jobs differ in, "
@@ -246,13 +247,13 @@ def _is_config_of(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether the job that is there is this one, but for settings that a resume may change."""
     try:
         return fingerprint(read_settings(folder)) == fingerprint(settings)
-    except (DamagedRun, OmegaConfBaseException):
+    except (CorruptRun, OmegaConfBaseException):
         return False
 
 
 def _write_failure(folder: Path, task: DictConfig, error: ConfigError) -> None:
-    write_json(folder / "provenance.json", launch(task).identity())
-    with RunFolder(folder, OmegaConf.to_yaml(task), again=True) as failed:
+    write_json(folder / "provenance.json", run_info_from_hydra(task).to_provenance())
+    with RunFolder(folder, OmegaConf.to_yaml(task), resume=True) as failed:
         failed.finish("failed", error=str(error))
 
 
@@ -267,7 +268,7 @@ def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> No
         "hydra": OmegaConf.masked_copy(config, ["hydra"]),
         "overrides": config.hydra.overrides.task,
     }.items():
-        write_whole(own / f"{name}.yaml", OmegaConf.to_yaml(part))
+        write_atomic(own / f"{name}.yaml", OmegaConf.to_yaml(part))
 
 
 def _with_result(job: Job | None, returned: JobReturn) -> JobReturn:

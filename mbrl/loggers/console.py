@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from mbrl.loggers.base import AbstractLogger
+from mbrl.tables import format_duration, format_number
 
 LINES = 10  # plain lines a run, beside one for each evaluation
 PACE_ROWS = 50  # rows over which steps/s are averaged
@@ -25,21 +25,21 @@ class ConsoleLogger(AbstractLogger):
     """Shows steps, the latest returns and losses, steps/s and the time left.
 
     On a terminal, one display that is redrawn; elsewhere a line for each evaluation and for each tenth of the run. So too
-    where the run is not `alone`, but others write to the same terminal; there a line begins with the name of the run's folder.
+    where the run is not `owns_terminal`, but others write to the same terminal; there a line begins with the name of the run's folder.
     """
 
     def __init__(
         self,
         total_env_steps: int,
         folder: Path | str = "",
-        alone: bool = True,
+        owns_terminal: bool = True,
         console: Console | None = None,
         **unused: Any,
     ):
         self._total = total_env_steps
         self._console = console or Console()
-        self._redraws = self._console.is_terminal and alone
-        self._prefix = "" if alone else f"{Path(folder).name}: "
+        self._redraws = self._console.is_terminal and owns_terminal
+        self._prefix = "" if owns_terminal else f"{Path(folder).name}: "
         self._latest: dict[str, Any] = {}
         self._times: deque[tuple[int, float]] = deque(
             maxlen=PACE_ROWS
@@ -117,7 +117,7 @@ class ConsoleLogger(AbstractLogger):
         steps = self._latest["env_steps"]
         parts = [
             f"{steps:>{len(str(self._total))}}/{self._total} steps",
-            clock(self._latest["wall_seconds"]),
+            format_duration(self._latest["wall_seconds"]),
         ]
         parts += [*self._returns(), *self._losses(), *self._pace()]
         self._console.print(
@@ -128,7 +128,7 @@ class ConsoleLogger(AbstractLogger):
     def _returns(self) -> list[str]:
         latest = self._latest
         parts = (
-            [f"episode return {number(latest['episode/return'])}"]
+            [f"episode return {format_number(latest['episode/return'])}"]
             if "episode/return" in latest
             else []
         )
@@ -138,7 +138,7 @@ class ConsoleLogger(AbstractLogger):
 
     def _losses(self) -> list[str]:
         return [
-            f"{name} {number(value)}"
+            f"{name} {format_number(value)}"
             for name, value in self._latest.items()
             if name.startswith("loss/")
         ]
@@ -149,7 +149,10 @@ class ConsoleLogger(AbstractLogger):
         if steps <= first_steps or seconds <= first_seconds:
             return []
         pace = (steps - first_steps) / (seconds - first_seconds)
-        return [f"{number(pace)} steps/s", f"{clock(max(0, self._total - steps) / pace)} left"]
+        return [
+            f"{format_number(pace)} steps/s",
+            f"{format_duration(max(0, self._total - steps) / pace)} left",
+        ]
 
 
 def result_table(
@@ -179,36 +182,15 @@ def result_table(
     return table
 
 
-def print_result(table: Table, console: Console | None = None) -> None:
-    """Prints the table; where the output is no terminal, as wide as it needs, so that paths stay on one line."""
-    console = console or Console()
-    if not console.is_terminal:
-        wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-        console = Console(file=console.file, width=max(console.width, wanted))
-    console.print(table)
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; a dash for what was not finite."""
-    return "–" if value is None or value != value else f"{value:.4g}"
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def _mean_and_std(values: Mapping[str, Any]) -> str:
-    return f"{number(values['evaluation/return_mean'])} ± {number(values.get('evaluation/return_std'))}"
+    return f"{format_number(values['evaluation/return_mean'])} ± {format_number(values.get('evaluation/return_std'))}"
 
 
 def _evaluation(final: Mapping[str, Any]) -> str:
     if "evaluation/return_mean" not in final:
         return "none"
     episodes = len(final.get("evaluation/returns", ()))
-    return f"{_mean_and_std(final)} (min {number(final.get('evaluation/return_min'))}, {episodes} episodes)"
+    return f"{_mean_and_std(final)} (min {format_number(final.get('evaluation/return_min'))}, {episodes} episodes)"
 
 
 def _wall_time(final: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -216,4 +198,4 @@ def _wall_time(final: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> s
         name: sum(row.get(f"time/{name}") or 0.0 for row in rows)
         for name in ("collect", "learn", "evaluate")
     }
-    return f"{clock(final.get('wall_seconds', 0.0))} ({', '.join(f'{name} {clock(seconds)}' for name, seconds in parts.items())})"
+    return f"{format_duration(final.get('wall_seconds', 0.0))} ({', '.join(f'{name} {format_duration(seconds)}' for name, seconds in parts.items())})"

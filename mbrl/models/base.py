@@ -25,7 +25,7 @@ class AbstractWorldModel(eqx.Module):
     """A belief about the environment: `particles` hypotheses that move side by side.
 
     Everything is unbatched: callers `vmap` over candidate plans, environments and seeds. How particles pass from member
-    to member of an ensemble is the model's own affair; what they mean together, `combine` says. `parts` is what
+    to member of an ensemble is the model's own affair; what they mean together, `aggregate` says. `parts` is what
     `training/learn.py` fits to data with the gradients of `losses`, and `value_function` is what
     `training/fit_value.py` fits to imagined returns; a model that has nothing of the kind to learn leaves it empty.
     """
@@ -47,7 +47,7 @@ class AbstractWorldModel(eqx.Module):
         """What an action leads to."""
 
     @abstractmethod
-    def gathered(self, key: PRNGKeyArray, state: PyTree) -> PyTree:
+    def collapse_particles(self, key: PRNGKeyArray, state: PyTree) -> PyTree:
         """The state with all particles where one of them is: one place, of which it can be asked what it is worth."""
 
     @abstractmethod
@@ -55,11 +55,11 @@ class AbstractWorldModel(eqx.Module):
         """Expected discounted return from here on; zero where no value is learned."""
 
     @abstractmethod
-    def combine(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
+    def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         """One number for what the particles make of a plan, a return or a value."""
 
     @abstractmethod
-    def normalised(self, normaliser: Normaliser) -> "AbstractWorldModel":
+    def with_normaliser(self, normaliser: Normaliser) -> "AbstractWorldModel":
         """The same model in the scale of the data seen so far."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ class Curious(AbstractWorldModel):
 
     inner: AbstractWorldModel
     bonus: Float[Array, ""]  # for full disagreement, in units of reward
-    cautious: Bool[Array, ""]  # whether it keeps the model's pessimism and caution
+    cautious: Bool[Array, ""]  # whether it keeps the model's pessimism and uncertainty_penalty
 
     @property
     def parts(self):
@@ -48,25 +48,27 @@ class Curious(AbstractWorldModel):
         )
         return prediction._replace(reward=reward, penalty=penalty)
 
-    def gathered(self, key, state):
-        return self.inner.gathered(key, state)
+    def collapse_particles(self, key, state):
+        return self.inner.collapse_particles(key, state)
 
     def value(self, state):
         return self.inner.value(state)
 
-    def combine(self, estimates):
-        return jnp.where(self.cautious, self.inner.combine(estimates), jnp.mean(estimates))
+    def aggregate(self, estimates):
+        return jnp.where(self.cautious, self.inner.aggregate(estimates), jnp.mean(estimates))
 
-    def normalised(self, normaliser):
+    def with_normaliser(self, normaliser):
         return Curious(
-            inner=self.inner.normalised(normaliser), bonus=self.bonus, cautious=self.cautious
+            inner=self.inner.with_normaliser(normaliser), bonus=self.bonus, cautious=self.cautious
         )
 
     def losses(self, key, transitions):
         return self.inner.losses(key, transitions)
 
 
-def curious(model: AbstractWorldModel, scale: float, goal_awaited: bool = False) -> Curious:
+def curious(
+    model: AbstractWorldModel, scale: float, bonus_floor_until_first_termination: bool = False
+) -> Curious:
     """The model with a bonus of `scale` times the size of a typical reward, and room for it in what its values can be.
 
     The size is the root mean square of those seen, so that a large reward, seldom earned, does not make curiosity outweigh it. Where a
@@ -75,21 +77,21 @@ def curious(model: AbstractWorldModel, scale: float, goal_awaited: bool = False)
     there is, it is 1.
     """
     seen = model.normaliser
-    size = seen.reward_size
-    if goal_awaited:
-        size = jnp.where(seen.any_end, size, jnp.maximum(size, -seen.reward_min))
+    size = seen.reward_rms
+    if bonus_floor_until_first_termination:
+        size = jnp.where(seen.seen_terminal, size, jnp.maximum(size, -seen.reward_min))
     size = jnp.where(size > 0, size, 1.0)
     bonus = scale * size
     enlarged = eqx.tree_at(
         lambda normaliser: (
             normaliser.reward_max,
-            normaliser.end_reward_max,
-            normaliser.reward_size,
+            normaliser.terminal_reward_max,
+            normaliser.reward_rms,
         ),
         seen,
-        (seen.reward_max + bonus, seen.end_reward_max + bonus, size),
+        (seen.reward_max + bonus, seen.terminal_reward_max + bonus, size),
     )
-    return Curious(inner=model.normalised(enlarged), bonus=bonus, cautious=jnp.array(False))
+    return Curious(inner=model.with_normaliser(enlarged), bonus=bonus, cautious=jnp.array(False))
 
 
 def incurious(model: AbstractWorldModel) -> Curious:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from mbrl.data.normaliser import Normaliser
-from mbrl.envs.spec import AbstractTrueDynamics
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.models.networks import mlp
 
 
@@ -156,5 +156,5 @@ class KnownDynamics(AbstractDynamics):
         return jnp.zeros(())
 
     def _next(self, key: PRNGKeyArray | None, observation, action):
-        state = self.function.step(key, self.function.state(observation), action)
-        return self.function.observation(state)
+        state = self.function.step(key, self.function.from_observation(observation), action)
+        return self.function.observe(state)

@@ -10,14 +10,14 @@ from jaxtyping import PRNGKeyArray, PyTree
 Member = TypeVar("Member", bound=eqx.Module)
 
 
-def members_of(
+def init_ensemble(
     make: Callable[..., Member], key: PRNGKeyArray, num_members: int, **sizes: Any
 ) -> Member:
-    """`num_members` independently initialised modules as one, to be applied with `each_member`."""
+    """`num_members` independently initialised modules as one, to be applied with `vmap_ensemble`."""
     return eqx.filter_vmap(lambda key: make(key=key, **sizes))(jax.random.split(key, num_members))
 
 
-def each_member(function: Callable[..., Any], members: PyTree, *arguments: Any) -> Any:
+def vmap_ensemble(function: Callable[..., Any], members: PyTree, *arguments: Any) -> Any:
     """`function(member, *arguments)` for every member; the arguments' leaves lead with [members] too."""
     return eqx.filter_vmap(function, in_axes=(eqx.if_array(0), *(0 for _ in arguments)))(
         members, *arguments

@@ -17,16 +17,16 @@ class AbstractPropagation(eqx.Module):
     """
 
     particles_per_member: eqx.AbstractVar[int]
-    samples: eqx.AbstractClassVar[
+    stochastic: eqx.AbstractClassVar[
         bool
     ]  # whether a step draws from what a member predicts, or takes its mean
 
     @abstractmethod
-    def deal(self, key: PRNGKeyArray, num_particles: int) -> Int[Array, " particles"] | None:
+    def assign(self, key: PRNGKeyArray, num_particles: int) -> Int[Array, " particles"] | None:
         """The particles in the order in which the members get them; None: as they stand."""
 
     @abstractmethod
-    def settle(
+    def merge(
         self, predictions: Float[Array, "particles observation"]
     ) -> Float[Array, "particles observation"]:
         """Where the particles stand after a step."""
@@ -41,40 +41,40 @@ class AbstractPropagation(eqx.Module):
 class Expectation(AbstractPropagation):
     """One particle a member, and after each step all agree on their mean: what is random or uncertain is averaged away."""
 
-    samples: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
 
     particles_per_member: int = eqx.field(static=True, default=1, init=False)
 
-    def deal(self, key, num_particles):
+    def assign(self, key, num_particles):
         return None
 
-    def settle(self, predictions):
+    def merge(self, predictions):
         return jnp.broadcast_to(jnp.mean(predictions, axis=0), predictions.shape)
 
 
 class TSInfinity(AbstractPropagation):
     """Trajectory sampling with bounds ∞: a particle keeps its member, so that a member's errors stay together."""
 
-    samples: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = True
 
     particles_per_member: int = eqx.field(static=True)
 
-    def deal(self, key, num_particles):
+    def assign(self, key, num_particles):
         return None
 
-    def settle(self, predictions):
+    def merge(self, predictions):
         return predictions
 
 
 class TS1(AbstractPropagation):
     """Trajectory sampling with bound 1: the particles are shuffled among the members at each step."""
 
-    samples: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = True
 
     particles_per_member: int = eqx.field(static=True)
 
-    def deal(self, key, num_particles):
+    def assign(self, key, num_particles):
         return jax.random.permutation(key, num_particles)
 
-    def settle(self, predictions):
+    def merge(self, predictions):
         return predictions

@@ -38,7 +38,7 @@ class AbstractReward(eqx.Module):
         """How badly a real reward was predicted, in normalised units; zero where nothing is learned."""
 
     @abstractmethod
-    def ranged(self, normaliser: Normaliser) -> Normaliser:
+    def widen_reward_bounds(self, normaliser: Normaliser) -> Normaliser:
         """The normaliser with the range of rewards that imagination may meet, by which values are scaled and bounded."""
 
 
@@ -64,7 +64,7 @@ class LearnedReward(AbstractReward):
     def __call__(self, normaliser, observation, action, next_observation, continuation):
         going_on, last = self._normalised(normaliser, observation, action, next_observation)
         going_on = normaliser.reward_mean + normaliser.reward_std * going_on
-        last = normaliser.end_reward_mean + normaliser.end_reward_std * last
+        last = normaliser.terminal_reward_mean + normaliser.terminal_reward_std * last
         return continuation * going_on + (1 - continuation) * last
 
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
@@ -72,13 +72,13 @@ class LearnedReward(AbstractReward):
         return (
             jnp.where(
                 terminated,
-                last - normaliser.end_reward(reward),
+                last - normaliser.terminal_reward(reward),
                 going_on - normaliser.reward(reward),
             )
             ** 2
         )
 
-    def ranged(self, normaliser):
+    def widen_reward_bounds(self, normaliser):
         return normaliser  # what has never been seen is no prediction, but an error
 
     def _normalised(self, normaliser, observation, action, next_observation):
@@ -116,18 +116,20 @@ class KnownReward(AbstractReward):
         self.function = function
         self.range = None if range is None else (float(range[0]), float(range[1]))
 
-    def ranged(self, normaliser):
+    def widen_reward_bounds(self, normaliser):
         if self.range is None:
             return normaliser
         low, high = self.range
         widest = [
-            jnp.minimum(each, low) for each in (normaliser.reward_min, normaliser.end_reward_min)
+            jnp.minimum(each, low)
+            for each in (normaliser.reward_min, normaliser.terminal_reward_min)
         ]
         widest += [
-            jnp.maximum(each, high) for each in (normaliser.reward_max, normaliser.end_reward_max)
+            jnp.maximum(each, high)
+            for each in (normaliser.reward_max, normaliser.terminal_reward_max)
         ]
         return eqx.tree_at(
-            lambda n: (n.reward_min, n.end_reward_min, n.reward_max, n.end_reward_max),
+            lambda n: (n.reward_min, n.terminal_reward_min, n.reward_max, n.terminal_reward_max),
             normaliser,
             tuple(widest),
         )

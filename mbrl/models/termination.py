@@ -94,7 +94,7 @@ class KnownTermination(AbstractTermination):
         return jnp.zeros(())
 
 
-class NeverTermination(AbstractTermination):
+class NoTermination(AbstractTermination):
     """The episode always goes on."""
 
     def __init__(

@@ -23,7 +23,7 @@ class AbstractValue(eqx.Module):
 SCALE = 10.0  # steps of a typical reward that make one unit of a value network's output
 
 
-class FittedValue(AbstractValue):
+class ValueNetwork(AbstractValue):
     """A network fitted to imagined returns (`training/fit_value.py`)."""
 
     network: eqx.nn.MLP
@@ -39,7 +39,7 @@ class FittedValue(AbstractValue):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation):
-        return SCALE * normaliser.reward_size * self.network(normaliser.observation(observation))
+        return SCALE * normaliser.reward_rms * self.network(normaliser.observation(observation))
 
 
 class ZeroValue(AbstractValue):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.dynamics import AbstractDynamics
-from mbrl.models.ensemble import each_member, members_of
+from mbrl.models.ensemble import init_ensemble, vmap_ensemble
 from mbrl.models.propagation import AbstractPropagation
 from mbrl.models.reward import AbstractReward
 from mbrl.models.termination import AbstractTermination
@@ -31,9 +31,9 @@ class WorldModel(AbstractWorldModel):
     """An ensemble whose state is an observation for each particle; `propagation` says how they pass from member to member.
 
     Reward and termination are predicted from the *predicted* next observation as well, since that is where they show.
-    `combine` is the mean over members minus `pessimism` standard deviations of their own means: plans that lead where the
+    `aggregate` is the mean over members minus `pessimism` standard deviations of their own means: plans that lead where the
     members disagree are marked down, so that a planner does not live on the model's errors, while what is random in the
-    world itself (how a member's particles spread) is averaged. `caution` marks down the steps on the way there, by how much the
+    world itself (how a member's particles spread) is averaged. `uncertainty_penalty` marks down the steps on the way there, by how much the
     members disagree on what comes next (MOPO, Yu et al. 2020): far from all data their returns may agree, and be wrong.
     """
 
@@ -44,7 +44,7 @@ class WorldModel(AbstractWorldModel):
     propagation: AbstractPropagation
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
-    caution: float = eqx.field(
+    uncertainty_penalty: float = eqx.field(
         static=True
     )  # reward taken off for full disagreement, in units of a typical reward
 
@@ -60,7 +60,7 @@ class WorldModel(AbstractWorldModel):
         key: PRNGKeyArray,
         num_members: int = 5,
         pessimism: float = 1.0,
-        caution: float = 0.0,
+        uncertainty_penalty: float = 0.0,
     ):
         if num_members < 1:
             raise ValueError(
@@ -69,17 +69,17 @@ class WorldModel(AbstractWorldModel):
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
         dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
         self.parts = Parts(
-            members_of(dynamics, dynamics_key, num_members, **sizes),
-            members_of(reward, reward_key, num_members, **sizes),
-            members_of(termination, termination_key, num_members, **sizes),
+            init_ensemble(dynamics, dynamics_key, num_members, **sizes),
+            init_ensemble(reward, reward_key, num_members, **sizes),
+            init_ensemble(termination, termination_key, num_members, **sizes),
         )
-        self.value_function = members_of(value, value_key, num_members, **sizes)
+        self.value_function = init_ensemble(value, value_key, num_members, **sizes)
         self.normaliser = identity_normaliser(observation_size)
         self.action_space = action_space
         self.propagation = propagation
         self.num_members = num_members
         self.pessimism = float(pessimism)
-        self.caution = float(caution)
+        self.uncertainty_penalty = float(uncertainty_penalty)
 
     def encode(
         self, key: PRNGKeyArray, observation: Float[Array, " observation"]
@@ -97,7 +97,7 @@ class WorldModel(AbstractWorldModel):
     ) -> Prediction:
         def predict(parts: Parts, key, observation):
             mean = parts.dynamics.mean(self.normaliser, observation, features)
-            if self.propagation.samples:
+            if self.propagation.stochastic:
                 return parts.dynamics.sample(self.normaliser, key, observation, features), mean
             return mean, mean
 
@@ -108,31 +108,31 @@ class WorldModel(AbstractWorldModel):
 
         features = self.action_space.features(action)
         deal_key, noise_key = jax.random.split(key)
-        dealt = self.propagation.deal(deal_key, state.shape[0])
+        dealt = self.propagation.assign(deal_key, state.shape[0])
         guesses, means = self._each_particle(
             predict,
             jax.random.split(noise_key, state.shape[0]),
             state if dealt is None else state[dealt],
         )
-        next_state = self.propagation.settle(
+        next_state = self.propagation.merge(
             guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses)
         )
         reward, continuation = self._each_particle(judge, state, next_state)
-        if self.propagation.samples:  # luck has led the particles apart, and members are asked about the same place: the first one's
+        if self.propagation.stochastic:  # luck has led the particles apart, and members are asked about the same place: the first one's
             places = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
-            means = each_member(
+            means = vmap_ensemble(
                 lambda parts, place: parts.dynamics.mean(self.normaliser, place, features),
                 self.parts,
                 places,
             )
         disagreement = self._disagreement(means)
-        penalty = self.caution * self.normaliser.reward_size * disagreement
+        penalty = self.uncertainty_penalty * self.normaliser.reward_rms * disagreement
         return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
 
-    def gathered(
+    def collapse_particles(
         self, key: PRNGKeyArray, state: Float[Array, "particles observation"]
     ) -> Float[Array, "particles observation"]:
-        if not self.propagation.samples or len(state) == 1:  # they agree already
+        if not self.propagation.stochastic or len(state) == 1:  # they agree already
             return state
         return jnp.broadcast_to(jax.random.choice(key, state), state.shape)
 
@@ -143,7 +143,7 @@ class WorldModel(AbstractWorldModel):
             of=self.value_function,
         )
 
-    def combine(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
+    def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         members = jnp.mean(self._by_member(estimates), axis=1)
         return jnp.mean(members) - self.pessimism * jnp.std(members)
 
@@ -156,7 +156,7 @@ class WorldModel(AbstractWorldModel):
             return jax.vmap(lambda *arguments: function(member, *arguments))(*arguments)
 
         members = self.parts if of is None else of
-        outputs = each_member(
+        outputs = vmap_ensemble(
             each_of_one,
             members,
             *(jax.tree.map(self._by_member, argument) for argument in arguments),
@@ -173,9 +173,9 @@ class WorldModel(AbstractWorldModel):
         members = jnp.mean(self._by_member(predictions), axis=1)
         return jnp.mean(jnp.minimum(jnp.std(members, axis=0) / self.normaliser.delta_std, 1.0))
 
-    def normalised(self, normaliser: Normaliser) -> "WorldModel":
+    def with_normaliser(self, normaliser: Normaliser) -> "WorldModel":
         return eqx.tree_at(
-            lambda model: model.normaliser, self, self.parts.reward.ranged(normaliser)
+            lambda model: model.normaliser, self, self.parts.reward.widen_reward_bounds(normaliser)
         )
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
@@ -191,4 +191,4 @@ class WorldModel(AbstractWorldModel):
         def losses_of_member(parts: Parts, batch: Transition):
             return jax.vmap(lambda transition: losses_of_one(parts, transition))(batch)
 
-        return jax.tree.map(jnp.mean, each_member(losses_of_member, self.parts, transitions))
+        return jax.tree.map(jnp.mean, vmap_ensemble(losses_of_member, self.parts, transitions))

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mbrl.planners.base import check_count
-from mbrl.planners.plans import check_initial_std, widest_plan
-from mbrl.planners.sampling import MOST_ITERATIONS, AbstractSamplingPlanner
+from mbrl.planners.plans import check_initial_std, initial_plan
+from mbrl.planners.sampling import MAX_ITERATIONS, AbstractSamplingPlanner
 
 
 class AbstractElitePlanner(AbstractSamplingPlanner):
@@ -22,21 +22,21 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
     initial_std: float = eqx.field(
         static=True
     )  # of actions in [-1, 1], at the start of every decision; for Box actions
-    act_on: str = eqx.field(
+    return_mode: str = eqx.field(
         static=True
-    )  # "distribution": its mode; "best_sample": the best plan seen
+    )  # "mode": the distribution's; "best_sample": the best plan seen
 
-    def start(self):
-        return widest_plan(self.action_space, self.horizon, self.initial_std)
+    def initial_distribution(self):
+        return initial_plan(self.action_space, self.horizon, self.initial_std)
 
     def refit(self, distribution, plans, scores):
         return distribution.refit(plans, elite_weights(scores, self.num_elites), self.momentum)
 
-    def choose(self, distribution, best_sample):
-        return distribution.best() if self.act_on == "distribution" else best_sample
+    def select_plan(self, distribution, best_sample):
+        return distribution.mode() if self.return_mode == "mode" else best_sample
 
     def __check_init__(self):
-        check_count(self, "num_iterations", MOST_ITERATIONS)
+        check_count(self, "num_iterations", MAX_ITERATIONS)
         check_count(self, "num_elites")
         check_initial_std(self.initial_std)
         if self.num_elites > self.population_size:
@@ -48,9 +48,9 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
             raise ValueError(
                 f"planner.momentum={self.momentum} must be in [0, 1): the share of the old plan kept; try 0.1."
             )
-        if self.act_on not in ("distribution", "best_sample"):
+        if self.return_mode not in ("mode", "best_sample"):
             raise ValueError(
-                f"planner.act_on={self.act_on} must be 'distribution' or 'best_sample'."
+                f"planner.return_mode={self.return_mode} must be 'mode' or 'best_sample'."
             )
 
 

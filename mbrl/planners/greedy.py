@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mbrl.models import imagine
+from mbrl.models import rollout
 from mbrl.models.value import ZeroValue
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.types import AbstractActionSpace
@@ -38,10 +38,10 @@ class Greedy(AbstractPlanner):
                 "choose model/value=fitted, or another planner."
             )
         encode_key, candidates_key, step_key = jax.random.split(key, 3)
-        start = imagine.begin(encode_key, model, observation)
+        start = rollout.start(encode_key, model, observation)
         candidates = self.action_space.candidates(candidates_key, self.num_actions)
         scores = jax.vmap(
-            lambda action: imagine.score(step_key, model, start, action[None], self.discount)
+            lambda action: rollout.plan_return(step_key, model, start, action[None], self.discount)
         )(candidates)
         info = {"score_best": jnp.max(scores), "invalid_fraction": jnp.mean(~jnp.isfinite(scores))}
         return candidates[jnp.argmax(scores)], state, info

@@ -3,7 +3,7 @@
 import equinox as eqx
 
 from mbrl.planners.elites import AbstractElitePlanner
-from mbrl.planners.noise import STEEPEST, coloured_noise
+from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
 from mbrl.planners.sampling import Schedule
 
 
@@ -19,7 +19,7 @@ class ICEM(AbstractElitePlanner):
     population_decay: float = eqx.field(
         static=True
     )  # γ: each iteration draws so many times fewer plans than the last
-    kept_share: float = eqx.field(
+    elite_reuse_fraction: float = eqx.field(
         static=True
     )  # ξ: of the elites, that stand again in the next iteration and decision
 
@@ -32,7 +32,7 @@ class ICEM(AbstractElitePlanner):
         enough = min(2 * self.num_elites, self.population_size)
         return Schedule(
             tuple(max(size, enough) for size in sizes),
-            round(self.kept_share * self.num_elites),
+            round(self.elite_reuse_fraction * self.num_elites),
             mode_in_last=True,
         )
 
@@ -41,15 +41,15 @@ class ICEM(AbstractElitePlanner):
         return distribution.sample(coloured_noise(key, shape, self.noise_exponent))
 
     def __check_init__(self):
-        if not 0 <= self.noise_exponent <= STEEPEST:
+        if not 0 <= self.noise_exponent <= MAX_EXPONENT:
             raise ValueError(
-                f"planner.noise_exponent={self.noise_exponent} must be in [0, {STEEPEST}]: 0 is white noise, 2 red; try 2."
+                f"planner.noise_exponent={self.noise_exponent} must be in [0, {MAX_EXPONENT}]: 0 is white noise, 2 red; try 2."
             )
         if self.population_decay < 1:
             raise ValueError(
                 f"planner.population_decay={self.population_decay} must be at least 1, which keeps the size; try 1.25."
             )
-        if not 0 <= self.kept_share <= 1:
+        if not 0 <= self.elite_reuse_fraction <= 1:
             raise ValueError(
-                f"planner.kept_share={self.kept_share} must be in [0, 1]: the share of the elites kept; try 0.3."
+                f"planner.elite_reuse_fraction={self.elite_reuse_fraction} must be in [0, 1]: the share of the elites kept; try 0.3."
             )

@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Bool, Shaped
 
-from mbrl.models import imagine
+from mbrl.models import rollout
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.types import AbstractActionSpace
 
 MAXVISIT_INIT = 60.0  # c_visit of Danihelka et al. (2022), eq. 8, times the number of candidates
 PB_C_INIT = 1.25  # c_1 of Schrittwieser et al. (2020), eq. 2
-MOST_SIMULATIONS = 100_000
+MAX_SIMULATIONS = 100_000
 
 
 class Node(NamedTuple):
     """What the search stores with a node: where the imagined episode stands, and the actions to choose among there."""
 
-    imagined: imagine.Imagined
+    imagined: rollout.RolloutState
     candidates: Shaped[Array, "candidates *action"]
     diverged: Bool[Array, ""]  # whether what led here, or its value, is no finite number
 
@@ -33,7 +33,7 @@ class MCTS(AbstractPlanner):
     `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds noise at the root: exploration is collection's.
     Box actions are searched over `num_actions` samples a node (Hubert et al. 2021, with a uniform proposal).
 
-    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/imagine.py`. The model
+    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/rollout.py`. The model
     combines its particles' values at each leaf; rewards on the way there are their mean. With fewer simulations than actions the
     last ones are never tried.
     """
@@ -57,7 +57,7 @@ class MCTS(AbstractPlanner):
 
     def plan(self, key, model, observation, state):
         encode_key, candidates_key, search_key = jax.random.split(key, 3)
-        root_imagined = imagine.begin(encode_key, model, observation)
+        root_imagined = rollout.start(encode_key, model, observation)
         root_node = Node(
             root_imagined,
             self.action_space.candidates(candidates_key, self.num_actions),
@@ -67,12 +67,10 @@ class MCTS(AbstractPlanner):
         def simulate(_, key, action, node):
             node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
             step_key, candidates_key = jax.random.split(key)
-            imagined, reward = imagine.advance(
-                step_key, model, node.imagined, node.candidates[action]
-            )
+            imagined, reward = rollout.step(step_key, model, node.imagined, node.candidates[action])
             reward, value = (
                 jnp.mean(reward),
-                model.combine(imagine.future(model, imagined, self.discount)),
+                model.aggregate(rollout.bootstrap_value(model, imagined, self.discount)),
             )
             diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
             child = Node(
@@ -87,13 +85,13 @@ class MCTS(AbstractPlanner):
             return _batch_of_one((output, child))
 
         root_value = _finite_or(
-            model.combine(imagine.future(model, root_imagined, self.discount)), 0.0
+            model.aggregate(rollout.bootstrap_value(model, root_imagined, self.discount)), 0.0
         )
         # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
         discount = (
             self.discount if self.discount < 1 else 1 - 1 / self.max_depth
         )  # which sums to as many rewards as there can be
-        lowest, _ = model.normaliser.return_range(discount)
+        lowest, _ = model.normaliser.return_bounds(discount)
         worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
         prior_logits = jnp.zeros(root_node.candidates.shape[0])
         root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
@@ -106,7 +104,7 @@ class MCTS(AbstractPlanner):
             "root_value": summary.value[0],
             "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf)
             - jnp.min(q_values, where=visited, initial=jnp.inf),
-            "depth": _deepest(output.search_tree),
+            "depth": _tree_depth(output.search_tree),
             "invalid_fraction": _invalid_fraction(output.search_tree),
         }
         return root_node.candidates[output.action[0]], state, info
@@ -134,7 +132,7 @@ class MCTS(AbstractPlanner):
 
     def __check_init__(self):
         check_discount(self.discount)
-        check_count(self, "num_simulations", MOST_SIMULATIONS)
+        check_count(self, "num_simulations", MAX_SIMULATIONS)
         check_count(self, "max_depth")
         check_count(self, "num_actions")
         if self.policy not in ("gumbel", "muzero"):
@@ -149,7 +147,7 @@ def _batch_of_one(tree):
     return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
-def _deepest(tree):
+def _tree_depth(tree):
     """Depth of the deepest node that the search reached: children are written after their parents."""
 
     def place(depths, node):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from mbrl.planners.base import check_count
 from mbrl.planners.noise import smoothed_noise
-from mbrl.planners.plans import check_initial_std, widest_plan
-from mbrl.planners.sampling import MOST_ITERATIONS, AbstractSamplingPlanner, Schedule
+from mbrl.planners.plans import check_initial_std, initial_plan
+from mbrl.planners.sampling import MAX_ITERATIONS, AbstractSamplingPlanner, Schedule
 
 
 class MPPI(AbstractSamplingPlanner):
@@ -31,11 +31,11 @@ class MPPI(AbstractSamplingPlanner):
     def schedule(self):
         return Schedule((self.population_size,) * self.num_iterations)
 
-    def start(self):
-        return widest_plan(self.action_space, self.horizon, self.initial_std)
+    def initial_distribution(self):
+        return initial_plan(self.action_space, self.horizon, self.initial_std)
 
-    def choose(self, distribution, best_sample):
-        return distribution.best()
+    def select_plan(self, distribution, best_sample):
+        return distribution.mode()
 
     def sample(self, key, distribution, num_plans):
         shape = (num_plans, self.horizon, self.action_space.num_features)
@@ -46,10 +46,10 @@ class MPPI(AbstractSamplingPlanner):
         finite = jnp.isfinite(scores)
         unit = self.temperature * jnp.std(scores, where=finite) + jnp.finfo(scores.dtype).tiny
         weights = jax.nn.softmax(jnp.where(finite, (scores - jnp.max(scores)) / unit, -jnp.inf))
-        return distribution.moved(plans, weights)
+        return distribution.with_mean(plans, weights)
 
     def __check_init__(self):
-        check_count(self, "num_iterations", MOST_ITERATIONS)
+        check_count(self, "num_iterations", MAX_ITERATIONS)
         check_initial_std(self.initial_std)
         if not self.temperature > 0:
             raise ValueError(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-STEEPEST = 10  # exponent of a spectral density; beyond, there is nothing but the slowest wave
+MAX_EXPONENT = 10  # exponent of a spectral density; beyond, there is nothing but the slowest wave
 
 
 def white_noise(

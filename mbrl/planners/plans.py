@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
-REACH = 1.1  # of Gaussian draws, for actions in [-1, 1]
+SAMPLE_CLIP = 1.1  # of Gaussian draws, for actions in [-1, 1]
 
 
 class AbstractPlanDistribution(eqx.Module):
@@ -39,7 +39,7 @@ class AbstractPlanDistribution(eqx.Module):
         """momentum · this distribution + (1 - momentum) · the weighted maximum-likelihood fit; weights sum to one."""
 
     @abstractmethod
-    def moved(
+    def with_mean(
         self,
         plans: Shaped[Array, "population horizon *action"],
         weights: Float[Array, " population"],
@@ -47,7 +47,7 @@ class AbstractPlanDistribution(eqx.Module):
         """The distribution around the weighted mean of the plans, as wide as this one where width is a thing of its own."""
 
     @abstractmethod
-    def best(self) -> Shaped[Array, "horizon *action"]:
+    def mode(self) -> Shaped[Array, "horizon *action"]:
         """The plan that this distribution believes in: its mode."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class CategoricalPlan(AbstractPlanDistribution):
     def sample(self, noise):
         # The Gumbel-max trick: the largest of log p + Gumbel noise is a draw from p. -log(-log Φ(z)) is Gumbel where z is normal.
         gumbel = -jnp.log(-jax.scipy.special.log_ndtr(noise))
-        return jax.vmap(jax.vmap(self.action_space.nearest))(
+        return jax.vmap(jax.vmap(self.action_space.from_features))(
             jnp.log(self.probabilities)[None] + gumbel
         )
 
@@ -77,11 +77,11 @@ class CategoricalPlan(AbstractPlanDistribution):
             self.action_space, momentum * self.probabilities + (1 - momentum) * fitted
         )
 
-    def moved(self, plans, weights):
+    def with_mean(self, plans, weights):
         return self.refit(plans, weights, 0.0)
 
-    def best(self):
-        return jax.vmap(self.action_space.nearest)(self.probabilities)
+    def mode(self):
+        return jax.vmap(self.action_space.from_features)(self.probabilities)
 
     def shifted(self):
         uniform = jnp.broadcast_to(self.action_space.mean_features, self.probabilities.shape)
@@ -102,7 +102,7 @@ class GaussianPlan(AbstractPlanDistribution):
     initial_std: float = eqx.field(static=True)  # of actions in [-1, 1]
 
     def sample(self, noise):
-        return jnp.clip(self.mean[None] + self.std[None] * noise, -REACH, REACH)
+        return jnp.clip(self.mean[None] + self.std[None] * noise, -SAMPLE_CLIP, SAMPLE_CLIP)
 
     def actions(self, plans):
         return jnp.clip(plans, -1.0, 1.0)
@@ -116,12 +116,12 @@ class GaussianPlan(AbstractPlanDistribution):
             self.initial_std,
         )
 
-    def moved(self, plans, weights):
+    def with_mean(self, plans, weights):
         return GaussianPlan(
             self.actions(jnp.einsum("p,pha->ha", weights, plans)), self.std, self.initial_std
         )
 
-    def best(self):
+    def mode(self):
         return self.mean
 
     def shifted(self):
@@ -129,7 +129,7 @@ class GaussianPlan(AbstractPlanDistribution):
         return GaussianPlan(mean, jnp.full_like(self.std, self.initial_std), self.initial_std)
 
 
-def widest_plan(
+def initial_plan(
     action_space: AbstractActionSpace, horizon: int, initial_std: float
 ) -> AbstractPlanDistribution:
     """The distribution that prefers nothing."""

@@ -1,6 +1,6 @@
 """Random shooting: the best of uniformly random plans (Nagabandi et al. 2018, §IV-C)."""
 
-from mbrl.planners.plans import random_plans, widest_plan
+from mbrl.planners.plans import initial_plan, random_plans
 from mbrl.planners.sampling import AbstractSamplingPlanner, Schedule
 
 
@@ -10,8 +10,8 @@ class RandomShooting(AbstractSamplingPlanner):
     def schedule(self):
         return Schedule((self.population_size,))
 
-    def start(self):
-        return widest_plan(self.action_space, self.horizon, initial_std=1.0)  # never drawn from
+    def initial_distribution(self):
+        return initial_plan(self.action_space, self.horizon, initial_std=1.0)  # never drawn from
 
     def sample(self, key, distribution, num_plans):
         return random_plans(key, self.action_space, num_plans, self.horizon)
@@ -19,5 +19,5 @@ class RandomShooting(AbstractSamplingPlanner):
     def refit(self, distribution, plans, scores):
         return distribution
 
-    def choose(self, distribution, best_sample):
+    def select_plan(self, distribution, best_sample):
         return best_sample

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from mbrl.models import imagine
+from mbrl.models import rollout
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.planners.plans import AbstractPlanDistribution, random_plans
 from mbrl.types import AbstractActionSpace
 
-LONGEST_HORIZON = 10_000  # steps
-MOST_ITERATIONS = 1000
+MAX_HORIZON = 10_000  # steps
+MAX_ITERATIONS = 1000
 
 
 class Schedule(NamedTuple):
@@ -32,11 +32,11 @@ class Schedule(NamedTuple):
     )
 
 
-class Memory(NamedTuple):
+class WarmStart(NamedTuple):
     """What a sampling planner carries from one decision to the next."""
 
     distribution: AbstractPlanDistribution
-    kept: Shaped[Array, "kept horizon *action"]
+    elites: Shaped[Array, "kept horizon *action"]
 
 
 class Best(NamedTuple):
@@ -66,7 +66,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
         """How many plans each iteration scores; a property of the settings alone."""
 
     @abstractmethod
-    def start(self) -> AbstractPlanDistribution:
+    def initial_distribution(self) -> AbstractPlanDistribution:
         """The distribution at the start of an episode."""
 
     @abstractmethod
@@ -85,31 +85,33 @@ class AbstractSamplingPlanner(AbstractPlanner):
         """The distribution after the candidates' scores are known; those that are no finite number are -inf."""
 
     @abstractmethod
-    def choose(
+    def select_plan(
         self, distribution: AbstractPlanDistribution, best_sample: Shaped[Array, "horizon *action"]
     ) -> Shaped[Array, "horizon *action"]:
         """The plan to act on, given the last distribution and the best plan that was scored."""
 
     def init(self, key):
-        return Memory(
-            self.start(),
+        return WarmStart(
+            self.initial_distribution(),
             random_plans(key, self.action_space, self.schedule().num_kept, self.horizon),
         )
 
     def plan(self, key, model, observation, state):
         num_plans, num_kept, mode_in_last = self.schedule()
         encode_key, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
-        start = imagine.begin(encode_key, model, observation)
+        start = rollout.start(encode_key, model, observation)
 
-        def iterate(carry: tuple[Memory, Best], key: PRNGKeyArray, num_plans: int, with_mode: bool):
+        def iterate(
+            carry: tuple[WarmStart, Best], key: PRNGKeyArray, num_plans: int, with_mode: bool
+        ):
             (distribution, kept), best = carry
             sample_key, score_key = jax.random.split(key)
             drawn = [self.sample(sample_key, distribution, num_plans), kept]
-            plans = jnp.concatenate([*drawn, distribution.best()[None]] if with_mode else drawn)
+            plans = jnp.concatenate([*drawn, distribution.mode()[None]] if with_mode else drawn)
             # One key for all: candidates are compared under the same luck of the model.
             actions = distribution.actions(plans)
             scores = jax.vmap(
-                lambda actions: imagine.score(score_key, model, start, actions, self.discount)
+                lambda actions: rollout.plan_return(score_key, model, start, actions, self.discount)
             )(actions)
             # With no finite score there is nothing to learn from, and the distribution stays as it was.
             usable = jnp.any(jnp.isfinite(scores))
@@ -122,9 +124,9 @@ class AbstractSamplingPlanner(AbstractPlanner):
             first, score = plans[places[0]], scores[places[0]]
             better = score > best.score
             best = Best(jnp.where(better, first, best.plan), jnp.where(better, score, best.score))
-            return (Memory(distribution, plans[places[:num_kept]]), best), scores
+            return (WarmStart(distribution, plans[places[:num_kept]]), best), scores
 
-        carry, all_scores = (state, Best(state.distribution.best(), jnp.array(-jnp.inf))), []
+        carry, all_scores = (state, Best(state.distribution.mode(), jnp.array(-jnp.inf))), []
         in_last = [mode_in_last and i == len(num_plans) - 1 for i in range(len(num_plans))]
         for sizes, group in groupby(
             zip(num_plans, in_last, strict=True)
@@ -135,18 +137,18 @@ class AbstractSamplingPlanner(AbstractPlanner):
             )
             all_scores.append(scores)
         memory, best = carry
-        plan = memory.distribution.actions(self.choose(memory.distribution, best.plan))
-        return plan[0], self._a_step_later(shift_key, memory), _summary(all_scores)
+        plan = memory.distribution.actions(self.select_plan(memory.distribution, best.plan))
+        return plan[0], self._shift(shift_key, memory), _summary(all_scores)
 
-    def _a_step_later(self, key: PRNGKeyArray, memory: Memory) -> Memory:
-        last = random_plans(key, self.action_space, memory.kept.shape[0], 1)
-        return Memory(
-            memory.distribution.shifted(), jnp.concatenate([memory.kept[:, 1:], last], axis=1)
+    def _shift(self, key: PRNGKeyArray, memory: WarmStart) -> WarmStart:
+        last = random_plans(key, self.action_space, memory.elites.shape[0], 1)
+        return WarmStart(
+            memory.distribution.shifted(), jnp.concatenate([memory.elites[:, 1:], last], axis=1)
         )
 
     def __check_init__(self):
         check_discount(self.discount)
-        check_count(self, "horizon", LONGEST_HORIZON)
+        check_count(self, "horizon", MAX_HORIZON)
         check_count(self, "population_size")
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mbrl.runs.reader import DamagedRun
+from mbrl.runs.reader import CorruptRun
 
 
 def is_run(path: Path) -> bool:
@@ -35,7 +35,7 @@ def job_order(folder: Path) -> tuple[int, str]:
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Raises DamagedRun for a symbolic link that leads out of a run's folder, where what is written to it would land elsewhere.
+    """Raises CorruptRun for a symbolic link that leads out of a run's folder, where what is written to it would land elsewhere.
 
     W&B's own folder, in which it links to its logs, and which only it writes, is not looked into.
     """
@@ -43,7 +43,7 @@ def refuse_links_out(folder: Path) -> None:
     for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
         target = Path(os.path.realpath(path))
         if path.is_symlink() and not target.is_relative_to(inside):
-            raise DamagedRun(
+            raise CorruptRun(
                 f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names."
             )
 

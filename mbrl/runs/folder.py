@@ -41,21 +41,21 @@ class RunFolder:
     Ctrl-C and its like as `interrupted`. A run that was killed outright stays `running`, and its lock is free.
 
     Entering raises FileExistsError for a folder that already holds a run, BlockingIOError for one that another run uses.
-    Hydra's own `.hydra/` and `run.log` may be there already. With `again`, the folder must hold a run, of which nothing is changed before
+    Hydra's own `.hydra/` and `run.log` may be there already. With `resume`, the folder must hold a run, of which nothing is changed before
     `begin`, unless it is only written down and was never begun, as a sweep's jobs are.
     """
 
-    def __init__(self, path: str | Path, config_yaml: str, again: bool = False):
+    def __init__(self, path: str | Path, config_yaml: str, resume: bool = False):
         self.path = Path(path)
         self.config_yaml = config_yaml
-        self.again = again
+        self.resume = resume
         self.begun, self.finished = False, False
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         try:
-            if not self.again:
+            if not self.resume:
                 self._refuse_second_run()
             if not (self.path / "summary.json").exists():
                 self.begin()
@@ -67,20 +67,20 @@ class RunFolder:
     def __exit__(self, kind, error, traceback) -> None:
         try:
             if self.begun and not self.finished:
-                self._finish_unasked(error)
+                self._finish_on_exit(error)
         finally:
             os.close(self._lock)
 
     def begin(self) -> None:
         """Says that the run is running, and what it is: on entering, or of a run that is taken up once it is known that it can be."""
         if not self._config_is_there():
-            write_whole(self.path / "config.yaml", self.config_yaml)
+            write_atomic(self.path / "config.yaml", self.config_yaml)
         self._write_summary(
             {"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._values()
         )
         self.begun = True
 
-    def keep_rows(self, number: int) -> None:
+    def truncate_metrics(self, number: int) -> None:
         """Leaves the first `number` rows in metrics.jsonl; those after them go to the end of metrics.superseded.jsonl."""
         file, old = self.path / "metrics.jsonl", self.path / "metrics.superseded.jsonl"
         lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
@@ -88,11 +88,11 @@ class RunFolder:
         superseded = b"".join(line for line in lines[number:] if line.endswith(b"\n"))
         before = old.read_bytes() if old.exists() else b""
         if not before.endswith(superseded):  # or a resume was killed between these two
-            write_whole(old, before + superseded)
+            write_atomic(old, before + superseded)
         if lines[number:]:
-            write_whole(file, b"".join(lines[:number]))
+            write_atomic(file, b"".join(lines[:number]))
 
-    def set_superseded_aside(self) -> None:
+    def archive_superseded(self) -> None:
         """Gives metrics.superseded.jsonl another name: what follows is not held to it any more."""
         old = self.path / "metrics.superseded.jsonl"
         if old.exists():
@@ -143,7 +143,7 @@ class RunFolder:
         file = self.path / "config.yaml"
         return file.exists() and file.read_text(encoding="utf-8") == self.config_yaml
 
-    def _finish_unasked(self, error: BaseException | None) -> None:
+    def _finish_on_exit(self, error: BaseException | None) -> None:
         try:
             self._finish_with(error)
         except OSError as reason:  # which would hide why the run ended
@@ -211,10 +211,10 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a JSON object, whole; NaN and infinity are null."""
     # Python writes NaN, which is no JSON; reading that back, it lets us choose what to make of it.
     values = json.loads(json.dumps(values), parse_constant=lambda name: None)
-    write_whole(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader, and a loss of power, see the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)

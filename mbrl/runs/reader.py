@@ -10,7 +10,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-class DamagedRun(ValueError):
+class CorruptRun(ValueError):
     """A file of a run's folder that is not what a run writes, in one sentence."""
 
 
@@ -21,7 +21,7 @@ def read_metrics(
 
     `path` is the run folder; `name` may be that of another file of rows, metrics.superseded.jsonl; `having` is a metric without
     which rows are left out, at a tenth of the cost, and looked at no closer than that they begin and end as rows do. A last line that
-    is cut off, as a killed run leaves it, is dropped with a warning. Raises DamagedRun for any other line that is no JSON object.
+    is cut off, as a killed run leaves it, is dropped with a warning. Raises CorruptRun for any other line that is no JSON object.
     """
     file = Path(path) / name
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
@@ -39,7 +39,7 @@ def read_metrics(
                 number,
             )
         else:
-            raise DamagedRun(
+            raise CorruptRun(
                 f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest."
             )
     return rows
@@ -54,7 +54,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as reason:
-        raise DamagedRun(
+        raise CorruptRun(
             f"{file} is damaged ({reason}); remove it, and resume the run."
         ) from reason
     except FileNotFoundError:
@@ -83,7 +83,7 @@ PROVENANCE |= {
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """The provenance.json of the run folder `path`; empty where there is none, as of a run that was killed early.
 
-    Raises DamagedRun where it is damaged.
+    Raises CorruptRun where it is damaged.
     """
     file = Path(path) / "provenance.json"
     if not file.exists():
@@ -102,13 +102,13 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
         ):
             raise TypeError(f"its {(wrong or ['devices or resumes'])[0]} is not what a run writes")
     except (ValueError, TypeError, RecursionError) as reason:
-        raise DamagedRun(
+        raise CorruptRun(
             f"{file} is damaged ({reason}); remove it to go on without it."
         ) from reason
     return kept
 
 
-def is_live(path: str | Path) -> bool:
+def is_running(path: str | Path) -> bool:
     """Whether a run lives in the folder `path`: whether its lock is held."""
     file = Path(path) / ".lock"
     if not file.exists():
@@ -134,7 +134,7 @@ def status(path: str | Path) -> str:
     if not (Path(path) / "summary.json").exists():
         return "never started"
     said = str(read_summary(path).get("status"))
-    return "killed" if said == "running" and not is_live(path) else said
+    return "killed" if said == "running" and not is_running(path) else said
 
 
 def final_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -27,14 +27,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from mbrl.config import RunError
+from mbrl.errors import ConfigError, RunError
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import status
-from mbrl.sweepers import trials as kept
-from mbrl.sweepers.closing import close, without_password
+from mbrl.sweepers import trials
+from mbrl.sweepers.report import close, without_password
 from mbrl.sweepers.search_space import search_space
 from mbrl.sweepers.settings import Settings, read_settings
-from mbrl.trust import ConfigError
 
 EVALUATION_SEED = "training.evaluation_seed"
 # The default of a search: were it the runs' own default, settings would be chosen for how they do from the very start states
@@ -50,7 +49,7 @@ FOLDER = "folder"  # where, if its database is not there
 class OptunaSearch:
     """One search: `sweep(overrides)` runs it to its end, or goes on with the one whose study is in the storage.
 
-    Trials are drawn `trials_at_once` together, and run seed after seed: after each round of seeds, each of them is pruned
+    Trials are drawn `batch_size` together, and run seed after seed: after each round of seeds, each of them is pruned
     whose mean so far is worse than the median of the means over the same seeds of the trials that earlier batches completed.
     Without pruning all seeds are launched together. What is known of a trial is in the study at all times, its jobs' numbers
     before they are launched; so a search that was killed goes on with the jobs that have no score, under the numbers that they had.
@@ -59,7 +58,7 @@ class OptunaSearch:
     def __init__(
         self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader
     ):
-        """`make_launcher` is called once all is checked, since a launcher may claim the sweep's folder."""
+        """`make_launcher` is called once all is checked, since a launcher may lock_sweep the sweep's folder."""
         self._config = config
         self._make_launcher = make_launcher
         self._loader = loader
@@ -83,16 +82,16 @@ class OptunaSearch:
             *self._space.fixed,
             *([] if own_starts else [f"{EVALUATION_SEED}={TUNING_EVALUATION_SEED}"]),
         ]
-        for corner in self._space.corners():  # before anything is written
+        for corner in self._space.validation_points():  # before anything is written
             self._loader.load_sweep_config(self._config, [*self._shared, *corner])
-        with self._study():
+        with self._claimed_study():
             while batch := self._next_batch():
                 self._run(batch)
-            return close(self._opened, self._space, self._seeds, self._config, self._url)
+            return close(self._study, self._space, self._seeds, self._config, self._url)
 
     @contextmanager
-    def _study(self) -> Iterator[None]:
-        """The study, open in `_opened`, and nobody else at it."""
+    def _claimed_study(self) -> Iterator[None]:
+        """The study, open in `_study`, and nobody else at it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor = _claim(self._folder)
         try:
@@ -115,16 +114,16 @@ class OptunaSearch:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         settings = self._settings
         self._url = settings.storage or _database_in(self._folder)
-        self._opened = _open(self._url, settings)
+        self._study = _open(self._url, settings)
         searched = {
             "space": self._space.described(),
             "fixed": self._shared,
             "seeds": list(self._seeds),
             "direction": settings.direction,
         }
-        known = self._opened.user_attrs.get(SEARCH)
+        known = self._study.user_attrs.get(SEARCH)
         if known is None:
-            self._opened.set_user_attr(SEARCH, searched)
+            self._study.set_user_attr(SEARCH, searched)
         elif known != searched:
             _refuse_other(self._url, settings.study_name, known, searched)
         if settings.storage is not None:  # the one in the folder goes where the folder goes
@@ -133,9 +132,9 @@ class OptunaSearch:
     def _check_folder(self, study_name: str) -> None:
         """Raises ConfigError where the study is that of a search in another folder, which may be running, with jobs of its own."""
         own = str(self._folder.resolve())
-        known = self._opened.user_attrs.get(FOLDER)
+        known = self._study.user_attrs.get(FOLDER)
         if known is None:
-            self._opened.set_user_attr(FOLDER, own)
+            self._study.set_user_attr(FOLDER, own)
         elif known != own:
             tell = [
                 "optuna",
@@ -155,29 +154,33 @@ class OptunaSearch:
     def _next_batch(self) -> list[Trial]:
         """The trials that a process before this one left unfinished, and new ones until the batch is full; none at the end.
 
-        A batch ends where the number of trials is a multiple of `trials_at_once`, so that a search that was interrupted while
+        A batch ends where the number of trials is a multiple of `batch_size`, so that a search that was interrupted while
         it drew trials sees just what it would have seen.
         """
-        number, at_once = (
-            len(self._opened.get_trials(deepcopy=False)),
-            self._settings.trials_at_once,
+        number, max_parallel_jobs = (
+            len(self._study.get_trials(deepcopy=False)),
+            self._settings.batch_size,
         )
-        left = self._opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         unfinished = [self._take_up(frozen) for frozen in left]
-        full = (number + (0 if left else 1) + at_once - 1) // at_once * at_once
+        full = (
+            (number + (0 if left else 1) + max_parallel_jobs - 1)
+            // max_parallel_jobs
+            * max_parallel_jobs
+        )
         return unfinished + [
             self._ask() for _ in range(number, min(full, self._settings.num_trials))
         ]
 
     def _ask(self) -> Trial:
         """A new trial."""
-        self._seed_sampler(len(self._opened.get_trials(deepcopy=False)))
-        return self._opened.ask(self._space.distributions)
+        self._seed_sampler(len(self._study.get_trials(deepcopy=False)))
+        return self._study.ask(self._space.distributions)
 
     def _take_up(self, left: FrozenTrial) -> Trial:
         """A trial that another process began, to which there is no public way. What it has drawn stays; what is missing is drawn."""
         self._seed_sampler(left.number)
-        trial = Trial(self._opened, left._trial_id)
+        trial = Trial(self._study, left._trial_id)
         for key, distribution in self._space.distributions.items():
             trial._suggest(key, distribution)
         return trial
@@ -188,7 +191,7 @@ class OptunaSearch:
             np.random.SeedSequence([self._settings.sampler_seed, number]).generate_state(1)[0]
         )
         with _experimental():  # constant_liar: trials drawn together keep away from each other
-            self._opened.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+            self._study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
     def _run(self, batch: Sequence[Trial]) -> None:
         """Runs a batch of trials to their ends, and tells the study."""
@@ -200,21 +203,21 @@ class OptunaSearch:
             self._launch(missing)
             live = [trial for trial in live if self._goes_on(trial, step)]
         for trial in live:
-            self._opened.tell(trial, kept.mean_score(trial, self._seeds))
+            self._study.tell(trial, trials.mean_score(trial, self._seeds))
 
     def _goes_on(self, trial: Trial, step: int) -> bool:
         """Whether a trial goes on after this round of seeds; if not, the study is told."""
-        if kept.failure(trial) is not None:
-            self._opened.tell(trial, state=TrialState.FAIL)
+        if trials.failure(trial) is not None:
+            self._study.tell(trial, state=TrialState.FAIL)
             return False
         seeds = [seed for seeds in self._rounds[: step + 1] for seed in seeds]
-        if step not in self._opened.get_trials(deepcopy=False)[trial.number].intermediate_values:
+        if step not in self._study.get_trials(deepcopy=False)[trial.number].intermediate_values:
             trial.report(
-                kept.mean_score(trial, seeds), step
+                trials.mean_score(trial, seeds), step
             )  # for the sampler, which learns from pruned trials too
         if seeds == list(self._seeds) or not self._is_below_median(trial, seeds):
             return True
-        self._opened.tell(trial, state=TrialState.PRUNED)
+        self._study.tell(trial, state=TrialState.PRUNED)
         return False
 
     def _is_below_median(self, trial: Trial, seeds: Sequence[int]) -> bool:
@@ -224,14 +227,14 @@ class OptunaSearch:
         its WilcoxonPruner, made for seeds, which cannot be sure of anything with three of them: its least p is 1/8.
         """
         # Those of the batches before: were it all that are completed by now, it would matter where a search was killed.
-        drawn_before = trial.number - trial.number % self._settings.trials_at_once
-        completed = self._opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        drawn_before = trial.number - trial.number % self._settings.batch_size
+        completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         means = [
-            kept.mean_score(other, seeds) for other in completed if other.number < drawn_before
+            trials.mean_score(other, seeds) for other in completed if other.number < drawn_before
         ]
         if len(means) < TRIALS_BEFORE_PRUNING:
             return False
-        lead = kept.mean_score(trial, seeds) - median(means)
+        lead = trials.mean_score(trial, seeds) - median(means)
         return lead < 0 if self._settings.direction == "maximize" else lead > 0
 
     def _launch(self, wanted: Sequence[tuple[Trial, int]]) -> None:
@@ -258,20 +261,20 @@ class OptunaSearch:
         """The number of each job: the one that it has already, or the next, which is kept before anything runs."""
         used = [
             number
-            for trial in self._opened.get_trials(deepcopy=False)
-            for number in kept.jobs(trial).values()
+            for trial in self._study.get_trials(deepcopy=False)
+            for number in trials.jobs(trial).values()
         ]
         following = max(used, default=-1) + 1
         for trial, seed in wanted:
-            if seed not in kept.jobs(trial):
-                kept.keep_job(trial, seed, following)
+            if seed not in trials.jobs(trial):
+                trials.set_job(trial, seed, following)
                 following += 1
-        return [kept.jobs(trial)[seed] for trial, seed in wanted]
+        return [trials.jobs(trial)[seed] for trial, seed in wanted]
 
     def _overrides(self, trial: Trial) -> list[str]:
         overrides = [*self._shared, *self._space.overrides(trial.params)]
-        if trial.user_attrs.get(kept.OVERRIDES) != overrides:
-            trial.set_user_attr(kept.OVERRIDES, overrides)
+        if trial.user_attrs.get(trials.OVERRIDES) != overrides:
+            trial.set_user_attr(trials.OVERRIDES, overrides)
         return overrides
 
 
@@ -338,7 +341,7 @@ def _refuse_other(
 
 
 def _has_run(trial: Trial, seed: int) -> bool:
-    return seed in kept.scores(trial) or kept.failure(trial) is not None
+    return seed in trials.scores(trial) or trials.failure(trial) is not None
 
 
 def _keep_result(trial: Trial, seed: int, result: JobReturn) -> str | None:
@@ -351,12 +354,12 @@ def _keep_result(trial: Trial, seed: int, result: JobReturn) -> str | None:
             error, ConfigError
         ):  # of which the latter refused it before it began
             return state
-        kept.keep_failure(trial, seed, _sentence(error))
+        trials.set_failure(trial, seed, _sentence(error))
     else:
         if isinstance(score, int | float) and math.isfinite(score):
-            kept.keep_score(trial, seed, float(score))
+            trials.set_score(trial, seed, float(score))
         else:
-            kept.keep_failure(trial, seed, f"its score is {score}, and must be a finite number")
+            trials.set_failure(trial, seed, f"its score is {score}, and must be a finite number")
     return None
 
 

@@ -20,7 +20,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from mbrl.trust import ConfigError
+from mbrl.errors import ConfigError
 
 TAGS = ("int", "log")
 DIGITS = 12  # significant ones of a stepped number: 0.1 + 2 × 0.1 is 0.3 on a command line
@@ -40,7 +40,7 @@ class SearchSpace:
             for key, distribution in self.distributions.items()
         ]
 
-    def corners(self) -> Iterator[list[str]]:
+    def validation_points(self) -> Iterator[list[str]]:
         """Overrides in which each option of each choice is taken at least once: one at a time, the others at their first."""
         first = {key: _options(distribution)[0] for key, distribution in self.distributions.items()}
         yield self.overrides(first)

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from mbrl.schema import broken_rules, shown
-from mbrl.trust import ConfigError
+from mbrl.config.validation import format_value, validation_errors
+from mbrl.errors import ConfigError
 
 REPORT_SEEDS = range(
     10
@@ -24,7 +24,7 @@ class Settings:
 
     num_trials: int
     seeds: Sequence[Any]
-    trials_at_once: int
+    batch_size: int
     direction: Literal["maximize", "minimize"]
     sampler_seed: int
     storage: str | None
@@ -32,7 +32,7 @@ class Settings:
     pruning: bool
 
     def __post_init__(self) -> None:
-        for name, least in {"num_trials": 1, "trials_at_once": 1, "sampler_seed": 0}.items():
+        for name, least in {"num_trials": 1, "batch_size": 1, "sampler_seed": 0}.items():
             if getattr(self, name) < least:
                 raise ConfigError(
                     f"hydra.sweeper.{name}={getattr(self, name)} must be at least {least}; raise it."
@@ -44,7 +44,7 @@ class Settings:
 
 def read_settings(node: DictConfig) -> Settings:
     """The settings in the config's `hydra.sweeper`. Raises ConfigError for what is unknown, missing or no value of that kind."""
-    for sentence in broken_rules(node, Settings, find=str):
+    for sentence in validation_errors(node, Settings, find=str):
         raise ConfigError(sentence)
     given: Any = OmegaConf.to_container(node, resolve=True)
     missing = [name for name in Settings.__dataclass_fields__ if name not in given]
@@ -56,7 +56,7 @@ def read_settings(node: DictConfig) -> Settings:
 
 
 def _check_seeds(seeds: Sequence[Any]) -> None:
-    name = f"hydra.sweeper.seeds={shown(list(seeds))}"
+    name = f"hydra.sweeper.seeds={format_value(list(seeds))}"
     whole = all(
         isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32 for seed in seeds
     )
@@ -79,7 +79,9 @@ def _check_storage(storage: Any) -> None:
             raise ValueError
         url = make_url(storage)
     except (ArgumentError, ValueError):
-        secret = re.sub(r"//.*@", "//***@", shown(storage))  # a password may be in it for all that
+        secret = re.sub(
+            r"//.*@", "//***@", format_value(storage)
+        )  # a password may be in it for all that
         raise ConfigError(
             f"hydra.sweeper.storage={secret} must be the address of a database, such as sqlite:////absolute/path/optuna.db or "
             "postgresql://user@host/database, or null for one in the sweep's folder."

@@ -33,15 +33,15 @@ def mean_score(trial: BaseTrial, seeds: Sequence[int]) -> float:
     return fmean(known[seed] for seed in seeds)
 
 
-def keep_job(trial: Trial, seed: int, number: int) -> None:
+def set_job(trial: Trial, seed: int, number: int) -> None:
     _keep(trial, JOBS, jobs(trial) | {seed: number})
 
 
-def keep_score(trial: Trial, seed: int, score: float) -> None:
+def set_score(trial: Trial, seed: int, score: float) -> None:
     _keep(trial, SCORES, scores(trial) | {seed: score})
 
 
-def keep_failure(trial: Trial, seed: int, reason: str) -> None:
+def set_failure(trial: Trial, seed: int, reason: str) -> None:
     """The first failure counts: it may be the cause of others."""
     if failure(trial) is None:
         trial.set_user_attr(FAILURE, f"seed {seed} (job {jobs(trial)[seed]}): {reason}")

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl.envs.fault_wrapper import FaultWrapper
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.envs.watched import Watched
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.explore import Exploration, explored
+from mbrl.training.explore import Exploration, epsilon_greedy
 from mbrl.training.state import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT, TrainState
 from mbrl.types import Transition
 
@@ -57,10 +57,10 @@ class Collector:
         """Lets go of the environment."""
         self.instance.close()
 
-    def take_up(self, state: TrainState, tolerance: float = 0.0) -> None:
-        """Brings the environment to where the episode in flight is, if there is one; raises NotDeterministic where it cannot."""
+    def restore(self, state: TrainState, tolerance: float = 0.0) -> None:
+        """Brings the environment to where the episode in flight is, if there is one; raises NonDeterministicEnvironment where it cannot."""
         if self.episode:
-            live_through_again(
+            replay_episode(
                 self.instance, episode_seed(state.key, self.num_episodes), self.episode, tolerance
             )
 
@@ -69,16 +69,16 @@ class Collector:
         state: TrainState,
         num_steps: int,
         at_random: bool,
-        stopping: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> tuple[TrainState, list[dict[str, float]]]:
         """Takes `num_steps` real steps, all of them at random or as planned and explored upon, and stores them.
 
-        Returns a row of metrics for each episode that ended. Takes fewer steps, but one at least, where `stopping` says so.
+        Returns a row of metrics for each episode that ended. Takes fewer steps, but one at least, where `should_stop` says so.
         """
         steps: list[tuple] = []
         rows: list[dict[str, float]] = []
         models = [self.exploration.model(state, episode) for episode in (0, 1)]
-        while len(steps) < num_steps and not (steps and stopping()):
+        while len(steps) < num_steps and not (steps and should_stop()):
             episode = self.episode or self._begin_episode(state)
             model = models[self.num_episodes % 2]
             steps.append(
@@ -135,7 +135,7 @@ class Collector:
 
     def _begin_episode(self, state: TrainState) -> Episode:
         observation, _ = self.instance.reset(seed=episode_seed(state.key, self.num_episodes))
-        planner_state, noise = begin(
+        planner_state, noise = init_episode(
             self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
         )
         self.episode = Episode(planner_state, np.asarray(noise), [observation])
@@ -160,16 +160,16 @@ def episode_seed(key, number: int) -> int:
     return int(jax.random.randint(key, (), FIRST_COLLECTION_SEED, 2**31 - 1))
 
 
-class NotDeterministic(ValueError):
+class NonDeterministicEnvironment(ValueError):
     """An environment that, from the same seed, answers the same actions differently."""
 
 
-def live_through_again(
-    instance: Watched, seed: int, episode: Episode, tolerance: float = 0.0
+def replay_episode(
+    instance: FaultWrapper, seed: int, episode: Episode, tolerance: float = 0.0
 ) -> None:
     """Brings a new instance of the environment to where `episode` is, by its seed and its actions.
 
-    Raises NotDeterministic where it answers otherwise than it did, by more than `tolerance` (relative).
+    Raises NonDeterministicEnvironment where it answers otherwise than it did, by more than `tolerance` (relative).
     """
     observation, _ = instance.reset(seed=seed)
     _compare(observation, episode.observations[0], "reset", tolerance)
@@ -185,7 +185,7 @@ def _compare(now: Any, then: Any, what: str, tolerance: float) -> None:
     if not np.allclose(
         np.asarray(now, np.float64), np.asarray(then, np.float64), rtol=tolerance, atol=tolerance
     ):
-        raise NotDeterministic(
+        raise NonDeterministicEnvironment(
             f"The environment is not deterministic: from the same seed and by the same actions, {what} of the episode in flight "
             f"gives {now} instead of {then}, so that the run cannot go on as if it had never been interrupted; "
             "go on all the same with --tolerance=inf."
@@ -205,11 +205,15 @@ def act(planner, model, key, env_steps, observation, planner_state, epsilon, noi
         jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps)
     )
     action, planner_state, info = planner.plan(plan_key, model, observation, planner_state)
-    return explored(explore_key, planner.action_space, action, epsilon, noise), planner_state, info
+    return (
+        epsilon_greedy(explore_key, planner.action_space, action, epsilon, noise),
+        planner_state,
+        info,
+    )
 
 
 @eqx.filter_jit
-def begin(planner, exploration, key, episode):
+def init_episode(planner, exploration, key, episode):
     """The planner's state at the start of an episode, and the noise on its actions."""
     planner_key, noise_key = (
         jax.random.fold_in(jax.random.fold_in(key, consumer), episode)

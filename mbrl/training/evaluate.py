@@ -18,12 +18,12 @@ def evaluate(
     state: TrainState,
     num_episodes: int,
     first_seed: int,
-    stopping: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> np.ndarray | None:
     """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
 
     Finished episodes stay in the batch, masked, until the last one ends. Episode i's randomness is folded from i alone,
-    so that its result does not depend on how many are evaluated. None where `stopping` cut it short.
+    so that its result does not depend on how many are evaluated. None where `should_stop` cut it short.
     """
     episodes = np.arange(num_episodes)
     with ExitStack() as opened:
@@ -31,9 +31,9 @@ def evaluate(
         observations = np.stack(
             [instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)]
         )
-        planner_states = begin_all(planner, state.key, episodes)
+        planner_states = init_episodes(planner, state.key, episodes)
         returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
-        while running.any() and not stopping():
+        while running.any() and not should_stop():
             outputs = act_all(
                 planner,
                 state.model,
@@ -53,7 +53,7 @@ def evaluate(
 
 
 @eqx.filter_jit
-def begin_all(planner, key, episodes):
+def init_episodes(planner, key, episodes):
     return jax.vmap(lambda episode: planner.init(_key(key, episode)))(episodes)
 
 

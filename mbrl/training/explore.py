@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.curious import curious, incurious
-from mbrl.planners.noise import STEEPEST, coloured_noise
+from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
 from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
 
@@ -33,7 +33,7 @@ class Exploration:
     disagreement_bonus: (
         float  # reward for full disagreement of the members, in units of a typical reward
     )
-    goal_awaited: bool  # whether an episode's end is to be found: until one has ended, that unit is at least the largest cost
+    bonus_floor_until_first_termination: bool  # whether an episode's end is to be found: until one has ended, that unit is at least the largest cost
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
@@ -45,9 +45,9 @@ class Exploration:
                 raise ValueError(
                     f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off."
                 )
-        if self.action_noise_exponent > STEEPEST:
+        if self.action_noise_exponent > MAX_EXPONENT:
             raise ValueError(
-                f"training.action_noise_exponent={self.action_noise_exponent} must be at most {STEEPEST}; 2 is red noise."
+                f"training.action_noise_exponent={self.action_noise_exponent} must be at most {MAX_EXPONENT}; 2 is red noise."
             )
 
     def epsilon_at(self, env_steps: int) -> float:
@@ -79,18 +79,18 @@ class Exploration:
 
         Every other episode is planned as evaluation plans: what it believes and is wrong about would else never be put to the test.
         """
-        if state.curious_value is None:
+        if state.bonus_value is None:
             return state.model
         if episode % 2 == 1:
             return incurious(state.model)
         return curious(
-            with_value(state.model, state.curious_value.function),
+            with_value(state.model, state.bonus_value.function),
             self.disagreement_bonus,
-            self.goal_awaited,
+            self.bonus_floor_until_first_termination,
         )
 
 
-def explored(
+def epsilon_greedy(
     key: PRNGKeyArray,
     action_space: AbstractActionSpace,
     action: Shaped[Array, "*action"],
@@ -99,7 +99,7 @@ def explored(
 ) -> Shaped[Array, "*action"]:
     """The planner's action with noise, but with probability `epsilon` a uniformly random one (ε-greedy)."""
     coin_key, action_key = jax.random.split(key)
-    noisy = action_space.nearest(action_space.features(action) + noise)
+    noisy = action_space.from_features(action_space.features(action) + noise)
     return jnp.where(
         jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), noisy
     )

@@ -2,7 +2,7 @@
 
     V(s) ← max_a combine over particles of [ r + γ c V̄(s') ],   clipped to what the rewards seen so far can sum to
 
-on real states and on those of imagined walks from them (`wander.py`), with V̄ following V slowly. `combine` is the
+on real states and on those of imagined walks from them (`random_rollouts.py`), with V̄ following V slowly. `aggregate` is the
 model's: where it is pessimistic over members, the value does not live on the model's errors either.
 """
 
@@ -14,13 +14,19 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from mbrl.data.replay import Replay
-from mbrl.models import imagine
+from mbrl.data.replay import ReplayBuffer
+from mbrl.models import rollout
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.value import AbstractValue
-from mbrl.training.descent import copied, descend, last_tenth, num_parameters, scan_modules
+from mbrl.training.optimisation import (
+    copy_arrays,
+    filter_scan,
+    gradient_step,
+    num_parameters,
+    tail_mean,
+)
+from mbrl.training.random_rollouts import random_policy_rollouts
 from mbrl.training.state import ValueState
-from mbrl.training.wander import wander
 
 STEPS_AT_ONCE = 64  # states whose steps are imagined together: as many as a processor's cache holds
 
@@ -29,7 +35,7 @@ class Steps(NamedTuple):
     """States, and where each of some actions leads."""
 
     states: PyTree  # leaves lead with [states]
-    imagined: imagine.Imagined  # [states, actions]
+    imagined: rollout.RolloutState  # [states, actions]
     rewards: Float[Array, "states actions particles"]
 
 
@@ -44,12 +50,10 @@ class ValueLearner(eqx.Module):
         static=True
     )  # to fit a phase, real and imagined; what each action leads to is imagined once
     num_actions: int = eqx.field(static=True)  # sampled actions to maximise over, for Box actions
-    walk_steps: int = eqx.field(
+    rollout_length: int = eqx.field(
         static=True
     )  # imagined steps of a walk from a real state, all of whose states are fitted
-    target_rate: float = eqx.field(
-        static=True
-    )  # share of the way to V that V̄ goes at each gradient step
+    tau: float = eqx.field(static=True)  # share of the way to V that V̄ goes at each gradient step
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size", "num_states", "num_actions"):
@@ -57,14 +61,12 @@ class ValueLearner(eqx.Module):
                 raise ValueError(
                     f"training.value_learner.{name}={getattr(self, name)} must be at least 1; raise it."
                 )
-        if self.walk_steps < 0:
+        if self.rollout_length < 0:
             raise ValueError(
-                f"training.value_learner.walk_steps={self.walk_steps} must not be negative; try 20."
+                f"training.value_learner.rollout_length={self.rollout_length} must not be negative; try 20."
             )
-        if not 0 < self.target_rate <= 1:
-            raise ValueError(
-                f"training.value_learner.target_rate={self.target_rate} must be in (0, 1]; try 0.05."
-            )
+        if not 0 < self.tau <= 1:
+            raise ValueError(f"training.value_learner.tau={self.tau} must be in (0, 1]; try 0.05.")
 
     def init(self, model: AbstractWorldModel) -> ValueState:
         """The state before the first update."""
@@ -77,11 +79,11 @@ class ValueLearner(eqx.Module):
             eqx.filter(model.value_function, eqx.is_inexact_array)
         )
         return ValueState(
-            copied(model.value_function), copied(model.value_function), optimizer_state
+            copy_arrays(model.value_function), copy_arrays(model.value_function), optimizer_state
         )
 
     def learn(
-        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay, state: ValueState
+        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: ReplayBuffer, state: ValueState
     ) -> tuple[AbstractValue, ValueState, dict[str, Float[Array, ""]]]:
         """A phase of updates of the model's value; its metrics are means over the last tenth.
 
@@ -92,7 +94,7 @@ class ValueLearner(eqx.Module):
             return model.value_function, state, {}
 
         steps_key, updates_key = jax.random.split(key)
-        steps = self._steps_around_the_data(steps_key, model, replay)
+        steps = self._imagined_transitions(steps_key, model, replay)
 
         def update(carry, inputs):
             key, number = inputs
@@ -103,52 +105,52 @@ class ValueLearner(eqx.Module):
             (loss, metrics), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
                 value, model, batch.states, targets
             )
-            value, optimizer_state = descend(self.optimizer, optimizer_state, gradient, value)
+            value, optimizer_state = gradient_step(self.optimizer, optimizer_state, gradient, value)
             num_averaged = jnp.maximum(1, number + 1 - self.num_updates // 2).astype(jnp.float32)
             target, average = (
-                _moved(target, value, self.target_rate),
+                _moved(target, value, self.tau),
                 _moved(average, value, 1 / num_averaged),
             )
             return (value, target, average, optimizer_state), {"loss/value": loss} | metrics
 
-        start = (state.latest, state.target, state.latest, state.optimizer_state)
+        start = (state.online, state.target, state.online, state.optimizer_state)
         inputs = (jax.random.split(updates_key, self.num_updates), jnp.arange(self.num_updates))
-        (latest, target, average, optimizer_state), metrics = scan_modules(update, start, inputs)
-        return average, ValueState(latest, target, optimizer_state), last_tenth(metrics)
+        (online, target, average, optimizer_state), metrics = filter_scan(update, start, inputs)
+        return average, ValueState(online, target, optimizer_state), tail_mean(metrics)
 
-    def _steps_around_the_data(
-        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: Replay
+    def _imagined_transitions(
+        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: ReplayBuffer
     ) -> Steps:
         """Steps from real states and from those of imagined walks that begin there."""
         start_key, encode_key, walk_key, step_key = jax.random.split(key, 4)
-        num_walks = -(-self.num_states // (self.walk_steps + 1))
+        num_walks = -(-self.num_states // (self.rollout_length + 1))
         observations = replay.sample(start_key, (num_walks,)).observation
         starts = jax.vmap(model.encode)(jax.random.split(encode_key, num_walks), observations)
-        states = wander(walk_key, model, starts, self.walk_steps)
+        states = random_policy_rollouts(walk_key, model, starts, self.rollout_length)
 
         def steps_from(inputs) -> Steps:
             key, state = inputs
             actions_key, luck_key = jax.random.split(key)
             actions = model.action_space.candidates(actions_key, self.num_actions)
-            start = imagine.begin_at(model, state)
+            start = rollout.start_from(model, state)
             return Steps(
                 state,
-                *jax.vmap(lambda action: imagine.advance(luck_key, model, start, action))(actions),
+                *jax.vmap(lambda action: rollout.step(luck_key, model, start, action))(actions),
             )
 
-        keys = jax.random.split(step_key, num_walks * (self.walk_steps + 1))
+        keys = jax.random.split(step_key, num_walks * (self.rollout_length + 1))
         return jax.lax.map(steps_from, (keys, states), batch_size=STEPS_AT_ONCE)
 
     def _targets(self, model: AbstractWorldModel, steps: Steps) -> Float[Array, " batch"]:
         """max_a of one step's reward and the discounted value behind it, within what the rewards seen can sum to."""
         returns = jax.vmap(
             jax.vmap(
-                lambda earned, imagined: imagine.together(
+                lambda earned, imagined: rollout.total_return(
                     model, earned, imagined, self.discount, num_steps=1
                 )
             )
         )(steps.rewards, steps.imagined)
-        return jnp.clip(jnp.max(returns, axis=1), *model.normaliser.return_range(self.discount))
+        return jnp.clip(jnp.max(returns, axis=1), *model.normaliser.return_bounds(self.discount))
 
 
 def _moved(

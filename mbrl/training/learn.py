@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.split import sample, split
 from mbrl.models.base import AbstractWorldModel
-from mbrl.training.descent import descend, num_parameters, scan_modules, while_modules
+from mbrl.training.optimisation import filter_scan, filter_while_loop, gradient_step, num_parameters
 from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Transition
 
@@ -47,7 +47,7 @@ class ModelLearner(eqx.Module):
         static=True
     )  # gradient steps a phase, rounded up to at most ten equal parts
     batch_size: int = eqx.field(static=True)  # transitions a member and gradient step
-    holdout_share: float = eqx.field(static=True)  # of all transitions, never trained on
+    validation_fraction: float = eqx.field(static=True)  # of all transitions, never trained on
     bootstrap: bool = eqx.field(
         static=True
     )  # whether each member trains on a resample of its own, or all on the same transitions
@@ -61,9 +61,9 @@ class ModelLearner(eqx.Module):
                 raise ValueError(
                     f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it."
                 )
-        if not 0 < self.holdout_share < 1:
+        if not 0 < self.validation_fraction < 1:
             raise ValueError(
-                f"training.model_learner.holdout_share={self.holdout_share} must be between 0 and 1; try 0.05."
+                f"training.model_learner.validation_fraction={self.validation_fraction} must be between 0 and 1; try 0.05."
             )
         if self.patience is not None and self.patience < 1:
             raise ValueError(
@@ -76,7 +76,7 @@ class ModelLearner(eqx.Module):
 
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
         """A phase of updates, in the scale of the data as they now are; its losses are means over its last tenth."""
-        model = state.model.normalised(fit_normaliser(state.replay))
+        model = state.model.with_normaliser(fit_normaliser(state.replay))
         if num_parameters(model.parts) == 0:
             return state._replace(model=model), {}
 
@@ -87,7 +87,7 @@ class ModelLearner(eqx.Module):
             split_key,
             replay,
             model.num_members,
-            self.holdout_share,
+            self.validation_fraction,
             self.bootstrap and model.num_members > 1,
         )
         updates_key, validation_key, loss_key = jax.random.split(key, 3)
@@ -103,13 +103,13 @@ class ModelLearner(eqx.Module):
             (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
                 parts, model, loss_key, batch
             )
-            return descend(self.optimizer, optimizer_state, gradient, parts), losses
+            return gradient_step(self.optimizer, optimizer_state, gradient, parts), losses
 
         def until_next_look(progress: Progress) -> Progress:
             keys = jax.random.split(
                 jax.random.fold_in(updates_key, progress.look), updates_per_look
             )
-            (parts, optimizer_state), losses = scan_modules(
+            (parts, optimizer_state), losses = filter_scan(
                 update, (progress.parts, progress.optimizer_state), keys
             )
             error, validation = _loss(parts, model, loss_key, held_out)
@@ -129,7 +129,7 @@ class ModelLearner(eqx.Module):
                 best_validation,
             )
 
-        def goes_on(progress: Progress):
+        def should_continue(progress: Progress):
             patient = (
                 True
                 if self.patience is None
@@ -150,7 +150,7 @@ class ModelLearner(eqx.Module):
             validation,
             validation,
         )
-        end = while_modules(goes_on, until_next_look, start)
+        end = filter_while_loop(should_continue, until_next_look, start)
         parts, validation = (
             (end.parts, end.validation)
             if self.patience is None

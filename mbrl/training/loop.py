@@ -11,22 +11,22 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from mbrl.data.replay import empty_replay
+from mbrl.data.replay import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
-from mbrl.training.descent import copied
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
 from mbrl.training.fit_value import ValueLearner
 from mbrl.training.learn import ModelLearner
+from mbrl.training.optimisation import copy_arrays
 from mbrl.training.snapshot import Snapshot
-from mbrl.training.state import LEARN, CuriousValue, TrainState
+from mbrl.training.state import LEARN, BonusValue, TrainState
 
 Row = dict[str, Any]
 
-MOST_EPISODES = 10_000  # evaluated at once, each in an environment of its own
+MAX_EPISODES = 10_000  # evaluated at once, each in an environment of its own
 
 
 # What there must be one of at least.
@@ -37,7 +37,7 @@ COUNTS = (
     "evaluate_every",
     "evaluation_episodes",
     "replay_capacity",
-    "checkpoints_kept",
+    "max_checkpoints",
 )
 
 
@@ -51,14 +51,14 @@ class Training(eqx.Module):
         static=True
     )  # real ones at random, at whose end the first learning is
     learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
-    learn_growth: float = eqx.field(
+    learn_interval_growth: float = eqx.field(
         static=True
     )  # share of all real steps so far that there are between two phases later
     epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
     disagreement_bonus: float = eqx.field(static=True)
-    goal_awaited: bool = eqx.field(static=True)
+    bonus_floor_until_first_termination: bool = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
     evaluation_episodes: int = eqx.field(static=True)
     final_evaluation_episodes: int | None = eqx.field(
@@ -71,7 +71,7 @@ class Training(eqx.Module):
     checkpoint_every: int | None = eqx.field(
         static=True
     )  # real steps; None: only where the run ends
-    checkpoints_kept: int = eqx.field(static=True)  # newest ones
+    max_checkpoints: int = eqx.field(static=True)  # newest ones
 
     def __check_init__(self):
         for name in COUNTS:
@@ -88,25 +88,27 @@ class Training(eqx.Module):
                 f"training.final_evaluation_episodes={self.final_evaluation_episodes} must be at least 1, or null for as many as in others."
             )
         for name in ("evaluation_episodes", "final_evaluation_episodes"):
-            if (getattr(self, name) or 0) > MOST_EPISODES:
+            if (getattr(self, name) or 0) > MAX_EPISODES:
                 raise ValueError(
-                    f"training.{name}={getattr(self, name)} must be at most {MOST_EPISODES}; lower it."
+                    f"training.{name}={getattr(self, name)} must be at most {MAX_EPISODES}; lower it."
                 )
-        last_seed = FIRST_COLLECTION_SEED - self.most_evaluation_episodes
+        last_seed = FIRST_COLLECTION_SEED - self.max_evaluation_episodes
         if not 0 <= self.evaluation_seed <= last_seed:
             raise ValueError(
                 f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {last_seed}, "
                 "since the seeds beyond the last episode's are those of collection; try 10000."
             )
-        if not 0 <= self.learn_growth <= 1:
+        if not 0 <= self.learn_interval_growth <= 1:
             raise ValueError(
-                f"training.learn_growth={self.learn_growth} must be in [0, 1]: the share of all real steps so far after which to learn "
+                f"training.learn_interval_growth={self.learn_interval_growth} must be in [0, 1]: the share of all real steps so far after which to learn "
                 "again; 0 learns every training.learn_every steps."
             )
-        at_once = min(self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps)
-        if self.replay_capacity < at_once:
+        collected_at_once = min(
+            self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps
+        )
+        if self.replay_capacity < collected_at_once:
             raise ValueError(
-                f"training.replay_capacity={self.replay_capacity} is less than the {at_once} transitions collected at once; raise it."
+                f"training.replay_capacity={self.replay_capacity} is less than the {collected_at_once} transitions collected at once; raise it."
             )
         for env_steps in (
             min(self.warmup_steps, self.env_steps - 1),
@@ -115,7 +117,7 @@ class Training(eqx.Module):
             self.exploration.epsilon_at(env_steps)
 
     @property
-    def most_evaluation_episodes(self) -> int:
+    def max_evaluation_episodes(self) -> int:
         """Of any one evaluation."""
         return max(self.evaluation_episodes, self.final_evaluation_episodes or 1)
 
@@ -126,9 +128,9 @@ class Training(eqx.Module):
         return self.evaluation_episodes
 
     def learning_interval(self, env_steps: int) -> int:
-        """Real steps between two phases of learning around this one: `learn_every`, doubled while `learn_growth` allows it."""
+        """Real steps between two phases of learning around this one: `learn_every`, doubled while `learn_interval_growth` allows it."""
         doublings = math.floor(
-            math.log2(max(1.0, self.learn_growth * env_steps / self.learn_every))
+            math.log2(max(1.0, self.learn_interval_growth * env_steps / self.learn_every))
         )
         return self.learn_every * 2**doublings
 
@@ -139,7 +141,7 @@ class Training(eqx.Module):
             self.action_noise_std,
             self.action_noise_exponent,
             self.disagreement_bonus,
-            self.goal_awaited,
+            self.bonus_floor_until_first_termination,
         )
 
 
@@ -155,19 +157,19 @@ def initial_state(
         model=model,
         model_optimizer_state=training.model_learner.init(model),
         value_state=training.value_learner.init(model),
-        curious_value=_curious_value(training, model),
-        replay=empty_replay(
+        bonus_value=_init_bonus_value(training, model),
+        replay=init_replay(
             training.replay_capacity, environment.observation_size, environment.action_space
         ),
     )
 
 
-def _curious_value(training: Training, model: AbstractWorldModel) -> CuriousValue | None:
+def _init_bonus_value(training: Training, model: AbstractWorldModel) -> BonusValue | None:
     if (
         training.disagreement_bonus == 0 or model.num_members == 1
     ):  # a single member agrees with itself
         return None
-    return CuriousValue(copied(model.value_function), training.value_learner.init(model))
+    return BonusValue(copy_arrays(model.value_function), training.value_learner.init(model))
 
 
 def train(
@@ -176,18 +178,18 @@ def train(
     planner: AbstractPlanner,
     start: Snapshot,
     log: Callable[[Row], None],
-    keep: Callable[[Snapshot], None] = lambda snapshot: None,
-    stopping: Callable[[], bool] = lambda: False,
+    save_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None,
+    should_stop: Callable[[], bool] = lambda: False,
     tolerance: float = 0.0,
 ) -> tuple[TrainState, Row]:
     """Runs the loop from `start` to its budget; returns the last state and the evaluation at the budget.
 
     `keep` is given a snapshot at the end of a phase as often as `checkpoint_every` says, and at the end of all. Soon after
-    `stopping` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
-    exactly to where the episode in flight was (`live_through_again`).
+    `should_stop` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
+    exactly to where the episode in flight was (`replay_episode`).
 
     Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
-    NotDeterministic where it does not come back.
+    NonDeterministicEnvironment where it does not come back.
     """
     state, evaluated_at, seconds, evaluation = (
         start.state,
@@ -204,7 +206,7 @@ def train(
         start.episode,
     )
     with closing(collector):
-        collector.take_up(state, tolerance)
+        collector.restore(state, tolerance)
 
         def snapshot() -> Snapshot:
             return Snapshot(
@@ -216,13 +218,13 @@ def train(
                 collector.episode,
             )
 
-        while not stopping():
+        while not should_stop():
             env_steps = collector.env_steps
             if evaluated_at < env_steps and (
-                _due(env_steps, training.evaluate_every) or env_steps == training.env_steps
+                _is_due(env_steps, training.evaluate_every) or env_steps == training.env_steps
             ):
                 evaluation = _timed_evaluation(
-                    training, environment, planner, state, env_steps, stopping
+                    training, environment, planner, state, env_steps, should_stop
                 )
                 if not evaluation:
                     break
@@ -230,9 +232,9 @@ def train(
                 evaluated_at, seconds = env_steps, 0.0
             if env_steps >= training.env_steps:
                 break
-            until, started = _next_stop(training, env_steps), perf_counter()
+            until, started = _next_event(training, env_steps), perf_counter()
             state, episodes = collector.collect(
-                state, until - env_steps, env_steps < training.warmup_steps, stopping
+                state, until - env_steps, env_steps < training.warmup_steps, should_stop
             )
             seconds += perf_counter() - started
             for row in episodes:
@@ -240,7 +242,7 @@ def train(
             if collector.env_steps < until:
                 break
             if until == training.warmup_steps or (
-                until > training.warmup_steps and _due(until, training.learning_interval(until))
+                until > training.warmup_steps and _is_due(until, training.learning_interval(until))
             ):
                 state, row = _timed_learning(training, state, until)
                 log(row | {"time/collect": seconds})
@@ -250,12 +252,12 @@ def train(
                 training.checkpoint_every is not None
                 and env_steps // training.checkpoint_every < until // training.checkpoint_every
             ):
-                keep(snapshot())
-        keep(snapshot())
+                save_checkpoint(snapshot())
+        save_checkpoint(snapshot())
     return state, evaluation if evaluated_at == training.env_steps else {}
 
 
-def _next_stop(training: Training, env_steps: int) -> int:
+def _next_event(training: Training, env_steps: int) -> int:
     """The next step at which something other than collecting happens."""
     intervals = (training.learning_interval(env_steps), training.evaluate_every)
     stops = [training.env_steps, *(env_steps - env_steps % every + every for every in intervals)]
@@ -264,7 +266,7 @@ def _next_stop(training: Training, env_steps: int) -> int:
     return min(stops)
 
 
-def _due(env_steps: int, every: int) -> bool:
+def _is_due(env_steps: int, every: int) -> bool:
     return env_steps % every == 0
 
 
@@ -291,12 +293,12 @@ def _check_finite(row: Row) -> None:
         )
 
 
-def _timed_evaluation(training, environment, planner, state, env_steps, stopping) -> Row:
-    """Empty where `stopping` cut it short."""
+def _timed_evaluation(training, environment, planner, state, env_steps, should_stop) -> Row:
+    """Empty where `should_stop` cut it short."""
     started = perf_counter()
     num_episodes = training.evaluation_episodes_at(env_steps)
     returns = evaluate(
-        environment, planner, state, num_episodes, training.evaluation_seed, stopping
+        environment, planner, state, num_episodes, training.evaluation_seed, should_stop
     )
     if returns is None:
         return {}
@@ -321,13 +323,13 @@ def learn(training: Training, state: TrainState, env_steps):
         value_key, state.model, state.replay, state.value_state
     )
     state = state._replace(model=with_value(state.model, value), value_state=value_state)
-    if state.curious_value is None:
+    if state.bonus_value is None:
         return state, metrics | value_metrics
     model = training.exploration.model(state)
     value, value_state, curious_metrics = training.value_learner.learn(
-        value_key, model, state.replay, state.curious_value.state
+        value_key, model, state.replay, state.bonus_value.state
     )
     value_metrics |= {
         name.replace("/", "/curious_"): number for name, number in curious_metrics.items()
     }
-    return state._replace(curious_value=CuriousValue(value, value_state)), metrics | value_metrics
+    return state._replace(bonus_value=BonusValue(value, value_state)), metrics | value_metrics

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.collect import Episode, begin
+from mbrl.training.collect import Episode, init_episode
 from mbrl.training.explore import Exploration
 from mbrl.training.state import TrainState, is_key
 
@@ -33,7 +33,7 @@ COUNTERS = {"env_steps": int, "num_episodes": int, "evaluated_at": int, "collect
 def to_arrays(snapshot: Snapshot) -> Arrays:
     """Every number of a snapshot, by its path: `state.model.dynamics…`; of the replay only what is filled."""
     arrays = _named(_without_replay(snapshot.state), "state") | _named(
-        snapshot.state.replay.saved(), "replay"
+        snapshot.state.replay.to_host(), "replay"
     )
     arrays |= {name: np.asarray(getattr(snapshot, name)) for name in COUNTERS}
     return arrays | (_episode_arrays(snapshot.episode) if snapshot.episode else {})
@@ -51,11 +51,11 @@ def from_arrays(
     Raises ValueError where the arrays do not fit.
     """
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
-    replay = start.replay.loaded(
-        _filled_in(start.replay.saved(), arrays, "replay", same_length=False)
+    replay = start.replay.from_host(
+        _filled_in(start.replay.to_host(), arrays, "replay", same_length=False)
     )
     state = TrainState(**_filled_in(_without_replay(start), arrays, "state"), replay=replay)
-    planner_state, noise = begin(
+    planner_state, noise = init_episode(
         planner, exploration, state.key, np.asarray(counters["num_episodes"])
     )
     episode = (

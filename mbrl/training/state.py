@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from mbrl.data.replay import Replay
+from mbrl.data.replay import ReplayBuffer
 from mbrl.models.base import AbstractWorldModel
 from mbrl.models.value import AbstractValue
 
@@ -13,12 +13,12 @@ from mbrl.models.value import AbstractValue
 class ValueState(NamedTuple):
     """What fitting a value carries from one gradient step to the next."""
 
-    latest: AbstractValue  # as the last gradient step left it; planners use the mean over many
+    online: AbstractValue  # as the last gradient step left it; planners use the mean over many
     target: AbstractValue  # slowly follows the value, and is what its targets bootstrap from
     optimizer_state: PyTree
 
 
-class CuriousValue(NamedTuple):
+class BonusValue(NamedTuple):
     """The value of the model with a bonus for disagreement (`models/curious.py`), which only collection plans with."""
 
     function: AbstractValue
@@ -32,8 +32,8 @@ class TrainState(NamedTuple):
     model: AbstractWorldModel
     model_optimizer_state: PyTree
     value_state: ValueState
-    curious_value: CuriousValue | None  # where training.disagreement_bonus is not 0
-    replay: Replay
+    bonus_value: BonusValue | None  # where training.disagreement_bonus is not 0
+    replay: ReplayBuffer
 
 
 # Who draws randomness. A new consumer takes a new number, so that it does not reshuffle the others.

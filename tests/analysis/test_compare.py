@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mbrl.analysis.compare import compare
-from mbrl.analysis.comparison_notes import notes, unfinished
 from mbrl.analysis.comparison_table import header, rows, write_csv
+from mbrl.analysis.comparison_warnings import notes, unfinished
 from mbrl.analysis.statistics import bootstrap_interval
 from tests.analysis.made_runs import make_run
 

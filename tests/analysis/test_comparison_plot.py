@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mbrl.analysis.compare import compare
-from mbrl.analysis.comparison_notes import MOST_DRAWN, notes
 from mbrl.analysis.comparison_plot import _add_legend, _handle, curve, draw
 from mbrl.analysis.comparison_table import rows, write_csv
+from mbrl.analysis.comparison_warnings import MOST_DRAWN, notes
 from tests.analysis.made_runs import make_run
 
 

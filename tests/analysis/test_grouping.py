@@ -4,7 +4,7 @@ import pytest
 
 from mbrl.analysis.grouping import IGNORED, group, short_labels
 from mbrl.analysis.records import read_records
-from mbrl.config import MAY_CHANGE
+from mbrl.config.resolve import RESUMABLE_SETTINGS
 from tests.analysis.made_runs import make_run
 
 
@@ -37,7 +37,7 @@ def test_seeds_and_what_changes_no_result_do_not_count(grouped):
 
 
 def test_what_a_resume_may_change_counts_only_where_it_is_the_budget():
-    assert {name for name in MAY_CHANGE if name not in IGNORED} == {"training.env_steps"}
+    assert {name for name in RESUMABLE_SETTINGS if name not in IGNORED} == {"training.env_steps"}
 
 
 def test_a_choice_stands_for_the_settings_that_it_implies(grouped):

@@ -6,8 +6,9 @@ import os
 import pytest
 import yaml
 
-from mbrl.analysis.records import Damaged, printable, read_records
-from mbrl.config import compose, resolved, to_yaml
+from mbrl.analysis.records import UnreadableRun, printable, read_records
+from mbrl.config.compose import compose
+from mbrl.config.resolve import resolve, to_yaml
 from mbrl.runs.folder import lock
 from tests.analysis.made_runs import make_run, settings
 
@@ -84,7 +85,7 @@ def test_what_became_of_runs(tmp_path):
 def test_a_config_of_this_project_is_read_whole(tmp_path):
     make_run(tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(
-        to_yaml(resolved(compose(["env=pendulum", "planner=mcts"])))
+        to_yaml(resolve(compose(["env=pendulum", "planner=mcts"])))
     )
     ((record,), _) = read_records([tmp_path])
     assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"
@@ -166,7 +167,7 @@ def test_a_run_that_failed_for_its_config_failed(tmp_path, name):
     (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     assert read_records([tmp_path]) == (
         [],
-        [Damaged(bad, "ConfigError: seed=-1 is negative", "failed")],
+        [UnreadableRun(bad, "ConfigError: seed=-1 is negative", "failed")],
     )
 
 

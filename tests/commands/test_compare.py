@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mbrl.__main__ import main
-from mbrl.config import ConfigError
+from mbrl.errors import ConfigError
 from tests.analysis.made_runs import make_run
 
 ROOT = Path(__file__).parent.parent.parent

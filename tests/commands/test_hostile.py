@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from mbrl.__main__ import main
-from mbrl.config import ConfigError, compose, resolved
-from mbrl.runs.reader import DamagedRun
+from mbrl.config.compose import compose
+from mbrl.config.resolve import resolve
+from mbrl.errors import ConfigError
+from mbrl.runs.reader import CorruptRun
 from tests.faults.runs import ROOT
 
 COMMANDS = ("resume", "reproduce")
@@ -29,7 +31,7 @@ def saved(tmp_path) -> Path:
     """A run as its config alone."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write(folder, resolved(compose(["training=smoke", "logger=files", "planner=random"])))
+    write(folder, resolve(compose(["training=smoke", "logger=files", "planner=random"])))
     (folder / "metrics.jsonl").write_text('{"env_steps": 20, "loss/dynamics": 0.5}\n')
     return folder
 
@@ -50,7 +52,7 @@ def changed(folder: Path, name: str, value) -> None:
 
 def refusal(command: str, saved: Path, *options: str) -> str:
     where = [f"--folder={saved.parent / 'again'}"] if command == "reproduce" else []
-    with pytest.raises((ConfigError, DamagedRun)) as error:
+    with pytest.raises((ConfigError, CorruptRun)) as error:
         main([command, str(saved), *where, *options])
     sentence = str(error.value)
     assert "\n" not in sentence

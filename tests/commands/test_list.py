@@ -3,7 +3,7 @@
 import pytest
 
 from mbrl.__main__ import main
-from mbrl.config import ConfigError
+from mbrl.errors import ConfigError
 from tests.analysis.made_runs import make_run
 
 
@@ -52,7 +52,8 @@ def test_runs_and_sweeps_are_listed_the_newest_last(outputs, capsys):
     assert "never started CartPole-v1 ensemble cem 13 0/100 –" in lines[5]
     assert "killed CartPole-v1 ensemble cem 50 100/100 20" in lines[6]
     assert any(
-        line.startswith("Damaged: ") and "odd/config.yaml cannot be read" in line for line in lines
+        line.startswith("UnreadableRun: ") and "odd/config.yaml cannot be read" in line
+        for line in lines
     )
 
 
@@ -74,7 +75,7 @@ def test_every_odd_run_is_named_by_its_folder_and_one_that_failed_by_its_error(t
     lines = listed(capsys, tmp_path)
     assert sorted(line.split()[2] for line in lines[:2]) == ["damaged", "failed"]
     assert (
-        f"Damaged: {tmp_path}/a: seed=-1 must be a whole number, at least 0, as a run writes it."
+        f"UnreadableRun: {tmp_path}/a: seed=-1 must be a whole number, at least 0, as a run writes it."
         in lines
     )
     assert f"Failed: {tmp_path}/b: ConfigError: seed=-1 must not be negative" in lines

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mbrl.__main__ import main
-from mbrl.config import CONFIG_FOLDER, ConfigError
+from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.errors import ConfigError
 from mbrl.runs.reader import read_metrics, read_summary
 from tests.faults.runs import PLANNERS, ROOT, run_here
 
@@ -19,7 +20,7 @@ SMALL = ("training=smoke", "logger=files", "env.episode_limit=50")
 FEW = (
     "training.evaluation_episodes=2",
     "training.value_learner.num_updates=5",
-    "training.value_learner.walk_steps=5",
+    "training.value_learner.rollout_length=5",
     "training.env_steps=60",
 )
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_FOLDER / "experiment").glob("*.yaml"))

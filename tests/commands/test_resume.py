@@ -10,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from mbrl.__main__ import main
-from mbrl.config import ConfigError, RunError
+from mbrl.errors import ConfigError, RunError
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.reader import read_metrics, read_provenance, read_summary, status
-from mbrl.runs.stopping import Interrupted, StopRequest
+from mbrl.runs.signals import Interrupted, StopRequest
 from tests.faults.runs import PLANNERS, ROOT, lost, resume_here, run_here
 
 pytestmark = pytest.mark.slow

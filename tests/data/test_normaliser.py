@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.data.normaliser import fit_normaliser, identity_normaliser
-from mbrl.data.replay import Replay, empty_replay
+from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.types import Discrete, Transition
 
 SIZE = 3
@@ -32,13 +32,13 @@ def random_transitions(number: int, seed: int = 0) -> Transition:
 
 
 def replay_of(*batches: Transition, capacity: int = 50):
-    replay = empty_replay(capacity, SIZE, Discrete(2))
+    replay = init_replay(capacity, SIZE, Discrete(2))
     for batch in batches:
         replay = add(replay, batch)
     return replay
 
 
-add = eqx.filter_jit(Replay.add)
+add = eqx.filter_jit(ReplayBuffer.add)
 fit = eqx.filter_jit(fit_normaliser)
 
 
@@ -56,7 +56,7 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
         "observation": latest.observation,
         "delta": change,
         "reward": going_on,
-        "end_reward": last,
+        "terminal_reward": last,
     }
     for name, values in columns.items():
         values = values.astype(np.float64)
@@ -65,10 +65,13 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
         )
         np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
     assert (normaliser.reward_min, normaliser.reward_max) == (going_on.min(), going_on.max())
-    assert (normaliser.end_reward_min, normaliser.end_reward_max) == (last.min(), last.max())
-    assert normaliser.any_end
+    assert (normaliser.terminal_reward_min, normaliser.terminal_reward_max) == (
+        last.min(),
+        last.max(),
+    )
+    assert normaliser.seen_terminal
     np.testing.assert_allclose(
-        normaliser.reward_size, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5
+        normaliser.reward_rms, np.sqrt(np.mean(latest.reward.astype(np.float64) ** 2)), rtol=1e-5
     )
 
 
@@ -83,8 +86,8 @@ def test_rewards_of_a_kind_that_never_was_keep_their_unit(terminated, mean, end_
     )
     normaliser = fit(replay_of(batch))
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
-    assert (normaliser.end_reward_mean, normaliser.end_reward_std) == (end_mean, 1)
-    assert normaliser.any_end == terminated
+    assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (end_mean, 1)
+    assert normaliser.seen_terminal == terminated
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_returns_lie_between_earning_the_same_for_ever_and_ending_at_once(going_
     rewards = np.array(going_on + ends, np.float32)
     terminated = np.arange(len(rewards)) >= len(going_on)
     batch = random_transitions(len(rewards))._replace(reward=rewards, terminated=terminated)
-    np.testing.assert_allclose(fit(replay_of(batch)).return_range(0.9), expected, rtol=1e-5)
+    np.testing.assert_allclose(fit(replay_of(batch)).return_bounds(0.9), expected, rtol=1e-5)
 
 
 def test_data_come_out_with_mean_zero_and_unit_scale():
@@ -117,7 +120,7 @@ def test_data_come_out_with_mean_zero_and_unit_scale():
             normaliser.observation(observation),
             normaliser.delta(change),
             normaliser.reward(reward),
-            normaliser.end_reward(reward),
+            normaliser.terminal_reward(reward),
         )
 
     observations, changes, rewards, end_rewards = scaled(batch.observation, change, batch.reward)

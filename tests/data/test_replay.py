@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.data.replay import Replay, empty_replay
+from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete, Transition
 
 SIZE = 2  # entries of an observation
@@ -36,25 +36,25 @@ def rows(transitions: Transition) -> list[dict]:
     return [Transition(*row)._asdict() for row in zip(*columns, strict=True)]
 
 
-def contents(replay: Replay) -> list[dict]:
+def contents(replay: ReplayBuffer) -> list[dict]:
     """What a reader finds in it, sorted by the number of the transition."""
     held = [
         row
-        for row, filled in zip(rows(replay.transitions), np.asarray(replay.filled), strict=True)
+        for row, filled in zip(rows(replay.transitions), np.asarray(replay.valid), strict=True)
         if filled
     ]
     return sorted(held, key=lambda row: row["reward"])
 
 
-add = eqx.filter_jit(Replay.add)
-sample = eqx.filter_jit(Replay.sample)
+add = eqx.filter_jit(ReplayBuffer.add)
+sample = eqx.filter_jit(ReplayBuffer.sample)
 
 
 @pytest.mark.parametrize(
     "batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str
 )
 def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
-    replay, twin, added = empty_replay(10, SIZE, action_space), [], 0
+    replay, twin, added = init_replay(10, SIZE, action_space), [], 0
     for number in batches:
         batch = numbered(added, number, action_space)
         replay, twin, added = add(replay, batch), (twin + rows(batch))[-10:], added + number
@@ -66,12 +66,13 @@ def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
 @pytest.mark.parametrize("batches", [[3], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
 def test_numbers_are_those_of_collection(batches):
     """Number n carries n in its reward; of an empty place it does not matter."""
-    replay, added = empty_replay(10, SIZE, Discrete(3)), 0
+    replay, added = init_replay(10, SIZE, Discrete(3)), 0
     for number in batches:
         replay, added = add(replay, numbered(added, number, Discrete(3))), added + number
-        filled = np.asarray(replay.filled)
+        filled = np.asarray(replay.valid)
         np.testing.assert_array_equal(
-            np.asarray(replay.numbers)[filled], np.asarray(replay.transitions.reward)[filled]
+            np.asarray(replay.insertion_index)[filled],
+            np.asarray(replay.transitions.reward)[filled],
         )
 
 
@@ -83,7 +84,7 @@ def test_adding_compiles_once_however_much_it_holds():
         compiled.append(1)
         return replay.add(batch)
 
-    replay = empty_replay(8, SIZE, Discrete(3))
+    replay = init_replay(8, SIZE, Discrete(3))
     for first in range(0, 15, 3):
         replay = counting_add(replay, numbered(first, 3, Discrete(3)))
     assert len(compiled) == 1
@@ -94,7 +95,7 @@ def test_a_batch_that_would_overwrite_itself_is_refused():
     with pytest.raises(
         ValueError, match=r"training.replay_capacity=10 .* 11 transitions .* raise it"
     ):
-        empty_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
+        init_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_batch_that_would_overwrite_itself_is_refused():
     [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))],
 )
 def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
-    replay = empty_replay(10, SIZE, Box(2))
+    replay = init_replay(10, SIZE, Box(2))
     for first, number in zip([0, *batches], batches, strict=False):
         replay = add(replay, numbered(first, number, Box(2)))
     drawn = sample(replay, jax.random.key(0), (10000,))
@@ -118,7 +119,7 @@ def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
 
 
 def test_samples_have_the_shape_asked_for_and_follow_the_key():
-    replay = add(empty_replay(10, SIZE, Box(2)), numbered(0, 10, Box(2)))
+    replay = add(init_replay(10, SIZE, Box(2)), numbered(0, 10, Box(2)))
     first, again, other = (sample(replay, jax.random.key(key), (3, 4)) for key in (0, 0, 1))
     assert {leaf.shape[:2] for leaf in jax.tree.leaves(first)} == {(3, 4)}
     np.testing.assert_array_equal(first.reward, again.reward)
@@ -126,7 +127,7 @@ def test_samples_have_the_shape_asked_for_and_follow_the_key():
 
 
 def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space):
-    replay = empty_replay(5, SIZE, action_space)
+    replay = init_replay(5, SIZE, action_space)
     action = action_space.sample(jax.random.key(0))
     assert replay.transitions.action.shape == (5, *action.shape)
     assert replay.transitions.action.dtype == action.dtype
@@ -136,4 +137,4 @@ def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space
         == (5, SIZE)
     )
     assert int(replay.size) == 0
-    assert not replay.filled.any()
+    assert not replay.valid.any()

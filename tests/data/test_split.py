@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.data.replay import Replay, empty_replay
+from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.data.split import Split, sample, split
 from mbrl.types import Discrete, Transition
 
@@ -29,24 +29,24 @@ def numbered(first: int, number: int) -> Transition:
     )
 
 
-def replay_of(number: int, capacity: int, batch: int = 10) -> Replay:
+def replay_of(number: int, capacity: int, batch: int = 10) -> ReplayBuffer:
     """After `number` transitions, added a few at a time."""
-    replay = empty_replay(capacity, 1, Discrete(2))
+    replay = init_replay(capacity, 1, Discrete(2))
     for first in range(0, number, batch):
         replay = add(replay, numbered(first, min(batch, number - first)))
     return replay
 
 
-add = eqx.filter_jit(Replay.add)
+add = eqx.filter_jit(ReplayBuffer.add)
 
 
 @eqx.filter_jit
-def _split(key, replay, holdout_share, bootstrap, num_members=MEMBERS):
-    return split(key, replay, num_members, holdout_share, bootstrap)
+def _split(key, replay, validation_fraction, bootstrap, num_members=MEMBERS):
+    return split(key, replay, num_members, validation_fraction, bootstrap)
 
 
 def sides(
-    replay: Replay, bootstrap: bool = False, share: float = SHARE, key: jax.Array = KEY
+    replay: ReplayBuffer, bootstrap: bool = False, share: float = SHARE, key: jax.Array = KEY
 ) -> tuple[list[dict], dict]:
     """How often each transition, by its number, stands in each member's training set; and in the held-out one."""
     found: Split = _split(key, replay, share, bootstrap)
@@ -54,7 +54,7 @@ def sides(
 
     def copies(totals):
         counts = np.diff(np.asarray(totals), prepend=0)
-        assert np.all(counts[~np.asarray(replay.filled)] == 0), (
+        assert np.all(counts[~np.asarray(replay.valid)] == 0), (
             "an empty place holds nothing to learn from"
         )
         return {
@@ -78,13 +78,15 @@ def test_without_bootstrap_every_member_trains_once_on_all_that_is_not_held_out(
 def test_steps_that_end_a_task_are_repeated_up_to_a_tenth_of_all(ends, repeats):
     """A ninth of the 99 others is 11; a bootstrap sample has the same as before, each so many times."""
     replay = replay_of(100, 200)
-    replay = Replay(
+    replay = ReplayBuffer(
         replay.transitions._replace(terminated=jnp.arange(200) < ends), replay.num_added
     )
     for bootstrap in (False, True):
         training, held_out = sides(replay, bootstrap)
         unrepeated, _ = sides(
-            Replay(replay.transitions._replace(terminated=jnp.zeros(200, bool)), replay.num_added),
+            ReplayBuffer(
+                replay.transitions._replace(terminated=jnp.zeros(200, bool)), replay.num_added
+            ),
             bootstrap,
         )
         assert set(held_out.values()) == {1}
@@ -123,9 +125,9 @@ def test_each_number_has_the_luck_of_its_own():
     assert set(sides(replay_of(50, 50), key=jax.random.key(6))[1]) != first
 
 
-def a_large_replay(number: int) -> Replay:
-    replay = empty_replay(number, 1, Discrete(2))
-    return Replay(
+def a_large_replay(number: int) -> ReplayBuffer:
+    replay = init_replay(number, 1, Discrete(2))
+    return ReplayBuffer(
         replay.transitions._replace(reward=jnp.arange(number, dtype=float)),
         jnp.asarray(number, jnp.int32),
     )

@@ -110,7 +110,7 @@ def test_without_a_key_a_move_goes_as_far_as_on_average_but_never_off_the_line()
     ],
 )
 def test_between_cells_the_nearest_counts(position, reward, ended):
-    at = corridor.TrueDynamics().observation(jnp.array([position]))
+    at = corridor.TrueDynamics().observe(jnp.array([position]))
     step = (jnp.zeros(1), jnp.zeros(2), at)
     assert corridor.reward(*step) == reward
     assert corridor.termination(*step) == ended
@@ -132,7 +132,7 @@ def values(
     nothing = (
         jnp.zeros((10, 1)),
         jnp.zeros((10, 2)),
-        jax.vmap(corridor.TrueDynamics().observation)(cells),
+        jax.vmap(corridor.TrueDynamics().observe)(cells),
     )
     rewards, ended = (
         np.asarray(jax.vmap(corridor.reward)(*nothing), np.float64),

@@ -15,7 +15,8 @@ import pytest
 from gymnasium import spaces
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config import build, compose
+from mbrl.config.build import build
+from mbrl.config.compose import compose
 from mbrl.envs import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
 from tests.configs import options
 
@@ -78,7 +79,7 @@ def random_steps(config: DictConfig) -> Steps:
             noise = generator.normal(size=num_features)
         scale = np.maximum(scale, np.abs(observation))
         wish = weights * observation[entry] / scale[entry] if episode % 2 else noise
-        action, features = nearest(instance.action_space, wish)
+        action, features = from_features(instance.action_space, wish)
         next_observation, reward, terminated, truncated, _ = instance.step(action)
         steps.append((observation, features, next_observation, reward, terminated))
         observation, running = next_observation, not (terminated or truncated)
@@ -86,7 +87,7 @@ def random_steps(config: DictConfig) -> Steps:
     return Steps(*(np.array(column) for column in zip(*steps, strict=True)))
 
 
-def nearest(space: spaces.Space, wish: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def from_features(space: spaces.Space, wish: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The action nearest to a vector of features, in the environment's terms, and its features as networks see them."""
     if isinstance(space, spaces.Box):
         features = np.clip(wish, -1, 1).astype(np.float32)
@@ -104,8 +105,8 @@ def test_dynamics_are_the_real_ones(case):
     dynamics = build(config.true_dynamics)
 
     def outcomes(observation, action):
-        state = dynamics.state(observation)
-        return jax.vmap(lambda key: dynamics.observation(dynamics.step(key, state, action)))(keys)
+        state = dynamics.from_observation(observation)
+        return jax.vmap(lambda key: dynamics.observe(dynamics.step(key, state, action)))(keys)
 
     keys = jax.random.split(jax.random.key(0), NUM_KEYS)
     predicted = np.asarray(jax.jit(jax.vmap(outcomes))(steps.observation, steps.action))
@@ -118,7 +119,7 @@ def test_dynamics_are_the_real_ones(case):
 def test_an_observation_is_what_its_state_shows(case):
     config, steps = case
     dynamics = build(config.true_dynamics)
-    shown = jax.vmap(lambda observation: dynamics.observation(dynamics.state(observation)))(
+    shown = jax.vmap(lambda observation: dynamics.observe(dynamics.from_observation(observation)))(
         steps.observation
     )
     np.testing.assert_allclose(shown, steps.observation, atol=1e-6)
@@ -206,7 +207,7 @@ def test_the_config_is_one_of_an_environment(name):
     config = compose([f"env={name}"]).env
     instance = build(config).make()
     observation, _ = instance.reset(seed=0)
-    assert build(config.true_dynamics).state(jnp.asarray(observation)).ndim == 1
+    assert build(config.true_dynamics).from_observation(jnp.asarray(observation)).ndim == 1
     instance.close()
 
 
@@ -249,7 +250,7 @@ def test_the_shaped_reward_is_one_in_the_middle_and_less_towards_the_limits():
     [(0, 0, False), (1.57, 0, False), (2.1, 0, True), (-2.1, 0, True), (3.14, 3.14, False)],
 )
 def test_the_acrobots_goal_is_a_height_of_its_free_end(first, second, ended):
-    at = acrobot.TrueDynamics().observation(jnp.array([first, second, 0.0, 0.0]))
+    at = acrobot.TrueDynamics().observe(jnp.array([first, second, 0.0, 0.0]))
     assert acrobot.termination(jnp.zeros(6), jnp.zeros(3), at) == ended
     assert acrobot.reward(jnp.zeros(6), jnp.zeros(3), at) == (0 if ended else -1)
 
@@ -277,7 +278,7 @@ def test_the_acrobots_speeds_are_bounded(state, action, bounded):
     np.testing.assert_allclose(ahead[2:], bounded, rtol=1e-6)
     real = real_step("Acrobot-v1", state, action)
     np.testing.assert_allclose(
-        dynamics.observation(ahead), real, atol=1e-4
+        dynamics.observe(ahead), real, atol=1e-4
     )  # at such speeds, roundings grow within a step
 
 

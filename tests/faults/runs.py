@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from mbrl.__main__ import main
-from mbrl.config import compose
+from mbrl.config.compose import compose
 from mbrl.experiment import run
 from mbrl.runs.checkpoints import load_checkpoint
-from mbrl.runs.difference import differences
+from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary, status
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.config import ConfigError, RunError
+from mbrl.assemble import assemble
+from mbrl.config.validation import MAX_INT, format_value
+from mbrl.errors import ConfigError, RunError
 from mbrl.experiment import run
-from mbrl.parts import build_parts
-from mbrl.schema import LARGEST_INT, shown
 from tests.configs import options, small_config
 
 pytestmark = pytest.mark.slow
@@ -186,7 +186,7 @@ def check_refusal(refusal: ConfigError, name: str, value: object) -> None:
     sentence = str(refusal)
     check_one_sentence(sentence)
     # A value that other settings refer to may be found under their names.
-    assert any(part in sentence for part in [*name.split("."), f"={shown(value)}"]), (
+    assert any(part in sentence for part in [*name.split("."), f"={format_value(value)}"]), (
         name,
         sentence,
     )
@@ -209,7 +209,7 @@ def test_a_config_is_built_or_refused(request):
     def build_or_refuse(case):
         choices, name, value = case
         try:
-            build_parts(changed(bases()[choices], name, value))
+            assemble(changed(bases()[choices], name, value))
         except ConfigError as refusal:
             check_refusal(refusal, name, value)
 
@@ -230,7 +230,7 @@ def test_a_config_is_run_or_refused(request, tmp_path):
     @given(settings_changed(anything=False))
     def run_or_refuse(case):
         choices, name, value = case
-        assume(not (isinstance(value, int) and LONGEST < value <= LARGEST_INT))
+        assume(not (isinstance(value, int) and LONGEST < value <= MAX_INT))
         folder = tempfile.mkdtemp(dir=tmp_path)
         config = small(f"hydra.run.dir={folder}", *choices)
         try:

@@ -1,4 +1,4 @@
-"""Damaged files: a checkpoint with a flipped bit or cut off, rows cut off or lost, a pickle in a checkpoint's place."""
+"""UnreadableRun files: a checkpoint with a flipped bit or cut off, rows cut off or lost, a pickle in a checkpoint's place."""
 
 import hashlib
 import io
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbrl.config import RunError
+from mbrl.errors import RunError
 from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
-from mbrl.runs.reader import DamagedRun, read_metrics
+from mbrl.runs.reader import CorruptRun, read_metrics
 from tests.faults.runs import BREAKABLE, PLANNERS, lost, resume_here, run_here
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_a_row_that_is_damaged_in_the_middle_is_named(tmp_path, stopped):
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     lines[1] = lines[1][:-5]
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    with pytest.raises(DamagedRun, match="line 2 is no JSON"):
+    with pytest.raises(CorruptRun, match="line 2 is no JSON"):
         resume_here(folder, "trust=[tests]")
 
 

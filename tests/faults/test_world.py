@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mbrl.config import RunError
+from mbrl.errors import RunError
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.reader import read_metrics, status
 from tests.faults.runs import BREAKABLE, PLANNERS, lost, resume_here, run_here, summary_error

@@ -59,24 +59,24 @@ def test_a_job_waits_for_the_process_of_a_lost_node_to_end(tmp_path, monkeypatch
     began = []
     monkeypatch.setattr(way, "LOOK_EVERY", 0.05)
 
-    def carry_out(job: Job) -> None:
+    def run(job: Job) -> None:
         os.close(lock(job.folder))
         began.append(time.monotonic())
 
-    monkeypatch.setattr(Job, "carry_out", carry_out)
+    monkeypatch.setattr(Job, "run", run)
     held = lock(tmp_path)
     freed = threading.Timer(0.4, lambda: os.close(held))
     freed.start()
     before = time.monotonic()
-    way.carry_out_once_free(Job(tmp_path))
+    way.run_once_free(Job(tmp_path))
     assert began[0] - before >= 0.35
 
 
 def test_a_job_that_another_carries_out_for_ever_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(way, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(way, "LOCK_PATIENCE", 0.1)
-    monkeypatch.setattr(Job, "carry_out", lambda job: lock(job.folder))
+    monkeypatch.setattr(Job, "run", lambda job: lock(job.folder))
     held = lock(tmp_path)
     with pytest.raises(BlockingIOError, match="Another run is using the folder"):
-        way.carry_out_once_free(Job(tmp_path))
+        way.run_once_free(Job(tmp_path))
     os.close(held)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mbrl.launchers.sweep import claim
+from mbrl.errors import ConfigError
+from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import runs_in
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_provenance, read_summary, status
-from mbrl.trust import ConfigError
 from tests.faults.runs import PLANNERS, ROOT, lost, run_here
 
 pytestmark = pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_sweep_that_is_asked_to_stop_is_finished_by_resume(
     folder = tmp_path / "s"
     running = started_and_begun(folder, launcher, *SMALL, "model.num_members=1,2")
     with pytest.raises(ConfigError, match="Another sweep is running in"):
-        claim(folder)
+        lock_sweep(folder)
     running.send_signal(signum)
     said, complaints = running.communicate(timeout=200)
     assert running.returncode == 128 + signum, complaints

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mbrl.loggers.console import ConsoleLogger, clock, number, print_result, result_table
+from mbrl.loggers.console import ConsoleLogger, result_table
+from mbrl.tables import format_duration, format_number, print_table
 
 FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
 
@@ -152,13 +153,15 @@ def test_log_lines_appear_above_the_display_and_streams_are_given_back(monkeypat
 
 
 def test_a_run_beside_others_prints_lines_under_its_name():
-    lines = shown(terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", alone=False).splitlines()
+    lines = shown(
+        terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", owns_terminal=False
+    ).splitlines()
     assert len(lines) == 10
     assert all(line.startswith("3_seed=3: ") for line in lines)
 
 
 def result(console, rows):
-    print_result(result_table("Acrobot-v1", "ensemble", "mcts", 3, rows, FOLDER), console)
+    print_table(result_table("Acrobot-v1", "ensemble", "mcts", 3, rows, FOLDER), console)
     return console.file.getvalue()
 
 
@@ -199,14 +202,14 @@ def test_a_result_without_evaluation():
 
 
 def test_numbers_and_clocks():
-    assert [number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == [
+    assert [format_number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == [
         "0.1235",
         "1.235e+04",
         "–",
         "–",
         "500",
     ]
-    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == [
+    assert [format_duration(seconds) for seconds in (0, 59.6, 61, 3723)] == [
         "0:00",
         "1:00",
         "1:01",

@@ -15,7 +15,7 @@ from mbrl.models.dynamics import ResidualDynamics
 from mbrl.models.propagation import Expectation
 from mbrl.models.reward import LearnedReward
 from mbrl.models.termination import LearnedTermination
-from mbrl.models.value import FittedValue
+from mbrl.models.value import ValueNetwork
 from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete, Transition
 
@@ -37,14 +37,14 @@ def some_normaliser(size: int) -> Normaliser:
         delta_std=entries(0.5, 2.0, 1.0, 0.25),
         reward_mean=jnp.float32(3.0),
         reward_std=jnp.float32(4.0),
-        end_reward_mean=jnp.float32(7.0),
-        end_reward_std=jnp.float32(0.5),
+        terminal_reward_mean=jnp.float32(7.0),
+        terminal_reward_std=jnp.float32(0.5),
         reward_min=jnp.float32(-2.0),
         reward_max=jnp.float32(8.0),
-        end_reward_min=jnp.float32(-1.0),
-        end_reward_max=jnp.float32(4.0),
-        reward_size=jnp.float32(5.0),
-        any_end=jnp.array(True),
+        terminal_reward_min=jnp.float32(-1.0),
+        terminal_reward_max=jnp.float32(4.0),
+        reward_rms=jnp.float32(5.0),
+        seen_terminal=jnp.array(True),
     )
 
 
@@ -57,7 +57,7 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "dynamics": partial(ResidualDynamics, width=8, depth=1),
         "reward": partial(LearnedReward, width=8),
         "termination": partial(LearnedTermination, width=8),
-        "value": partial(FittedValue, width=8, depth=1),
+        "value": partial(ValueNetwork, width=8, depth=1),
     }
     settings = {
         "observation_size": OBSERVATION_SIZE,
@@ -67,7 +67,7 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
     }
     settings |= {"propagation": Expectation()}
     make = partial(WorldModel, **(parts | settings | changes))
-    return weighted(lambda: make(key=jax.random.key(0)), seed).normalised(NORMALISER)
+    return weighted(lambda: make(key=jax.random.key(0)), seed).with_normaliser(NORMALISER)
 
 
 Module = TypeVar("Module", bound=eqx.Module)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.config import build
+from mbrl.config.build import build
 from mbrl.types import Transition
 from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import num_parameters, some_normaliser, weighted
@@ -45,7 +45,7 @@ class Case:
                 config.model, key=KEY, observation_size=self.size, action_space=self.action_space
             )
         )
-        self.model = model.normalised(some_normaliser(self.size))
+        self.model = model.with_normaliser(some_normaliser(self.size))
         one = self.transitions(())
         self.observation, self.action = one.observation, one.action
 
@@ -77,7 +77,7 @@ def case(request):
 def look_ahead(model, observation, action):
     state = model.encode(KEY, observation)
     prediction = model.step(KEY, state, action)
-    return state, prediction, model.value(prediction.state), model.combine(prediction.reward)
+    return state, prediction, model.value(prediction.state), model.aggregate(prediction.reward)
 
 
 def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_going_on(case):
@@ -98,8 +98,10 @@ def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_goi
 
 def test_gathered_particles_are_at_one_place_in_a_state_like_the_last(case):
     state = look_ahead(case.model, case.observation, case.action)[1].state
-    gathered = case.model.gathered(KEY, state)
-    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(gathered), strict=True):
+    collapse_particles = case.model.collapse_particles(KEY, state)
+    for before, after in zip(
+        jax.tree.leaves(state), jax.tree.leaves(collapse_particles), strict=True
+    ):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
         np.testing.assert_array_equal(after, np.broadcast_to(after[0], after.shape))
 
@@ -107,7 +109,7 @@ def test_gathered_particles_are_at_one_place_in_a_state_like_the_last(case):
 def test_combining_equal_estimates_changes_nothing(case):
     particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
     np.testing.assert_allclose(
-        case.model.combine(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6
+        case.model.aggregate(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6
     )
 
 
@@ -144,7 +146,7 @@ def test_the_value_can_be_learned_if_there_is_one(case):
 
 
 def test_it_takes_the_scale_of_the_data(case):
-    rescaled = case.model.normalised(
+    rescaled = case.model.with_normaliser(
         eqx.tree_at(lambda n: n.reward_max, case.model.normaliser, jnp.float32(77.0))
     )
     assert rescaled.normaliser.reward_max == 77

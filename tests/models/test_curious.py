@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models import imagine
+from mbrl.models import rollout
 from mbrl.models.curious import curious, incurious
 from mbrl.models.propagation import TSInfinity
 from mbrl.models.reward import KnownReward
@@ -28,8 +28,8 @@ def step(model, state):
 def rewarded(low: float, high: float):
     """MODEL, had rewards been these two, one as often as the other."""
     seen = (jnp.float32(low), jnp.float32(high), jnp.sqrt(jnp.float32((low**2 + high**2) / 2)))
-    return MODEL.normalised(
-        eqx.tree_at(lambda n: (n.reward_min, n.reward_max, n.reward_size), NORMALISER, seen)
+    return MODEL.with_normaliser(
+        eqx.tree_at(lambda n: (n.reward_min, n.reward_max, n.reward_rms), NORMALISER, seen)
     )
 
 
@@ -56,25 +56,33 @@ def test_a_typical_reward_is_the_root_mean_square_and_one_where_there_was_none(l
 def test_a_typical_reward_is_no_less_than_the_largest_cost_while_a_goal_is_awaited():
     """However long the agent has idled: costs were 0.25 at most, 0.05 typically."""
     idle = eqx.tree_at(
-        lambda n: (n.reward_min, n.reward_max, n.reward_size),
+        lambda n: (n.reward_min, n.reward_max, n.reward_rms),
         NORMALISER,
         (jnp.float32(-0.25), jnp.float32(0.0), jnp.float32(0.05)),
     )
-    assert curious(MODEL.normalised(idle), 4.0, goal_awaited=True).bonus == np.float32(0.2)
-    unended = eqx.tree_at(lambda n: n.any_end, idle, jnp.array(False))
-    assert curious(MODEL.normalised(unended), 4.0).bonus == np.float32(0.2)
-    assert curious(MODEL.normalised(unended), 4.0, goal_awaited=True).bonus == 1
-    gains = eqx.tree_at(
-        lambda n: (n.reward_min, n.reward_size), unended, (jnp.float32(0.5), jnp.float32(2.0))
+    assert curious(
+        MODEL.with_normaliser(idle), 4.0, bonus_floor_until_first_termination=True
+    ).bonus == np.float32(0.2)
+    unended = eqx.tree_at(lambda n: n.seen_terminal, idle, jnp.array(False))
+    assert curious(MODEL.with_normaliser(unended), 4.0).bonus == np.float32(0.2)
+    assert (
+        curious(MODEL.with_normaliser(unended), 4.0, bonus_floor_until_first_termination=True).bonus
+        == 1
     )
-    assert curious(MODEL.normalised(gains), 4.0, goal_awaited=True).bonus == 8
+    gains = eqx.tree_at(
+        lambda n: (n.reward_min, n.reward_rms), unended, (jnp.float32(0.5), jnp.float32(2.0))
+    )
+    assert (
+        curious(MODEL.with_normaliser(gains), 4.0, bonus_floor_until_first_termination=True).bonus
+        == 8
+    )
 
 
 def test_values_have_room_for_the_bonus():
     """Rewards of at most 8, at the end 4, and a bonus of 2.5 make 10.5 and 6.5, which bound values; their output keeps its unit."""
     excited = curious(MODEL, 0.5)
-    assert (excited.normaliser.reward_max, excited.normaliser.end_reward_max) == (10.5, 6.5)
-    assert (excited.normaliser.reward_min, excited.normaliser.end_reward_min) == (-2, -1)
+    assert (excited.normaliser.reward_max, excited.normaliser.terminal_reward_max) == (10.5, 6.5)
+    assert (excited.normaliser.reward_min, excited.normaliser.terminal_reward_min) == (-2, -1)
     state = MODEL.encode(KEY, OBSERVATION)
     np.testing.assert_array_equal(excited.value(state), MODEL.value(state))
 
@@ -94,7 +102,7 @@ def test_negative_rewards_are_made_up_for():
 
 
 def test_caution_is_for_those_who_are_not_curious():
-    cautious, state = small_model(caution=2.0), MODEL.encode(KEY, OBSERVATION)
+    cautious, state = small_model(uncertainty_penalty=2.0), MODEL.encode(KEY, OBSERVATION)
     careless, excited, as_it_is = (
         step(model, state)
         for model in (curious(MODEL, 0.5), curious(cautious, 0.5), incurious(cautious))
@@ -108,8 +116,8 @@ def test_caution_is_for_those_who_are_not_curious():
 def test_what_members_disagree_on_is_not_marked_down():
     """The model takes standard deviations off; curiosity seeks what these tell of."""
     estimates = jnp.array([1.0, 4.0, 7.0])
-    assert MODEL.combine(estimates) < 2
-    assert curious(MODEL, 0.5).combine(estimates) == 4
+    assert MODEL.aggregate(estimates) < 2
+    assert curious(MODEL, 0.5).aggregate(estimates) == 4
 
 
 def test_the_model_itself_stays_as_it_is():
@@ -142,8 +150,8 @@ def test_a_plan_is_worth_its_bonuses_too():
         bonuses.append(2.5 * float(prediction.disagreement))
     scores = [
         float(
-            eqx.filter_jit(imagine.score)(
-                KEY, each, imagine.begin(KEY, each, OBSERVATION), actions, discount
+            eqx.filter_jit(rollout.plan_return)(
+                KEY, each, rollout.start(KEY, each, OBSERVATION), actions, discount
             )
         )
         for each in (excited, model)
@@ -154,6 +162,6 @@ def test_a_plan_is_worth_its_bonuses_too():
 
 
 def test_another_scale_of_the_data_keeps_the_bonus():
-    excited = curious(MODEL, 0.5).normalised(NORMALISER)
+    excited = curious(MODEL, 0.5).with_normaliser(NORMALISER)
     assert excited.bonus == 2.5
     assert excited.normaliser.reward_max == 8

@@ -7,7 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl.config import build, compose
+from mbrl.config.build import build
+from mbrl.config.compose import compose
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.envs import corridor, pendulum
 from mbrl.models.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl.models.ensemble import each_member, members_of
+from mbrl.models.ensemble import init_ensemble, vmap_ensemble
 from tests.models.small import member
 
 
@@ -13,7 +13,7 @@ def make(key: jax.Array, num_inputs: int) -> eqx.nn.Linear:
     return eqx.nn.Linear(num_inputs, 2, key=key)
 
 
-MEMBERS = members_of(make, jax.random.key(0), 3, num_inputs=4)
+MEMBERS = init_ensemble(make, jax.random.key(0), 3, num_inputs=4)
 
 
 def test_members_are_initialised_independently():
@@ -24,7 +24,7 @@ def test_members_are_initialised_independently():
 
 def test_each_member_meets_its_own_arguments():
     inputs, offsets = jnp.arange(12.0).reshape(3, 4), jnp.arange(3.0)
-    together = each_member(
+    together = vmap_ensemble(
         lambda linear, x, offset: linear(x) + offset[None], MEMBERS, inputs, offsets
     )
     for number in range(3):
@@ -40,10 +40,10 @@ def test_what_is_no_array_is_shared():
         scale: jax.Array
         function: object = eqx.field(static=True)
 
-    scaled = members_of(
+    scaled = init_ensemble(
         lambda key, **sizes: Scaled(jax.random.uniform(key), jnp.square), jax.random.key(0), 3
     )
-    together = each_member(
+    together = vmap_ensemble(
         lambda one, x: one.scale * one.function(x), scaled, jnp.array([1.0, 2.0, 3.0])
     )
     np.testing.assert_allclose(together, scaled.scale * np.array([1.0, 4.0, 9.0]), rtol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from mbrl.models.dynamics import AbstractDynamics
 from mbrl.models.propagation import TS1, Expectation, TSInfinity
 from mbrl.models.reward import AbstractReward
-from mbrl.models.termination import NeverTermination
+from mbrl.models.termination import NoTermination
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete
@@ -58,7 +58,7 @@ class OwnNumber(AbstractReward):
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         return jnp.zeros(())
 
-    def ranged(self, normaliser):
+    def widen_reward_bounds(self, normaliser):
         return normaliser
 
 
@@ -83,7 +83,7 @@ def model_of(
     parts = {
         "dynamics": partial(Scribe, noise=noise),
         "reward": OwnNumber,
-        "termination": NeverTermination,
+        "termination": NoTermination,
         "value": OwnValue,
     }
     settings = {
@@ -94,7 +94,7 @@ def model_of(
     }
     model = WorldModel(**parts, propagation=propagation, key=KEY, **settings)
     where = lambda m: (m.parts.dynamics.digit, m.parts.reward.number, m.value_function.number)  # noqa: E731
-    return eqx.tree_at(where, model, (jnp.arange(1.0, num_members + 1),) * 3).normalised(
+    return eqx.tree_at(where, model, (jnp.arange(1.0, num_members + 1),) * 3).with_normaliser(
         some_normaliser(size)
     )
 
@@ -203,7 +203,7 @@ def test_estimates_are_averaged_over_a_members_particles_before_members_are_comp
     """Members' means are 2 and 7: their mean is 4.5, their standard deviation 2.5, however far the particles of one spread."""
     model = model_of(TSInfinity(3), num_members=2, pessimism=pessimism)
     np.testing.assert_allclose(
-        model.combine(jnp.array([1.0, 2.0, 3.0, 5.0, 6.0, 10.0])), expected, rtol=1e-6
+        model.aggregate(jnp.array([1.0, 2.0, 3.0, 5.0, 6.0, 10.0])), expected, rtol=1e-6
     )
 
 
@@ -218,7 +218,7 @@ def test_disagreement_is_the_spread_over_members_in_units_of_the_change_and_at_m
     """The digits 1, 2 and 3 have a standard deviation of √(2/3) = 0.816; under TS1, too, it is that of the networks that moved."""
     model = model_of(propagation, size=2)
     normaliser = eqx.tree_at(lambda n: n.delta_std, model.normaliser, jnp.array([4.0, 0.5]))
-    prediction = model.normalised(normaliser).step(
+    prediction = model.with_normaliser(normaliser).step(
         KEY, model.encode(KEY, jnp.array([1.0, -2.0])), jnp.array(0)
     )
     np.testing.assert_allclose(prediction.disagreement, (np.sqrt(2 / 3) / 4 + 1) / 2, rtol=1e-5)

@@ -91,10 +91,10 @@ def test_a_known_range_of_rewards_widens_what_was_seen_and_never_narrows_it():
                 range,
             )
         )
-        normaliser = model.normalised(NORMALISER).normaliser
+        normaliser = model.with_normaliser(NORMALISER).normaliser
         return tuple(
             float(getattr(normaliser, name))
-            for name in ("reward_min", "reward_max", "end_reward_min", "end_reward_max")
+            for name in ("reward_min", "reward_max", "terminal_reward_min", "terminal_reward_max")
         )
 
     assert seen_of(None) == (-2, 8, -1, 4)
@@ -103,7 +103,7 @@ def test_a_known_range_of_rewards_widens_what_was_seen_and_never_narrows_it():
 
 
 def test_a_learned_rewards_range_is_what_was_seen():
-    normaliser = small_model().normalised(NORMALISER).normaliser
+    normaliser = small_model().with_normaliser(NORMALISER).normaliser
     assert (normaliser.reward_min, normaliser.reward_max) == (-2, 8)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.termination import KnownTermination, LearnedTermination, NeverTermination
+from mbrl.models.termination import KnownTermination, LearnedTermination, NoTermination
 from tests.models.small import (
     NORMALISER,
     SIZES,
@@ -77,7 +77,7 @@ def test_a_termination_that_nobody_knows_is_refused():
 
 @pytest.mark.parametrize(
     "make",
-    [NeverTermination, partial(KnownTermination, lambda *step: jnp.zeros((), bool))],
+    [NoTermination, partial(KnownTermination, lambda *step: jnp.zeros((), bool))],
     ids=["never", "known"],
 )
 def test_a_misspelt_setting_is_refused(make):
@@ -86,12 +86,12 @@ def test_a_misspelt_setting_is_refused(make):
 
 
 def test_never_goes_on():
-    assert NeverTermination()(NORMALISER, *a_step()) == 1.0
+    assert NoTermination()(NORMALISER, *a_step()) == 1.0
 
 
 @pytest.mark.parametrize(
     "make",
-    [NeverTermination, partial(KnownTermination, lambda *step: jnp.zeros((), bool))],
+    [NoTermination, partial(KnownTermination, lambda *step: jnp.zeros((), bool))],
     ids=["never", "known"],
 )
 def test_what_is_not_learned_has_no_parameters_and_no_loss(make):

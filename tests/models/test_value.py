@@ -6,16 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.value import FittedValue, ZeroValue
+from mbrl.models.value import ValueNetwork, ZeroValue
 from tests.models.small import NORMALISER, OBSERVATION_SIZE, a_step, num_parameters, weighted
 
-VALUE = weighted(lambda: FittedValue(OBSERVATION_SIZE, key=jax.random.key(0), width=8, depth=1))
+VALUE = weighted(lambda: ValueNetwork(OBSERVATION_SIZE, key=jax.random.key(0), width=8, depth=1))
 OBSERVATION = a_step()[0]
 
 
 def in_rewards(size: float):
     """NORMALISER, had rewards been of this typical size."""
-    return eqx.tree_at(lambda n: n.reward_size, NORMALISER, jnp.float32(size))
+    return eqx.tree_at(lambda n: n.reward_rms, NORMALISER, jnp.float32(size))
 
 
 def test_the_network_reads_the_normalised_observation():

@@ -11,10 +11,10 @@ import optax
 import pytest
 
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import empty_replay
+from mbrl.data.replay import init_replay
 from mbrl.models.dynamics import ResidualDynamics
 from mbrl.models.propagation import TS1, Expectation, TSInfinity
-from mbrl.models.termination import NeverTermination
+from mbrl.models.termination import NoTermination
 from mbrl.models.value import ZeroValue
 from mbrl.models.world_model import Parts, WorldModel
 from mbrl.types import Box
@@ -71,14 +71,18 @@ def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_it
 @pytest.mark.parametrize("propagation", [TS1(2), TSInfinity(2)], ids=["ts1", "ts_infinity"])
 def test_scattered_particles_are_gathered_where_one_of_them_is(propagation):
     model, state = small_model(propagation=propagation), jnp.arange(24.0).reshape(6, 4)
-    gathered = [np.asarray(model.gathered(key, state)) for key in jax.random.split(KEY, 50)]
-    assert all(np.all(each == each[0]) for each in gathered)
-    assert {tuple(each[0]) for each in gathered} == {tuple(place) for place in np.asarray(state)}
+    collapse_particles = [
+        np.asarray(model.collapse_particles(key, state)) for key in jax.random.split(KEY, 50)
+    ]
+    assert all(np.all(each == each[0]) for each in collapse_particles)
+    assert {tuple(each[0]) for each in collapse_particles} == {
+        tuple(place) for place in np.asarray(state)
+    }
 
 
 def test_particles_that_agree_are_left_alone():
     state = MODEL.encode(KEY, OBSERVATION)
-    assert MODEL.gathered(KEY, state) is state
+    assert MODEL.collapse_particles(KEY, state) is state
 
 
 def test_values_are_each_members_own():
@@ -97,7 +101,7 @@ def test_members_differ():
 
 def test_the_constructors_members_differ_and_follow_the_key():
     """Only the dynamics have weights here, for compiling what draws them takes long."""
-    unlearned = {"reward": NeverTermination, "termination": NeverTermination, "value": ZeroValue}
+    unlearned = {"reward": NoTermination, "termination": NoTermination, "value": ZeroValue}
     sizes = {
         "observation_size": OBSERVATION_SIZE,
         "action_space": ACTIONS,
@@ -120,14 +124,15 @@ def test_the_constructors_members_differ_and_follow_the_key():
 @pytest.mark.parametrize("pessimism", [0.0, 1.0, 0.5, -1.0])
 def test_pessimism_takes_standard_deviations_off_the_mean(pessimism):
     """The mean of 1, 4 and 7 is 4, their variance 6."""
-    combined = small_model(pessimism=pessimism).combine(jnp.array([1.0, 4.0, 7.0]))
+    combined = small_model(pessimism=pessimism).aggregate(jnp.array([1.0, 4.0, 7.0]))
     np.testing.assert_allclose(combined, 4 - pessimism * np.sqrt(6), rtol=1e-6)
 
 
 def test_caution_takes_disagreement_off_the_reward_and_says_so():
     """In units of a typical reward, which is 5 here."""
     plain, cautious = (
-        step(model, model.encode(KEY, OBSERVATION)) for model in (MODEL, small_model(caution=2.0))
+        step(model, model.encode(KEY, OBSERVATION))
+        for model in (MODEL, small_model(uncertainty_penalty=2.0))
     )
     assert plain.disagreement > 0.01
     assert plain.penalty == 0
@@ -138,20 +143,20 @@ def test_caution_takes_disagreement_off_the_reward_and_says_so():
 
 
 def test_a_single_member_has_nobody_to_disagree_with():
-    assert small_model(num_members=1, pessimism=5.0).combine(jnp.array([3.0])) == 3.0
+    assert small_model(num_members=1, pessimism=5.0).aggregate(jnp.array([3.0])) == 3.0
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_one_diverged_member_spoils_the_estimate(bad):
-    """It is for `imagine.score` and the planners to see that it is not a finite number."""
-    assert not np.isfinite(MODEL.combine(jnp.array([1.0, bad, 2.0])))
+    """It is for `rollout.plan_return` and the planners to see that it is not a finite number."""
+    assert not np.isfinite(MODEL.aggregate(jnp.array([1.0, bad, 2.0])))
 
 
 def test_the_scale_is_replaced_and_nothing_else():
     other = eqx.tree_at(lambda n: n.reward_mean, NORMALISER, jnp.float32(5.0))
-    scaled = MODEL.normalised(other)
+    scaled = MODEL.with_normaliser(other)
     assert scaled.normaliser.reward_mean == 5
-    back = scaled.normalised(NORMALISER)
+    back = scaled.with_normaliser(NORMALISER)
     assert jax.tree.structure(back) == jax.tree.structure(MODEL)
     assert all(
         new is old
@@ -205,10 +210,12 @@ def test_an_ensemble_of_nobody_is_refused(num_members):
 
 def test_it_learns_a_linear_system():
     """On data that it has not seen; losses of 1 (in units of variance) and 0.5 (nats) are what knowing nothing costs."""
-    replay = empty_replay(400, 2, Box(1)).add(
+    replay = init_replay(400, 2, Box(1)).add(
         jax.tree.map(jnp.asarray, linear_transitions(400, seed=0))
     )
-    model = small_model(observation_size=2, action_space=Box(1)).normalised(fit_normaliser(replay))
+    model = small_model(observation_size=2, action_space=Box(1)).with_normaliser(
+        fit_normaliser(replay)
+    )
     unseen = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1)
     )

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl.config import build, compose
+from mbrl.config.build import build
+from mbrl.config.compose import compose
 from mbrl.envs.point_mass import FORCE_COST, FRICTION, TIME_STEP
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel

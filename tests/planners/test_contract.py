@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.config import build
+from mbrl.config.build import build
 from mbrl.planners.random import RandomPlanner
 from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import poisoned, some_normaliser, weighted
@@ -48,7 +48,7 @@ class Case:
         sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
         self.planner = build(config.planner, action_space=self.action_space)
         model = weighted(lambda: build(config.model, key=KEY, **sizes))
-        self.model = model.normalised(some_normaliser(self.observation_size))
+        self.model = model.with_normaliser(some_normaliser(self.observation_size))
         self.num_compiled = 0
 
         @eqx.filter_jit
@@ -88,7 +88,9 @@ def assert_in_space(actions, action_space):
     sample = action_space.sample(KEY)
     assert actions.dtype == sample.dtype
     assert actions.shape[1:] == sample.shape
-    nearest = jax.vmap(lambda action: action_space.nearest(action_space.features(action)))(actions)
+    nearest = jax.vmap(lambda action: action_space.from_features(action_space.features(action)))(
+        actions
+    )
     np.testing.assert_array_equal(nearest, actions)
 
 
@@ -185,7 +187,7 @@ def test_it_survives_a_model_that_diverges_everywhere_and_says_so(case):
 def test_candidates_are_compared_under_the_same_luck_of_the_model():
     """Where the model draws what comes next, plans that are all the same earn the same."""
     case = Case("cem", "box", "probabilistic")
-    assert case.model.propagation.samples
+    assert case.model.propagation.stochastic
     states = eqx.tree_at(
         lambda memory: memory.distribution.std, case.states(), replace_fn=jnp.zeros_like
     )

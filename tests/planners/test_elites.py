@@ -18,8 +18,8 @@ SETTINGS = {
     "num_iterations": 4,
     "momentum": 0.1,
 }
-SETTINGS |= {"initial_std": 0.5, "act_on": "distribution"}
-OF_ICEM = {"noise_exponent": 2.0, "population_decay": 1.25, "kept_share": 0.3}
+SETTINGS |= {"initial_std": 0.5, "return_mode": "mode"}
+OF_ICEM = {"noise_exponent": 2.0, "population_decay": 1.25, "elite_reuse_fraction": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,10 @@ def test_elites_share_the_weight_equally(scores, expected):
         ({"momentum": 1.0}, r"planner.momentum=1.0 must be in \[0, 1\)"),
         ({"momentum": -0.1}, r"planner.momentum=-0.1 must be in \[0, 1\)"),
         ({"initial_std": 0.0}, r"planner.initial_std=0.0 must be positive"),
-        ({"act_on": "luck"}, r"planner.act_on=luck must be 'distribution' or 'best_sample'"),
+        (
+            {"return_mode": "luck"},
+            r"planner.return_mode=luck must be 'mode' or 'best_sample'",
+        ),
     ],
 )
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from mbrl.planners.icem import ICEM
 from mbrl.planners.plans import GaussianPlan
-from mbrl.planners.sampling import Memory
+from mbrl.planners.sampling import WarmStart
 from mbrl.types import Box, Discrete
 from tests.planners.worlds import hill
 
@@ -28,9 +28,9 @@ def planner(action_space=None, **changes) -> ICEM:
     settings |= {
         "noise_exponent": 2.0,
         "population_decay": 1.25,
-        "kept_share": 0.5,
+        "elite_reuse_fraction": 0.5,
         "initial_std": 0.5,
-        "act_on": "distribution",
+        "return_mode": "mode",
     }
     return ICEM(Box(1) if action_space is None else action_space, **(settings | changes))
 
@@ -61,33 +61,35 @@ def test_the_population_shrinks_down_to_two_for_each_elite(
     assert planner(**settings, population_decay=population_decay).schedule().num_plans == expected
 
 
-@pytest.mark.parametrize(("kept_share", "expected"), [(0.0, 0), (0.3, 2), (0.5, 4), (1.0, 8)])
-def test_a_share_of_the_elites_is_kept(kept_share, expected):
-    icem = planner(population_size=48, num_elites=8, kept_share=kept_share)
+@pytest.mark.parametrize(
+    ("elite_reuse_fraction", "expected"), [(0.0, 0), (0.3, 2), (0.5, 4), (1.0, 8)]
+)
+def test_a_share_of_the_elites_is_kept(elite_reuse_fraction, expected):
+    icem = planner(population_size=48, num_elites=8, elite_reuse_fraction=elite_reuse_fraction)
     assert icem.schedule().num_kept == expected
-    assert icem.init(KEY).kept.shape == (expected, 3, 1)
+    assert icem.init(KEY).elites.shape == (expected, 3, 1)
 
 
 TOP = np.float32(0.75)
-FAR = GaussianPlan(
+MAX_STANDARDISED = GaussianPlan(
     jnp.full((3, 1), -0.9), jnp.full((3, 1), 0.01), 0.5
 )  # nothing that it draws comes near the top
 
 
 def test_kept_elites_stand_again_and_are_a_step_further_in_the_next_decision():
     """One of them is the top, all the way; the other one is as bad as can be."""
-    memory = Memory(FAR, jnp.array([[[TOP]] * 3, [[-1.0]] * 3]))
+    memory = WarmStart(MAX_STANDARDISED, jnp.array([[[TOP]] * 3, [[-1.0]] * 3]))
     _, state, info = plan(planner(num_iterations=3), hill([TOP]), memory)
     assert info["score_best"] == 0
-    np.testing.assert_array_equal(state.kept[0, :2], [[TOP]] * 2)
-    assert state.kept[0, 2] != TOP
+    np.testing.assert_array_equal(state.elites[0, :2], [[TOP]] * 2)
+    assert state.elites[0, 2] != TOP
     # The second best is one that was drawn or the refitted mode, which the top has pulled off the ground.
-    assert np.all(state.kept[1, :2] > -1.0)
+    assert np.all(state.elites[1, :2] > -1.0)
 
 
 def test_the_mode_stands_among_the_last_iterations_plans():
     """Drawn plans do not hit the top exactly; the mode does, and counts where the only iteration is the last."""
-    memory = Memory(
+    memory = WarmStart(
         GaussianPlan(jnp.full((3, 1), TOP), jnp.full((3, 1), 0.2), 0.5), jnp.full((2, 3, 1), -1.0)
     )
     _, _, info = plan(planner(num_iterations=1), hill([TOP]), memory)
@@ -98,18 +100,23 @@ def test_the_mode_stands_among_the_last_iterations_plans():
 
 def test_its_noise_is_red_and_as_wide_as_asked():
     icem = planner(initial_std=0.1, horizon=20)
-    drawn = np.asarray(icem.sample(KEY, icem.start(), 4000))[:, :, 0]
+    drawn = np.asarray(icem.sample(KEY, icem.initial_distribution(), 4000))[:, :, 0]
     # Standard error 1.1 %: five of them. Red neighbours among twenty go together almost wholly, white ones not at all.
     np.testing.assert_allclose(drawn.std(0), 0.1, rtol=0.056)
     assert np.corrcoef(drawn.T)[0, 1] > 0.8
     white = planner(noise_exponent=0.0, horizon=20)
     assert (
-        abs(np.corrcoef(np.asarray(white.sample(KEY, white.start(), 4000))[:, :, 0].T)[0, 1]) < 0.08
+        abs(
+            np.corrcoef(
+                np.asarray(white.sample(KEY, white.initial_distribution(), 4000))[:, :, 0].T
+            )[0, 1]
+        )
+        < 0.08
     )
 
 
 def test_the_best_sample_is_the_best_of_all_iterations():
-    icem = planner(horizon=1, kept_share=0.0, num_iterations=4, act_on="best_sample")
+    icem = planner(horizon=1, elite_reuse_fraction=0.0, num_iterations=4, return_mode="best_sample")
     for key in jax.random.split(KEY, 10):
         action, _, info = plan(icem, hill([0.3]), icem.init(KEY), key)
         np.testing.assert_allclose(
@@ -123,8 +130,8 @@ def test_the_best_sample_is_the_best_of_all_iterations():
         ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
         ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0 must be in \[0, 10\]"),
         ({"population_decay": 0.9}, r"planner.population_decay=0.9 must be at least 1"),
-        ({"kept_share": 1.1}, r"planner.kept_share=1.1 must be in \[0, 1\]"),
-        ({"kept_share": -0.1}, r"planner.kept_share=-0.1 must be in \[0, 1\]"),
+        ({"elite_reuse_fraction": 1.1}, r"planner.elite_reuse_fraction=1.1 must be in \[0, 1\]"),
+        ({"elite_reuse_fraction": -0.1}, r"planner.elite_reuse_fraction=-0.1 must be in \[0, 1\]"),
         ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.planners.mppi import MPPI
-from mbrl.planners.plans import widest_plan
+from mbrl.planners.plans import initial_plan
 from mbrl.types import Box, Discrete
 
 INF = np.inf
@@ -28,7 +28,9 @@ def planner(action_space=None, **changes) -> MPPI:
 
 @eqx.filter_jit
 def refit(mppi, plans, scores):
-    return mppi.refit(widest_plan(mppi.action_space, mppi.horizon, mppi.initial_std), plans, scores)
+    return mppi.refit(
+        initial_plan(mppi.action_space, mppi.horizon, mppi.initial_std), plans, scores
+    )
 
 
 def weights(scores, temperature=0.5) -> np.ndarray:
@@ -97,7 +99,7 @@ def test_a_plan_moves_to_the_weighted_mean_and_stays_as_wide():
 
 def test_its_noise_is_smoothed_and_as_wide_as_asked():
     mppi = planner(initial_std=0.1, noise_correlation=0.8, horizon=20)
-    drawn = np.asarray(mppi.sample(jax.random.key(0), mppi.start(), 4000))[:, :, 0]
+    drawn = np.asarray(mppi.sample(jax.random.key(0), mppi.initial_distribution(), 4000))[:, :, 0]
     # Standard errors 1.1 % of the spread and at most 0.016 of a correlation: five of them.
     np.testing.assert_allclose(drawn.std(0), 0.1, rtol=0.056)
     assert np.corrcoef(drawn.T)[-2, -1] == pytest.approx(0.8, abs=0.08)

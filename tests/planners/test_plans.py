@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.planners.noise import white_noise
-from mbrl.planners.plans import REACH, CategoricalPlan, GaussianPlan, widest_plan
+from mbrl.planners.plans import SAMPLE_CLIP, CategoricalPlan, GaussianPlan, initial_plan
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 KEY = jax.random.key(0)
@@ -36,7 +36,7 @@ def test_a_categorical_refit_is_the_weighted_frequency():
             refitted, momentum * np.asarray(old.probabilities) + (1 - momentum) * fitted, rtol=1e-6
         )
         np.testing.assert_allclose(refitted.sum(1), 1, rtol=1e-6)
-    np.testing.assert_allclose(old.moved(plans, WEIGHTS).probabilities, fitted, rtol=1e-6)
+    np.testing.assert_allclose(old.with_mean(plans, WEIGHTS).probabilities, fitted, rtol=1e-6)
 
 
 def test_a_refit_to_several_choices_counts_each_by_itself():
@@ -82,7 +82,7 @@ def test_a_gaussian_is_fitted_to_draws_beyond_a_bound_and_its_mean_kept_within()
     refitted = gaussian([[0.0]], 0.3).refit(plans, WEIGHTS, 0.0)
     np.testing.assert_allclose(refitted.mean, [[1.0]])
     np.testing.assert_allclose(refitted.std, [[0.75]], rtol=1e-6)
-    np.testing.assert_allclose(gaussian([[0.0]], 0.3).moved(-plans, WEIGHTS).mean, [[-1.0]])
+    np.testing.assert_allclose(gaussian([[0.0]], 0.3).with_mean(-plans, WEIGHTS).mean, [[-1.0]])
     # Half the old mean on a mean of 1.25 stays within.
     np.testing.assert_allclose(
         gaussian([[0.5]], 0.3).refit(plans, WEIGHTS, 0.5).mean, [[0.875]], rtol=1e-6
@@ -90,7 +90,9 @@ def test_a_gaussian_is_fitted_to_draws_beyond_a_bound_and_its_mean_kept_within()
 
 
 def test_a_gaussian_that_moves_is_as_wide_as_before():
-    moved = gaussian([[-0.5]], 0.3).moved(jnp.array([0.8, 0.4, 0.0, -1.0])[:, None, None], WEIGHTS)
+    moved = gaussian([[-0.5]], 0.3).with_mean(
+        jnp.array([0.8, 0.4, 0.0, -1.0])[:, None, None], WEIGHTS
+    )
     np.testing.assert_allclose(moved.mean, [[0.5]], rtol=1e-6)
     np.testing.assert_array_equal(moved.std, np.float32([[0.3]]))
     assert moved.initial_std == STD
@@ -148,9 +150,11 @@ def test_what_a_gaussian_draws_beyond_a_bound_is_acted_on_at_the_bound():
 def test_gaussian_draws_reach_beyond_a_bound_but_not_far():
     """As far on either side of a mean at the bound: by 0.1 or more in 30.85 % of draws with a standard deviation of 0.2."""
     plans = np.asarray(sample(gaussian([[1.0], [-1.0]], 0.2)))[:, :, 0]
-    np.testing.assert_array_equal(np.abs(plans).max(0), np.float32([REACH, REACH]))
-    np.testing.assert_allclose((np.abs(plans) == np.float32(REACH)).mean(0), 0.3085, atol=0.04)
-    assert 0 < REACH - 1 < 0.2
+    np.testing.assert_array_equal(np.abs(plans).max(0), np.float32([SAMPLE_CLIP, SAMPLE_CLIP]))
+    np.testing.assert_allclose(
+        (np.abs(plans) == np.float32(SAMPLE_CLIP)).mean(0), 0.3085, atol=0.04
+    )
+    assert 0 < SAMPLE_CLIP - 1 < 0.2
 
 
 @pytest.mark.parametrize("mean", [-1.0, -0.97, 0.0, 0.6, 1.0])
@@ -162,7 +166,7 @@ def test_actions_of_gaussian_samples_lie_inside_the_bounds(mean, std):
 
 def test_noise_that_goes_together_makes_actions_that_do(action_space):
     """So that coloured noise holds an action: here each plan's noise is one draw for all of its steps."""
-    widest = widest_plan(action_space, 5, STD)
+    widest = initial_plan(action_space, 5, STD)
     noise = np.random.default_rng(0).normal(size=(100, 1, action_space.num_features))
     plans = np.asarray(
         widest.sample(
@@ -174,12 +178,12 @@ def test_noise_that_goes_together_makes_actions_that_do(action_space):
 
 
 def test_the_best_plan_is_the_mode():
-    np.testing.assert_array_equal(categorical([0.2, 0.5, 0.3], [0.6, 0.1, 0.3]).best(), [1, 0])
+    np.testing.assert_array_equal(categorical([0.2, 0.5, 0.3], [0.6, 0.1, 0.3]).mode(), [1, 0])
     two_choices = CategoricalPlan(
         TWO_CHOICES, jnp.array([[0.2, 0.5, 0.3, 0.4, 0.6], [0.6, 0.1, 0.3, 0.9, 0.1]])
     )
-    np.testing.assert_array_equal(two_choices.best(), [[1, 1], [0, 0]])
-    np.testing.assert_array_equal(gaussian([[0.25], [-1.0]], 1.0).best(), [[0.25], [-1.0]])
+    np.testing.assert_array_equal(two_choices.mode(), [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(gaussian([[0.25], [-1.0]], 1.0).mode(), [[0.25], [-1.0]])
 
 
 def test_a_categorical_plan_a_step_later_is_half_forgotten():
@@ -204,23 +208,25 @@ def test_a_gaussian_plan_a_step_later_is_wide_again():
 
 def test_the_widest_plan_prefers_nothing_and_reaches_everything():
     np.testing.assert_array_equal(
-        widest_plan(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25)
+        initial_plan(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25)
     )
     np.testing.assert_allclose(
-        widest_plan(TWO_CHOICES, 2, STD).probabilities,
+        initial_plan(TWO_CHOICES, 2, STD).probabilities,
         [[1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]] * 2,
         rtol=1e-6,
     )
-    np.testing.assert_array_equal(widest_plan(Box(2), 2, STD).mean, np.zeros((2, 2)))
-    np.testing.assert_array_equal(widest_plan(Box(2), 2, STD).std, np.full((2, 2), STD, np.float32))
-    plans = np.asarray(sample(widest_plan(Box(2), 2, 0.5)))
+    np.testing.assert_array_equal(initial_plan(Box(2), 2, STD).mean, np.zeros((2, 2)))
+    np.testing.assert_array_equal(
+        initial_plan(Box(2), 2, STD).std, np.full((2, 2), STD, np.float32)
+    )
+    plans = np.asarray(sample(initial_plan(Box(2), 2, 0.5)))
     assert plans.min() < -0.95
     assert plans.max() > 0.95
 
 
 def test_the_widest_plan_is_what_shifting_leads_back_to(action_space):
     """So that an old plan fades where nothing keeps it up, and the state's shapes stay as they are."""
-    plan = widest = widest_plan(action_space, 2, STD)
+    plan = widest = initial_plan(action_space, 2, STD)
     plan = plan.refit(sample(plan), jnp.eye(1, 4000)[0], 0.0)
     for _ in range(2):
         plan = plan.shifted()
@@ -247,7 +253,7 @@ def test_a_space_without_a_distribution_is_refused():
         def features(self, action):
             return action[None]
 
-        def nearest(self, features):
+        def from_features(self, features):
             return features[0]
 
         def candidates(self, key, num_actions):
@@ -256,4 +262,4 @@ def test_a_space_without_a_distribution_is_refused():
     with pytest.raises(
         TypeError, match=r"Words actions have no plan distribution; add one to planners/plans.py"
     ):
-        widest_plan(Words(), 3, STD)
+        initial_plan(Words(), 3, STD)

@@ -64,7 +64,7 @@ def test_the_invalid_are_counted_and_left_out_of_the_mean():
 
 
 def test_its_plans_are_uniform():
-    drawn = np.asarray(planner(Box(1)).sample(KEY, planner(Box(1)).start(), 4000))
+    drawn = np.asarray(planner(Box(1)).sample(KEY, planner(Box(1)).initial_distribution(), 4000))
     assert drawn.shape == (4000, 3, 1)
     # Standard errors 0.009 of the mean and 0.005 of the variance: five of them.
     np.testing.assert_allclose(drawn.mean(0), 0, atol=0.046)

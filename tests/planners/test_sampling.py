@@ -14,7 +14,7 @@ from mbrl.planners.icem import ICEM
 from mbrl.planners.mppi import MPPI
 from mbrl.planners.plans import random_plans
 from mbrl.planners.random_shooting import RandomShooting
-from mbrl.planners.sampling import AbstractSamplingPlanner, Memory
+from mbrl.planners.sampling import AbstractSamplingPlanner, WarmStart
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 from tests.planners.worlds import (
     ACTION_COST,
@@ -71,11 +71,11 @@ SETTINGS = {
     ),
     "random_shooting": (RandomShooting, {"population_size": 400}),
 }
-OF_ELITES = {"act_on": "distribution"}
+OF_ELITES = {"return_mode": "mode"}
 OF_ICEM = {
     "noise_exponent": 1.0,
     "population_decay": 1.0,
-    "kept_share": 0.3,
+    "elite_reuse_fraction": 0.3,
 }  # each size is a loop to compile
 EXTRA = {"cem": OF_ELITES, "icem": OF_ELITES | OF_ICEM, "mppi": {}, "random_shooting": {}}
 
@@ -126,7 +126,7 @@ class Twin(NamedTuple):
         self,
         space: AbstractActionSpace,
         returns: Callable[[np.ndarray], float],
-        memory: Memory,
+        memory: WarmStart,
         key: jax.Array,
     ):
         planner, (distribution, kept) = self.planner(space), memory
@@ -136,7 +136,7 @@ class Twin(NamedTuple):
             sample_key, _ = jax.random.split(keys[iteration])
             plans = [*np.asarray(sample(planner, sample_key, distribution, num_plans)), *kept]
             if self.mode_in_last and iteration == len(self.num_plans) - 1:
-                plans.append(np.asarray(distribution.best()))
+                plans.append(np.asarray(distribution.mode()))
             plans, scores = (
                 np.stack(plans),
                 np.array([returns(acted_on(space, plan)) for plan in plans]),
@@ -150,14 +150,14 @@ class Twin(NamedTuple):
             kept = plans[order[: self.num_kept]]
             every.extend(scores)
         last = random_plans(shift_key, space, self.num_kept, 1)
-        later = Memory(distribution.shifted(), np.concatenate([kept[:, 1:], last], axis=1))
+        later = WarmStart(distribution.shifted(), np.concatenate([kept[:, 1:], last], axis=1))
         info = {
             "score_best": np.max(every),
             "score_mean": np.mean(scores),
             "score_std": np.std(scores),
             "invalid_fraction": 0.0,
         }
-        return acted_on(space, best if self.acts_on_best else distribution.best())[0], later, info
+        return acted_on(space, best if self.acts_on_best else distribution.mode())[0], later, info
 
 
 def acted_on(space: AbstractActionSpace, plan: np.ndarray) -> np.ndarray:
@@ -168,14 +168,21 @@ FEW = {"population_size": 10, "num_elites": 3, "num_iterations": 3, "momentum": 
 TWINS = {
     "cem": Twin(lambda space: sampler("cem", space, **FEW), [10, 10, 10]),
     "icem": Twin(
-        lambda space: sampler("icem", space, **FEW, population_decay=1.25, kept_share=0.6),
+        lambda space: sampler(
+            "icem", space, **FEW, population_decay=1.25, elite_reuse_fraction=0.6
+        ),
         [10, 8, 6],
         2,
         mode_in_last=True,
     ),
     "icem, best sample": Twin(
         lambda space: sampler(
-            "icem", space, **FEW, population_decay=2.0, kept_share=1.0, act_on="best_sample"
+            "icem",
+            space,
+            **FEW,
+            population_decay=2.0,
+            elite_reuse_fraction=1.0,
+            return_mode="best_sample",
         ),
         [10, 6, 6],
         3,
@@ -271,7 +278,7 @@ def test_it_finds_the_optimal_control_of_a_point_mass(name):
 
 
 OF_TREES = [(name, {}) for name in SETTINGS] + [
-    (name, {"act_on": "best_sample"}) for name in ("cem", "icem")
+    (name, {"return_mode": "best_sample"}) for name in ("cem", "icem")
 ]
 
 
@@ -316,16 +323,17 @@ def test_it_finds_the_best_pair_of_choices(name):
 def test_nothing_is_learned_from_predictions_that_all_diverge(name, world):
     planner = sampler(name, world.action_space)
     distribution = jax.tree.map(
-        lambda leaf: leaf + jnp.linspace(0.0, 0.1, leaf.size).reshape(leaf.shape), planner.start()
+        lambda leaf: leaf + jnp.linspace(0.0, 0.1, leaf.size).reshape(leaf.shape),
+        planner.initial_distribution(),
     )
-    kept = planner.init(KEY).kept
-    action, state, info = plan(planner, world, START, Memory(distribution, kept), KEY)
-    np.testing.assert_array_equal(action, distribution.best()[0])
+    kept = planner.init(KEY).elites
+    action, state, info = plan(planner, world, START, WarmStart(distribution, kept), KEY)
+    np.testing.assert_array_equal(action, distribution.mode()[0])
     for left, expected in zip(
         jax.tree.leaves(state.distribution), jax.tree.leaves(distribution.shifted()), strict=True
     ):
         np.testing.assert_array_equal(left, expected)
-    assert np.all(np.isfinite(state.kept))
+    assert np.all(np.isfinite(state.elites))
     assert info["invalid_fraction"] == 1
     assert info["score_best"] == -INF
 

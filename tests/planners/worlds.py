@@ -57,16 +57,16 @@ class World(AbstractWorldModel):
             jnp.zeros(()),
         )
 
-    def gathered(self, key, state):
+    def collapse_particles(self, key, state):
         return state
 
     def value(self, state):
         return self.worth(self.facts, state[0])[None]
 
-    def combine(self, estimates):
+    def aggregate(self, estimates):
         return jnp.mean(estimates)
 
-    def normalised(self, normaliser):
+    def with_normaliser(self, normaliser):
         return replace(self, normaliser=normaliser)
 
     def losses(self, key, transitions):

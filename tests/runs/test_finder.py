@@ -3,7 +3,7 @@
 import pytest
 
 from mbrl.runs.finder import is_run, is_sweep, refuse_links_out, run_folders, runs_in
-from mbrl.runs.reader import DamagedRun
+from mbrl.runs.reader import CorruptRun
 
 
 def test_runs_come_in_the_order_of_their_numbers(tmp_path):
@@ -28,7 +28,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path, name):
     elsewhere.mkdir()
     (run / name).parent.mkdir(parents=True)
     (run / name).symlink_to(elsewhere)
-    with pytest.raises(DamagedRun, match="leads out of the run's folder"):
+    with pytest.raises(CorruptRun, match="leads out of the run's folder"):
         refuse_links_out(run)
 
 

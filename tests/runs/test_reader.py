@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from mbrl.runs.reader import DamagedRun, final_values, read_metrics, read_summary
+from mbrl.runs.reader import CorruptRun, final_values, read_metrics, read_summary
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):
@@ -27,7 +27,7 @@ def test_rows_without_a_metric_can_be_left_out(tmp_path):
     assert read_metrics(tmp_path, having="x") == [rows[0], rows[2]]
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"env_steps"\n{"env_steps": 5}\n')
-    with pytest.raises(DamagedRun, match="line 5 is no JSON object"):
+    with pytest.raises(CorruptRun, match="line 5 is no JSON object"):
         read_metrics(tmp_path, having="x")
 
 

@@ -25,12 +25,12 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 
-from mbrl.command_line import check_command_line
-from mbrl.config import CONFIG_FOLDER, RunError
+from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.hydra_guard import check_command_line
+from mbrl.errors import ConfigError, RunError
 from mbrl.runs.folder import lock
-from mbrl.sweepers import trials as kept
+from mbrl.sweepers import trials as trial_records
 from mbrl.sweepers.optuna import OptunaSearch
-from mbrl.trust import ConfigError
 
 ROOT = Path(__file__).parent.parent.parent
 SPACE = ("discount=interval(0,1)", "horizon=range(1,20)", "planner=cem,mcts")
@@ -169,11 +169,11 @@ def test_each_trial_runs_every_seed_and_is_worth_their_mean(search, tmp_path):
     launcher = search(overrides=[*SPACE, "training=smoke"], num_trials=3, pruning="false")
     assert len(launcher.trials) == 3
     for trial in launcher.trials:
-        known = kept.scores(trial)
+        known = trial_records.scores(trial)
         assert tuple(known) == SEEDS
         assert trial.value == pytest.approx(sum(known.values()) / 3)
-        for seed, number in kept.jobs(trial).items():
-            overrides = [*trial.user_attrs[kept.OVERRIDES], f"seed={seed}"]
+        for seed, number in trial_records.jobs(trial).items():
+            overrides = [*trial.user_attrs[trial_records.OVERRIDES], f"seed={seed}"]
             assert launcher.jobs[number] == overrides
             assert {
                 "training=smoke",
@@ -185,7 +185,7 @@ def test_each_trial_runs_every_seed_and_is_worth_their_mean(search, tmp_path):
 
 
 def test_trials_are_drawn_together_so_that_a_launcher_has_work(search):
-    assert search(num_trials=5, trials_at_once=3, pruning="true").launches == [
+    assert search(num_trials=5, batch_size=3, pruning="true").launches == [
         [0, 1, 2],
         [3, 4, 5],
         [6, 7, 8],
@@ -196,7 +196,7 @@ def test_trials_are_drawn_together_so_that_a_launcher_has_work(search):
 
 
 def test_the_search_comes_nearer_to_the_best(search):
-    found = search(num_trials=30, trials_at_once=1)
+    found = search(num_trials=30, batch_size=1)
     assert found.best["planner"] == "mcts"
     chosen = [trial.params["planner"] for trial in found.trials]
     assert chosen[15:].count("mcts") >= 10
@@ -237,7 +237,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(search, whole, d
 def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(
     search, whole, monkeypatch
 ):
-    keep, calls = kept.keep_score, []
+    keep, calls = trial_records.set_score, []
 
     def keep_some(trial, seed, score):
         calls.append(seed)
@@ -247,7 +247,7 @@ def test_a_search_killed_while_it_kept_scores_launches_only_the_missing_ones(
             raise Killed
         keep(trial, seed, score)
 
-    monkeypatch.setattr(kept, "keep_score", keep_some)
+    monkeypatch.setattr(trial_records, "set_score", keep_some)
     search(num_trials=4)
     monkeypatch.undo()
     resumed = search(num_trials=4)
@@ -339,16 +339,16 @@ def test_pruning_saves_seeds_of_bad_trials_and_never_the_best(search, tmp_path):
     def score(settings):  # the seeds agree about what is good, but for a little
         return settings["discount"] + (settings["seed"] % 3) / 100
 
-    found = search(score, num_trials=24, trials_at_once=2)
+    found = search(score, num_trials=24, batch_size=2)
     everything = search(
-        score, folder=tmp_path / "all", num_trials=24, trials_at_once=2, pruning="false"
+        score, folder=tmp_path / "all", num_trials=24, batch_size=2, pruning="false"
     )
     completed = [trial for trial in found.trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in found.trials if trial.state == TrialState.PRUNED]
     assert len(everything.jobs) == 72
     assert (
         len(found.jobs)
-        == 3 * len(completed) + sum(len(kept.scores(trial)) for trial in pruned)
+        == 3 * len(completed) + sum(len(trial_records.scores(trial)) for trial in pruned)
         <= 60
     )
     assert len(pruned) >= 5
@@ -359,7 +359,7 @@ def test_pruning_saves_seeds_of_bad_trials_and_never_the_best(search, tmp_path):
     assert best.state == TrialState.COMPLETE
     assert found.best == best.params
     for trial in pruned:
-        assert len(kept.scores(trial)) < 3
+        assert len(trial_records.scores(trial)) < 3
         before = sorted(
             other.params["discount"] for other in completed if other.number < trial.number
         )
@@ -376,8 +376,8 @@ def test_a_lucky_first_seed_saves_no_trial(search, direction, sign):
         return sign * told[drawn[settings["discount"]]][settings["seed"]]
 
     drawn = {}  # discount → the trial's number
-    found = search(score, num_trials=7, trials_at_once=1, direction=direction).trials
-    assert [len(kept.scores(trial)) for trial in found] == [3, 3, 3, 3, 2, 1, 3]
+    found = search(score, num_trials=7, batch_size=1, direction=direction).trials
+    assert [len(trial_records.scores(trial)) for trial in found] == [3, 3, 3, 3, 2, 1, 3]
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 4 + [
         TrialState.PRUNED
     ] * 2 + [TrialState.COMPLETE]
@@ -395,11 +395,11 @@ def test_a_failing_job_fails_its_trial_and_no_other(search, capsys):
     assert 0 < len(failed) < 8
     for trial in failed:
         assert trial.state == TrialState.FAIL
-        assert list(kept.scores(trial)) == [100]
-        assert 102 not in kept.jobs(trial)  # it is not launched any more
+        assert list(trial_records.scores(trial)) == [100]
+        assert 102 not in trial_records.jobs(trial)  # it is not launched any more
         assert (
-            kept.failure(trial)
-            == f"seed 101 (job {kept.jobs(trial)[101]}): ValueError: the pole broke"
+            trial_records.failure(trial)
+            == f"seed 101 (job {trial_records.jobs(trial)[101]}): ValueError: the pole broke"
         )
     others = [trial for trial in found.trials if trial not in failed]
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in others)
@@ -448,8 +448,8 @@ def test_a_job_that_is_not_over_fails_no_trial(
     assert f"hydra.sweep.dir={tmp_path}" in sentence
     left = trials(tmp_path)
     assert [trial.state for trial in left] == [TrialState.RUNNING] * 4
-    assert [list(kept.scores(trial)) for trial in left] == [[100], [], [100], [100]]
-    assert not any(kept.failure(trial) for trial in left)
+    assert [list(trial_records.scores(trial)) for trial in left] == [[100], [], [100], [100]]
+    assert not any(trial_records.failure(trial) for trial in left)
     if descriptor is not None:
         os.close(descriptor)
     monkeypatch.undo()
@@ -467,7 +467,7 @@ def test_a_job_that_failed_by_its_folder_or_was_refused_fails_its_trial(
     monkeypatch.setattr(FakeLauncher, "judge", refusing(error, said, tmp_path / "1_job"))
     found = search(num_trials=4)
     assert [trial.number for trial in found.trials if trial.state == TrialState.FAIL] == [1]
-    assert kept.failure(found.trials[1]) == f"seed 100 (job 1): {error}"
+    assert trial_records.failure(found.trials[1]) == f"seed 100 (job 1): {error}"
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
@@ -477,7 +477,7 @@ def test_a_score_that_is_no_number_is_a_failure(search, score):
     )
     failed = [trial for trial in found.trials if trial.state == TrialState.FAIL]
     assert {trial.params["planner"] for trial in failed} == {"cem"}
-    assert f"its score is {score}" in kept.failure(failed[0])
+    assert f"its score is {score}" in trial_records.failure(failed[0])
 
 
 def test_only_if_every_trial_failed_the_search_fails(search):
@@ -515,7 +515,7 @@ def test_the_end_names_the_best_trial_as_a_command(search, tmp_path, capsys):
         (SPACE, {"num_trials": 0}, "hydra.sweeper.num_trials=0"),
         (SPACE, {"num_trials": "2.5"}, "hydra.sweeper.num_trials=2.5"),
         (SPACE, {"num_trials": "null"}, "hydra.sweeper.num_trials=null"),
-        (SPACE, {"trials_at_once": 0}, "hydra.sweeper.trials_at_once=0"),
+        (SPACE, {"batch_size": 0}, "hydra.sweeper.batch_size=0"),
         (SPACE, {"sampler_seed": -1}, "hydra.sweeper.sampler_seed=-1"),
         (SPACE, {"direction": "up"}, "hydra.sweeper.direction=up"),
         (SPACE, {"pruning": "maybe"}, "hydra.sweeper.pruning=maybe"),
@@ -703,7 +703,7 @@ def test_real_runs_that_are_killed_go_on(tmp_path):
     searched = ["training.epsilon=interval(0,1)", "model=mlp,ensemble"]
     assert start_and_kill(tmp_path, *searched, *small) == -signal.SIGKILL
     begun = trials(tmp_path)
-    assert [(trial.state, list(kept.scores(trial))) for trial in begun] == [
+    assert [(trial.state, list(trial_records.scores(trial))) for trial in begun] == [
         (TrialState.RUNNING, [100])
     ] * 2
     result = start(tmp_path, *searched, *small)
@@ -715,12 +715,12 @@ def test_real_runs_that_are_killed_go_on(tmp_path):
     folders = sorted(path.parent for path in tmp_path.glob("*/summary.json"))
     assert [int(folder.name.split("_")[0]) for folder in folders] == [0, 1, 2, 3]
     for trial in found:
-        for seed, number in kept.jobs(trial).items():
+        for seed, number in trial_records.jobs(trial).items():
             saved = OmegaConf.load(folders[number] / "config.yaml")
             assert (saved.seed, saved.training.evaluation_seed) == (seed, 20000)
             assert saved.training.epsilon == trial.params["training.epsilon"]
             summary = OmegaConf.load(folders[number] / "summary.json")
-            assert summary["evaluation/return_mean"] == kept.scores(trial)[seed]
+            assert summary["evaluation/return_mean"] == trial_records.scores(trial)[seed]
     again = start(tmp_path, *searched, *small)
     assert again.returncode == 0, again.stderr
     assert "Job 1 of" not in again.stdout

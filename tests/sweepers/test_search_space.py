@@ -7,8 +7,8 @@ pytest.importorskip("optuna")
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mbrl.errors import ConfigError
 from mbrl.sweepers.search_space import search_space
-from mbrl.trust import ConfigError
 
 
 def space(*overrides):
@@ -83,10 +83,14 @@ def test_what_is_no_sweep_is_fixed_as_it_was_given():
 
 def test_corners_take_each_option_once():
     found = space("planner=cem,mcts,greedy", "model=mlp,ensemble", "a=interval(0,1)")
-    corners = list(found.corners())
-    assert len(corners) == 4
-    assert {corner[0] for corner in corners} == {"planner=cem", "planner=mcts", "planner=greedy"}
-    assert {corner[1] for corner in corners} == {"model=mlp", "model=ensemble"}
+    validation_points = list(found.validation_points())
+    assert len(validation_points) == 4
+    assert {corner[0] for corner in validation_points} == {
+        "planner=cem",
+        "planner=mcts",
+        "planner=greedy",
+    }
+    assert {corner[1] for corner in validation_points} == {"model=mlp", "model=ensemble"}
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.config import build, compose
+from mbrl.assemble import assemble
+from mbrl.config.build import build
+from mbrl.config.compose import compose
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.curious import Curious
-from mbrl.parts import build_parts
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.explore import Exploration
-from mbrl.training.state import CuriousValue
+from mbrl.training.state import BonusValue
 from mbrl.types import Discrete
 
 
@@ -63,13 +64,13 @@ def collector_of(planner_class, seed=0, **exploration):
     config = compose(
         ["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"]
     )
-    *_, state = build_parts(config)
+    *_, state = assemble(config)
     nothing = {
         "epsilon": 0.0,
         "action_noise_std": 0.0,
         "action_noise_exponent": 0.0,
         "disagreement_bonus": 0.0,
-        "goal_awaited": False,
+        "bonus_floor_until_first_termination": False,
     }
     return Collector(environment, planner, Exploration(**(nothing | exploration))), state
 
@@ -202,7 +203,7 @@ def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
     collector, state = collector_of(Nosy, disagreement_bonus=bonus)
     if bonus:
         state = state._replace(
-            curious_value=CuriousValue(state.model.value_function, state.value_state)
+            bonus_value=BonusValue(state.model.value_function, state.value_state)
         )
     rows = []
     while len(rows) < 4:

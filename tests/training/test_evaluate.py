@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.config import compose
-from mbrl.parts import build_parts
+from mbrl.assemble import assemble
+from mbrl.config.compose import compose
 from mbrl.training.evaluate import evaluate
 from mbrl.training.state import EVALUATE
 
@@ -18,7 +18,7 @@ SMALL = {
 
 @pytest.fixture(scope="module", params=SMALL)
 def parts(request):
-    return build_parts(
+    return assemble(
         compose([f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param]])
     )
 

@@ -9,12 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl.config import ConfigError, build, compose
+from mbrl.assemble import assemble
+from mbrl.config.build import build
+from mbrl.config.compose import compose
+from mbrl.errors import ConfigError
 from mbrl.models.curious import Curious
-from mbrl.parts import build_parts
-from mbrl.training.collect import act, begin
+from mbrl.training.collect import act, init_episode
 from mbrl.training.evaluate import evaluate
-from mbrl.training.explore import NOISE_STEPS, Exploration, explored
+from mbrl.training.explore import NOISE_STEPS, Exploration, epsilon_greedy
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import ValueState
@@ -37,7 +39,7 @@ def exploration(**changes) -> Exploration:
         "action_noise_std": 0.0,
         "action_noise_exponent": 0.0,
         "disagreement_bonus": 0.0,
-        "goal_awaited": False,
+        "bonus_floor_until_first_termination": False,
     }
     return Exploration(**(nothing | changes))
 
@@ -50,7 +52,9 @@ def drawn(space, number):
 @eqx.filter_jit
 def explored_all(space, actions, epsilon, noise):
     keys = jax.random.split(KEY, len(actions))
-    return jax.vmap(lambda key, action: explored(key, space, action, epsilon, noise))(keys, actions)
+    return jax.vmap(lambda key, action: epsilon_greedy(key, space, action, epsilon, noise))(
+        keys, actions
+    )
 
 
 def test_without_noise_and_random_actions_the_planners_actions_are_untouched(action_space):
@@ -140,10 +144,10 @@ def config_of(*overrides: str):
 
 
 def test_each_episode_has_noise_of_its_own_and_the_same_one_again():
-    training, _, planner, state = build_parts(config_of("training.action_noise_std=0.5"))
+    training, _, planner, state = assemble(config_of("training.action_noise_std=0.5"))
 
     def noise(key, episode):
-        return np.asarray(begin(planner, training.exploration, key, np.asarray(episode))[1])
+        return np.asarray(init_episode(planner, training.exploration, key, np.asarray(episode))[1])
 
     first, again, second, other_run = (
         noise(state.key, 0),
@@ -216,8 +220,8 @@ def test_settings_that_make_no_sense_are_refused_in_a_sentence(override, sentenc
     "overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join
 )
 def test_a_single_member_agrees_with_itself_and_earns_no_bonus(overrides):
-    training, _, _, state = build_parts(config_of("training.disagreement_bonus=0.5", *overrides))
-    assert state.curious_value is None
+    training, _, _, state = assemble(config_of("training.disagreement_bonus=0.5", *overrides))
+    assert state.bonus_value is None
     assert training.exploration.model(state) is state.model
 
 
@@ -234,7 +238,7 @@ SMALL = [
 def curious_run():
     """A run with a bonus, and its rows."""
     rows = []
-    training, environment, planner, state = build_parts(
+    training, environment, planner, state = assemble(
         compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL])
     )
     state, _ = train(training, environment, planner, Snapshot(state), rows.append)
@@ -253,10 +257,10 @@ def test_a_run_with_a_bonus_fits_the_value_that_goes_with_it(curious_run):
         } <= row.keys()
         assert np.isfinite(row["loss/curious_value"])
         assert row["loss/curious_value"] != row["loss/value"]
-    assert isinstance(state.curious_value.state, ValueState)
+    assert isinstance(state.bonus_value.state, ValueState)
     ours, theirs = (
         jax.tree.leaves(eqx.filter(value, eqx.is_array))
-        for value in (state.curious_value.function, state.model.value_function)
+        for value in (state.bonus_value.function, state.model.value_function)
     )
     assert any(np.any(one != other) for one, other in zip(ours, theirs, strict=True))
 
@@ -265,10 +269,10 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     training, _, planner, state, _ = curious_run
     model = training.exploration.model(state)
     assert isinstance(model, Curious)
-    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_size)
+    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_rms)
     for ours, theirs in zip(
         jax.tree.leaves(model.value_function),
-        jax.tree.leaves(state.curious_value.function),
+        jax.tree.leaves(state.bonus_value.function),
         strict=True,
     ):
         assert ours is theirs
@@ -286,7 +290,7 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
 def test_a_goal_that_is_awaited_is_worth_more(curious_run):
     """Nothing ends an episode of the point mass: the unit would be its largest cost for ever."""
     training, _, _, state, _ = curious_run
-    awaiting = replace(training.exploration, goal_awaited=True).model(state)
+    awaiting = replace(training.exploration, bonus_floor_until_first_termination=True).model(state)
     np.testing.assert_allclose(awaiting.bonus, -0.5 * state.model.normaliser.reward_min)
     assert awaiting.bonus > 1.5 * training.exploration.model(state).bonus
 
@@ -297,7 +301,7 @@ def test_a_goal_that_is_awaited_is_worth_more(curious_run):
 )
 def test_a_goal_is_awaited_where_episodes_end_in_one(env, awaited):
     config = compose([f"env={env}"]).training
-    assert build(config).exploration.goal_awaited is awaited
+    assert build(config).exploration.bonus_floor_until_first_termination is awaited
 
 
 def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):
@@ -319,8 +323,8 @@ def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):
 
 
 def test_without_a_bonus_collection_plans_in_the_model_itself():
-    training, _, _, state = build_parts(config_of("training.disagreement_bonus=0"))
-    assert state.curious_value is None
+    training, _, _, state = assemble(config_of("training.disagreement_bonus=0"))
+    assert state.bonus_value is None
     assert training.exploration.model(state) is state.model
 
 
@@ -329,7 +333,7 @@ def test_evaluation_never_explores(curious_run):
     _, environment, planner, state, rows = curious_run
     returns = evaluate(environment, planner, state, 2, 10_000)
     np.testing.assert_array_equal(
-        returns, evaluate(environment, planner, state._replace(curious_value=None), 2, 10_000)
+        returns, evaluate(environment, planner, state._replace(bonus_value=None), 2, 10_000)
     )
     assert rows[-1]["evaluation/returns"] == returns.tolist()
 
@@ -345,7 +349,7 @@ def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploratio
             "training.learn_every=1000",
             *overrides,
         ]
-        training, environment, planner, state = build_parts(compose([*settings, *SMALL]))
+        training, environment, planner, state = assemble(compose([*settings, *SMALL]))
         return train(training, environment, planner, Snapshot(state), lambda row: None)[1][
             "evaluation/returns"
         ]

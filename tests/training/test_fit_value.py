@@ -7,13 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl.config import build, compose
+from mbrl.config.build import build
+from mbrl.config.compose import compose
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import empty_replay
+from mbrl.data.replay import init_replay
 from mbrl.envs.corridor import TrueDynamics
 from mbrl.models.base import AbstractWorldModel, Prediction, with_value
-from mbrl.models.ensemble import each_member, members_of
-from mbrl.models.value import FittedValue, ZeroValue
+from mbrl.models.ensemble import init_ensemble, vmap_ensemble
+from mbrl.models.value import ValueNetwork, ZeroValue
 from mbrl.training.fit_value import ValueLearner
 from mbrl.types import Discrete, Transition
 from tests.models.small import weighted
@@ -26,7 +27,7 @@ class Chain(AbstractWorldModel):
     """Action 1 walks right from 0 to LENGTH, action 0 stays; a reward of 1, and the end, on arrival."""
 
     parts: tuple
-    value_function: FittedValue | ZeroValue
+    value_function: ValueNetwork | ZeroValue
     normaliser: object
     action_space: Discrete
     num_members: int = eqx.field(static=True, default=2)
@@ -39,20 +40,20 @@ class Chain(AbstractWorldModel):
         arrived = (moved[:, 0] >= LENGTH).astype(float)
         return Prediction(moved, arrived, 1.0 - arrived, jnp.zeros(()))
 
-    def gathered(self, key, state):
+    def collapse_particles(self, key, state):
         return state
 
     def value(self, state):
-        return each_member(
+        return vmap_ensemble(
             lambda value, observation: value(self.normaliser, observation),
             self.value_function,
             state,
         )
 
-    def combine(self, estimates):
+    def aggregate(self, estimates):
         return jnp.mean(estimates)
 
-    def normalised(self, normaliser):
+    def with_normaliser(self, normaliser):
         return eqx.tree_at(lambda model: model.normaliser, self, normaliser)
 
     def losses(self, key, transitions):
@@ -67,7 +68,7 @@ class Promising(Chain):
 
 
 def chain(value):
-    replay = empty_replay(LENGTH + 1, 1, Discrete(2))
+    replay = init_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
     ones = jnp.ones(LENGTH + 1)
     transitions = Transition(
@@ -89,14 +90,14 @@ def learner(**changes):
         "batch_size": 16,
         "num_states": 2000,
         "num_actions": 4,
-        "walk_steps": 3,
-        "target_rate": 0.05,
+        "rollout_length": 3,
+        "tau": 0.05,
     }
     return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
 def test_values_are_those_of_dynamic_programming():
-    value = members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=32)
+    value = init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=32)
     model, replay = chain(value)
     fit = learner()
     state = fit.init(model)
@@ -130,18 +131,18 @@ def test_values_are_those_of_dynamic_programming_where_luck_leads_particles_apar
     )
     starts = CORRIDOR.observation(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
     rewards = jnp.zeros(8).at[0].set(-10.0).at[7].set(10.0)
-    replay = empty_replay(8, 1, Discrete(2))
+    replay = init_replay(8, 1, Discrete(2))
     replay = replay.add(
         Transition(starts, jnp.zeros(8, int), rewards, starts, rewards != 0, jnp.zeros(8, bool))
     )
-    model = model.normalised(fit_normaliser(replay))
-    fit = learner(walk_steps=15)
+    model = model.with_normaliser(fit_normaliser(replay))
+    fit = learner(rollout_length=15)
     state = fit.init(model)
     for phase in range(3):
         value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(phase), model, replay, state)
         model = with_value(model, value)
     values = jax.vmap(
-        lambda start: model.combine(model.value(model.encode(jax.random.key(0), start)))
+        lambda start: model.aggregate(model.value(model.encode(jax.random.key(0), start)))
     )(starts)
     # Beside the cliff the value has a corner, which so small a network rounds; the means of states apart are wrong by 0.7 elsewhere.
     np.testing.assert_allclose(values[1:], corridor_values()[1:], atol=0.4)
@@ -165,7 +166,7 @@ def corridor_values() -> np.ndarray:
 def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
     """The model promises 5 a step for ever, which makes 50; nobody has ever earned more than 1."""
     model, replay = chain(
-        members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=8)
+        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=8)
     )
     seen = eqx.tree_at(
         lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends
@@ -191,7 +192,7 @@ def test_a_model_without_a_value_is_left_as_it_is():
 
 def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
     """The compiled phases write into the buffers they are given, and no buffer can be given twice."""
-    model, _ = chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))
+    model, _ = chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))
     target = learner().init(model).target
     for ours, theirs in zip(
         *(
@@ -212,14 +213,14 @@ def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
         batch_size=1,
         num_states=1,
         num_actions=1,
-        walk_steps=0,
-        target_rate=1.0,
+        rollout_length=0,
+        tau=1.0,
     )
     with pytest.raises(
         ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"
     ):
         fit.init(
-            chain(members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4))[0]
+            chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))[0]
         )
     fit.init(chain(ZeroValue())[0])
 
@@ -227,8 +228,8 @@ def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"walk_steps": -1}, "walk_steps=-1"),
-        ({"target_rate": 0.0}, "target_rate=0.0"),
+        ({"rollout_length": -1}, "rollout_length=-1"),
+        ({"tau": 0.0}, "tau=0.0"),
         ({"num_updates": 0}, "num_updates=0"),
     ],
 )
@@ -240,7 +241,7 @@ def test_settings_that_make_no_sense_are_refused(changes, named):
 def test_planners_get_the_mean_weights_of_the_second_half_and_learning_goes_on_from_the_last():
     """Of four updates those are the third's, which a phase of three ends with, and the fourth's."""
     model, replay = chain(
-        members_of(FittedValue, jax.random.key(1), 2, observation_size=1, width=4)
+        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4)
     )
     start = learner().init(model)
     (_, after_three, _), (value, after_four, _) = (
@@ -249,7 +250,7 @@ def test_planners_get_the_mean_weights_of_the_second_half_and_learning_goes_on_f
     )
     third, fourth, mean = (
         jax.tree.leaves(eqx.filter(each, eqx.is_array))
-        for each in (after_three.latest, after_four.latest, value)
+        for each in (after_three.online, after_four.online, value)
     )
     assert any(np.any(one != other) for one, other in zip(third, fourth, strict=True))
     for one, other, both in zip(third, fourth, mean, strict=True):

@@ -9,14 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl.config import build
+from mbrl.config.build import build
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import empty_replay
+from mbrl.data.replay import init_replay
 from mbrl.data.split import split
 from mbrl.envs import point_mass
 from mbrl.models.dynamics import KnownDynamics, ResidualDynamics
 from mbrl.models.reward import KnownReward
-from mbrl.models.termination import NeverTermination
+from mbrl.models.termination import NoTermination
 from mbrl.models.value import ZeroValue
 from mbrl.training.learn import ModelLearner
 from mbrl.training.state import SPLIT, TrainState
@@ -33,7 +33,7 @@ def learner(rate: float = 1e-2, **changes) -> ModelLearner:
     settings = {
         "num_updates": 100,
         "batch_size": 32,
-        "holdout_share": HOLDOUT_SHARE,
+        "validation_fraction": HOLDOUT_SHARE,
         "bootstrap": False,
         "patience": None,
     }
@@ -47,14 +47,14 @@ def no_reward(observation, action, next_observation):
 WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to learn noise by heart
 DYNAMICS_ALONE = {
     "reward": partial(KnownReward, no_reward),
-    "termination": NeverTermination,
+    "termination": NoTermination,
     "value": ZeroValue,
 }
 
 
 def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
     """The state before the first phase, these transitions collected."""
-    replay = empty_replay(len(transitions.reward), 2, Box(1)).add(
+    replay = init_replay(len(transitions.reward), 2, Box(1)).add(
         jax.tree.map(jnp.asarray, transitions)
     )
     model = small_model(
@@ -83,7 +83,7 @@ def held_out_error(state: TrainState) -> float:
         lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions
     )
     batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), batch)
-    model = state.model.normalised(fit_normaliser(state.replay))
+    model = state.model.with_normaliser(fit_normaliser(state.replay))
     return float(sum(losses(model, KEY, batch).values()))
 
 
@@ -197,7 +197,7 @@ def test_patience_does_not_end_a_phase_that_gets_better_all_the_time():
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
     """A member knows by heart exactly the transitions that are in its set; without bootstrap that is all of them."""
-    fit = learner(num_updates=200, bootstrap=bootstrap, holdout_share=1e-6)
+    fit = learner(num_updates=200, bootstrap=bootstrap, validation_fraction=1e-6)
     state = state_of(noise(8), fit, dynamics=WIDE)
     after, _ = phase(fit, KEY, state)
     batch = jax.tree.map(
@@ -261,7 +261,7 @@ def test_an_oracle_learns_the_reward_that_it_is_not_told():
     next_observation = jax.vmap(partial(truth.step, None))(observation, action)
     reward = jax.vmap(point_mass.reward)(observation, action, next_observation)
     never = jnp.zeros(300, bool)
-    replay = empty_replay(300, 4, space).add(
+    replay = init_replay(300, 4, space).add(
         Transition(observation, action, reward, next_observation, never, never)
     )
     fit = learner(2e-2, num_updates=200)
@@ -276,8 +276,8 @@ def test_an_oracle_learns_the_reward_that_it_is_not_told():
     [
         ({"num_updates": 0}, "num_updates=0 must be at least 1"),
         ({"batch_size": -1}, "batch_size=-1 must be at least 1"),
-        ({"holdout_share": 0.0}, "holdout_share=0.0 must be between 0 and 1; try 0.05"),
-        ({"holdout_share": 1.0}, "holdout_share=1.0 must be between 0 and 1; try 0.05"),
+        ({"validation_fraction": 0.0}, "validation_fraction=0.0 must be between 0 and 1; try 0.05"),
+        ({"validation_fraction": 1.0}, "validation_fraction=1.0 must be between 0 and 1; try 0.05"),
         ({"patience": 0}, "patience=0 must be at least 1, or null"),
     ],
 )

@@ -5,9 +5,9 @@ from contextlib import nullcontext
 import jax
 import pytest
 
-from mbrl.config import compose
-from mbrl.envs.watched import EnvironmentFault
-from mbrl.parts import build_parts
+from mbrl.assemble import assemble
+from mbrl.config.compose import compose
+from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def rows_of(*overrides):
     rows = []
-    training, environment, planner, state = build_parts(compose(["training=smoke", *overrides]))
+    training, environment, planner, state = assemble(compose(["training=smoke", *overrides]))
     state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
     return (
         [
@@ -66,7 +66,7 @@ def test_nothing_is_planned_before_something_is_learned():
 
 def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
     """Even if there was one on the way."""
-    training, environment, planner, state = build_parts(compose(["training=smoke"]))
+    training, environment, planner, state = assemble(compose(["training=smoke"]))
     rows = []
     _, evaluation = train(
         training,
@@ -74,7 +74,7 @@ def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
         planner,
         Snapshot(state),
         rows.append,
-        stopping=lambda: bool(rows) and "evaluation/returns" in rows[-1],
+        should_stop=lambda: bool(rows) and "evaluation/returns" in rows[-1],
     )
     assert rows[-1]["env_steps"] == 40 < training.env_steps
     assert evaluation == {}
@@ -82,7 +82,7 @@ def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
 
 @pytest.mark.parametrize("failing", [False, True], ids=["to its end", "into a fault"])
 def test_every_environment_is_closed(failing, monkeypatch):
-    training, environment, planner, state = build_parts(compose(["training=smoke"]))
+    training, environment, planner, state = assemble(compose(["training=smoke"]))
     opened, closed, make = [], [], type(environment).make
 
     def counted(self):
@@ -108,7 +108,7 @@ def test_phases_of_learning_come_farther_apart_as_the_data_grow():
     rows, _, _ = rows_of(
         "training.env_steps=250",
         "training.learn_every=20",
-        "training.learn_growth=0.5",
+        "training.learn_interval_growth=0.5",
         "training.evaluate_every=50",
     )
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [
@@ -155,7 +155,7 @@ def test_nothing_compiles_after_the_first_round(overrides):
     def log(row):
         seen[row["env_steps"]] = len(compiled)
 
-    training, environment, planner, state = build_parts(
+    training, environment, planner, state = assemble(
         compose(["training=smoke", "training.env_steps=200", *overrides])
     )
     jax.clear_caches()
@@ -175,9 +175,9 @@ def test_nothing_compiles_after_the_first_round(overrides):
         "training.epsilon=2",
         "training.evaluation_episodes=0",
         "training.learn_every=-1",
-        "training.learn_growth=2",
+        "training.learn_interval_growth=2",
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name_and_value(override):
     with pytest.raises(ValueError, match=override):
-        build_parts(compose([override]))
+        assemble(compose([override]))

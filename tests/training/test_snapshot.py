@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.parts import build_parts
-from mbrl.training.collect import Collector, NotDeterministic, episode_seed
+from mbrl.assemble import assemble
+from mbrl.training.collect import Collector, NonDeterministicEnvironment, episode_seed
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 from tests.configs import ACTION_KINDS, point_mass_with, small_config
 
@@ -13,7 +13,7 @@ STEPS = 7
 
 
 def parts(*overrides: str):
-    return build_parts(small_config("training=smoke", "logger=files", *overrides))
+    return assemble(small_config("training=smoke", "logger=files", *overrides))
 
 
 def begun(*overrides: str, at_random: bool = False):
@@ -78,14 +78,14 @@ def test_the_next_steps_are_those_that_would_have_been():
     first = Collector(
         environment, planner, training.exploration, snapshot.env_steps, 0, snapshot.episode
     )
-    first.take_up(snapshot.state)
+    first.restore(snapshot.state)
     went_on, _ = first.collect(snapshot.state, 5, at_random=False)
     _, _, _, fresh = parts("planner=cem", "env=pendulum")
     back = from_arrays(arrays, fresh, planner, training.exploration)
     second = Collector(
         environment, planner, training.exploration, back.env_steps, back.num_episodes, back.episode
     )
-    second.take_up(back.state)
+    second.restore(back.state)
     taken_up, _ = second.collect(back.state, 5, at_random=False)
     for one, other in zip(
         jax.tree.leaves(went_on.replay), jax.tree.leaves(taken_up.replay), strict=True
@@ -97,10 +97,10 @@ def test_an_episode_that_goes_otherwise_is_noticed():
     (training, planner, state, environment), snapshot = begun("planner=random", at_random=True)
     snapshot.episode.observations[3] = snapshot.episode.observations[3] + np.float32(1e-6)
     collector = Collector(environment, planner, training.exploration, STEPS, 0, snapshot.episode)
-    with pytest.raises(NotDeterministic, match="step 3 of the episode in flight"):
-        collector.take_up(state)
-    collector.take_up(state, tolerance=0.1)
-    collector.take_up(state, tolerance=float("inf"))
+    with pytest.raises(NonDeterministicEnvironment, match="step 3 of the episode in flight"):
+        collector.restore(state)
+    collector.restore(state, tolerance=0.1)
+    collector.restore(state, tolerance=float("inf"))
 
 
 def test_seeds_of_episodes_are_not_those_of_evaluation():

@@ -1,0 +1,1 @@
+"""Configs: the only package that reads Hydra's config."""

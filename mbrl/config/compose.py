@@ -1,0 +1,45 @@
+"""Composing configs, and the resolvers that conf/ uses."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.runs.folder import safe_name
+
+PACKAGE = Path(__file__).parent.parent
+
+
+# Beside the package in a checkout; inside it in a wheel.
+CONFIG_FOLDER = next(
+    folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir()
+)
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that `python run.py <overrides>` would run, for use from Python or a notebook."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        config = hydra.compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_struct(config, False)
+    del config.hydra
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def _by_case(fact: Any, defaults: Mapping[str, Any]) -> Any:
+    """A default that follows from a fact about the environment: `${choose:${env.ending},{failure:1.0,goal:0.0}}`."""
+    if fact not in defaults:
+        raise ValueError(
+            f"a fact about the environment (env.ending, say) is {fact}, and must be one of {', '.join(defaults)}"
+        )
+    return defaults[fact]
+
+
+OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)
+OmegaConf.register_new_resolver("choose", _by_case, replace=True)

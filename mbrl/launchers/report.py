@@ -1,0 +1,77 @@
+"""What became of a sweep's jobs, read from their folders without trusting them."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from mbrl.analysis.records import DAMAGE, Record, UnreadableRun, damaged_by, read_record
+from mbrl.runs.finder import runs_in
+from mbrl.runs.reader import CorruptRun, is_completed
+from mbrl.tables import format_duration, format_number, print_table
+
+
+def print_jobs(sweep: Path) -> int:
+    """Prints what became of each job of a sweep, and how to go on; returns an exit status, 0 where all are completed."""
+    jobs = [_read(folder) for folder in runs_in(sweep)]
+    print_table(_table(jobs))
+    for job in jobs:
+        if _reason(job):
+            print(f"{job.folder.name}: {_reason(job)}")
+    unfinished = sum(_state(job) != "completed" for job in jobs)
+    folder = shlex.quote(str(sweep))
+    if unfinished:
+        print(
+            f"{unfinished} of {len(jobs)} jobs are not completed; to finish them: python -m mbrl resume {folder}"
+        )
+    print(f"To compare them: python -m mbrl compare {folder}")
+    return 1 if unfinished else 0
+
+
+def why_not_completed(folder: Path) -> str:
+    """One sentence on a job that has no result."""
+    job = _read(folder)
+    return f"{folder}: {_reason(job) or f'it is {_state(job)}'}"
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a job is completed; one whose record is damaged is not."""
+    try:
+        return is_completed(folder)
+    except CorruptRun:
+        return False
+
+
+def shown_path(folder: Path) -> Path:
+    """As short as can be copied."""
+    inside = folder.is_relative_to(Path.cwd()) and folder != Path.cwd()
+    return folder.relative_to(Path.cwd()) if inside else folder
+
+
+def _table(jobs: Sequence[Record | UnreadableRun]) -> Table:
+    table = Table("job", "status", "env steps", "evaluation return", "wall time")
+    for job in jobs:
+        known = (
+            (str(job.env_steps), format_number(job.score), format_duration(job.wall_seconds))
+            if isinstance(job, Record)
+            else ("–", "–", "–")
+        )
+        table.add_row(Text(job.folder.name), _state(job), *known)
+    return table
+
+
+def _read(folder: Path) -> Record | UnreadableRun:
+    try:
+        return read_record(folder)
+    except DAMAGE as reason:
+        return damaged_by(reason, folder)
+
+
+def _state(job: Record | UnreadableRun) -> str:
+    return job.status if isinstance(job, Record) else "damaged"
+
+
+def _reason(job: Record | UnreadableRun) -> str:
+    return job.error if isinstance(job, Record) else job.reason

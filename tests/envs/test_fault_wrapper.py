@@ -1,0 +1,118 @@
+"""A watched environment says what went wrong, at which step; what is right passes through."""
+
+import threading
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper, TimeLimitExceeded, time_limit
+
+
+class Scripted(gymnasium.Env):
+    """Does at step k what is scripted for it."""
+
+    observation_space = Box(-1.0, 1.0, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, **script):
+        self.script = script
+        self.number = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.number = 0
+        return self.script.get("start", np.zeros(2, np.float32)), {}
+
+    def step(self, action):
+        self.number += 1
+        observation, reward = np.full(2, self.number / 10, np.float32), 1.0
+        if self.number == 3:
+            if "seconds" in self.script:
+                time.sleep(self.script["seconds"])
+            if "error" in self.script:
+                raise self.script["error"]
+            observation = self.script.get("observation", observation)
+            reward = self.script.get("reward", reward)
+        return observation, reward, False, False, {"number": self.number}
+
+
+def third_step(timeout: float | None = None, **script):
+    env = FaultWrapper(Scripted(**script), "env.id=Scripted-v0", timeout)
+    env.reset(seed=1)
+    for _ in range(2):
+        env.step(0)
+    return env.step(0)
+
+
+def test_a_close_that_fails_is_a_warning_and_no_more(caplog):
+    """A score that is there already does not depend on it."""
+
+    class Stuck(Scripted):
+        def close(self):
+            raise RuntimeError("the door jams")
+
+    FaultWrapper(Stuck(), "env.id=Stuck-v0", None).close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages == [
+        "env.id=Stuck-v0 raised RuntimeError at close() (the door jams): mend the environment."
+    ]
+
+
+def test_what_is_right_passes_through():
+    observation, reward, terminated, truncated, info = third_step(timeout=60.0)
+    assert observation.tolist() == pytest.approx([0.3, 0.3])
+    assert (reward, terminated, truncated, info) == (1.0, False, False, {"number": 3})
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ({"error": RuntimeError("no\nlight")}, "raised RuntimeError at step 3 of its episode"),
+        (
+            {"observation": np.array([0.0, np.nan], np.float32)},
+            "returned the observation .* at step 3 of its episode, which is not finite",
+        ),
+        ({"observation": np.array([np.inf, 0.0], np.float32)}, "returned the observation"),
+        ({"reward": float("nan")}, "returned the reward nan"),
+        ({"reward": -np.inf}, "returned the reward -inf"),
+        ({"seconds": 5.0}, r"did not return from step 3 of its episode within 0\.1 seconds"),
+    ],
+)
+def test_what_is_wrong_is_said(script, said):
+    with pytest.raises(EnvironmentFault, match=f"env.id=Scripted-v0 {said}"):
+        third_step(timeout=0.1, **script)
+
+
+def test_a_start_that_is_no_number_is_said():
+    with pytest.raises(EnvironmentFault, match=r"observation .* at reset\(seed=4\)"):
+        FaultWrapper(Scripted(start=np.full(2, np.nan)), "it", None).reset(seed=4)
+
+
+def test_a_time_limit_is_over_with_its_block():
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)
+    with pytest.raises(TimeLimitExceeded), time_limit(0.05):
+        time.sleep(5.0)
+    time.sleep(0.1)
+
+
+def test_in_another_thread_it_raises_when_it_returns():
+    said, go_on = [], threading.Event()
+
+    def hang():
+        try:
+            with time_limit(0.05):
+                go_on.wait(60)
+        except TimeLimitExceeded:
+            said.append("too late")
+
+    thread = threading.Thread(target=hang, daemon=True)
+    thread.start()
+    time.sleep(0.2)
+    go_on.set()
+    thread.join(60)
+    assert said == ["too late"]
