@@ -225,7 +225,7 @@ seconds and the commit that it was computed by are in [results/](results), a fil
 Each row is the mean over {seeds} seeds (0 to {last_seed}) of the mean return of {episodes} episodes from held-out start states, without
 exploration, after that many real steps, random ones of the warm-up included; never the best so far. Dynamics, reward, termination
 and value are learned from these steps alone, with the default settings: no setting of learning or planning is given, and what
-differs between tasks follows from `env.ending`. *Best possible* is `env.best_score`, on the same start states, by dynamic programming
+differs between tasks follows from `env.terminates_on`. *Best possible* is `env.best_score`, on the same start states, by dynamic programming
 or search in the true dynamics (`python benchmarks/best_score.py`; Acrobot-v1's is no more than an estimate). *90 % first reached*: real
 steps at the first evaluation with a return of at least random + 0.9 (best possible − random), median over seeds; *first held*: at the
 first one behind which no evaluation has less; the last one alone is also the first held. *Asked* is what the project set itself; a

@@ -1,4 +1,7 @@
-"""RunInfo."""
+"""What is known of a run beside its settings: how it was started, and where its files go.
+
+A plain record, made in `mbrl/config/launch.py` and handed to loggers. Imports no JAX.
+"""
 
 import os
 import secrets
@@ -8,31 +11,29 @@ from pathlib import Path
 from typing import Any
 
 
+def _new_run_id() -> str:
+    """The id that a W&B sweep agent has set for this run, or a new one."""
+    agents = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return agents or secrets.token_hex(4)
+
+
 @dataclass(frozen=True)
 class RunInfo:
-    """How a run was started: what is known of it beside its config."""
+    """One run, new or resumed."""
 
-    folder: Path
-    name: str
-    group: str | None  # the sweep that it belongs to
-    choices: dict[str, str]  # config group → the option chosen
-    trust: tuple[str, ...]  # packages that the command line vouches for
-    overrides: tuple[str, ...]  # as given
-    environment: Mapping[str, str] = field(
-        default_factory=dict
-    )  # variables that hydra.job.env_set sets
-    owns_terminal: bool = True  # whether the terminal is this run's, or others write to it too
-    run_id: str = field(default_factory=lambda: _wandb_run_id())  # W&B's
+    folder: Path  # absolute
+    name: str  # <env>_<model>_<planner>_seed<seed>
+    group: str | None = None  # the sweep it belongs to
+    choices: Mapping[str, str] = field(default_factory=dict)  # config group → chosen option
+    trust: tuple[str, ...] = ()  # packages trusted on the command line
+    overrides: tuple[str, ...] = ()  # the command line, as given
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables of hydra.job.env_set
+    owns_terminal: bool = True  # False where other runs print to the same terminal
+    run_id: str = field(default_factory=_new_run_id)  # W&B's id; kept when the run is resumed
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved settings, plain containers
+    num_rows: int = 0  # rows of metrics.jsonl that a resumed run keeps
 
     def to_provenance(self) -> dict[str, Any]:
-        """What provenance.json keeps of it, so that the run can be taken up."""
-        return {
-            name: getattr(self, name)
-            for name in ("name", "group", "choices", "overrides", "environment", "run_id")
-        }
-
-
-def _wandb_run_id() -> str:
-    """The one that W&B's sweep agent began for us, so that a run resumed without the agent is still the sweep's; else a new one."""
-    begun = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
-    return begun or secrets.token_hex(4)
+        """What provenance.json keeps, so that the run can be resumed."""
+        kept = ("name", "group", "choices", "overrides", "environment", "run_id")
+        return {name: getattr(self, name) for name in kept}

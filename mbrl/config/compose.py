@@ -1,8 +1,7 @@
 """Composing configs, and the resolvers that conf/ uses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -32,14 +31,4 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-def _by_case(fact: Any, defaults: Mapping[str, Any]) -> Any:
-    """A default that follows from a fact about the environment: `${choose:${env.ending},{failure:1.0,goal:0.0}}`."""
-    if fact not in defaults:
-        raise ValueError(
-            f"a fact about the environment (env.ending, say) is {fact}, and must be one of {', '.join(defaults)}"
-        )
-    return defaults[fact]
-
-
 OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)
-OmegaConf.register_new_resolver("choose", _by_case, replace=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -23,7 +23,7 @@ class GymnasiumEnvironment:
 
     `episode_limit` (steps), where given, replaces the registered limit; `step_timeout` (seconds; None: wait for ever) is how
     long one step or reset may take. The other facts are for the config, which derives
-    other defaults from them, and for the analysis: time_step (seconds), ending (what ends an episode before its limit),
+    other defaults from them, and for the analysis: time_step (seconds), terminates_on (what ends an episode before its limit),
     suggested_steps (a budget of real ones), solved_score (a return), random_score (the mean return of uniformly random actions),
     best_score (that of the best policy), known_reward, reward_range (what it can be), known_termination and true_dynamics (of `envs/`).
 
@@ -40,7 +40,7 @@ class GymnasiumEnvironment:
         kwargs: Mapping[str, Any] | None = None,
         time_step: float | None = None,
         episode_limit: int | None = None,
-        ending: str = "unknown",
+        terminates_on: Literal["failure", "goal", "both", "never", "unknown"] = "unknown",
         suggested_steps: int | None = None,
         solved_score: float | None = None,
         random_score: float | None = None,

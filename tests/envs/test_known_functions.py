@@ -164,8 +164,8 @@ def test_rewards_are_within_the_range_that_the_config_says(case):
 
 def test_an_episode_ends_as_the_config_says(case):
     config, steps = case
-    assert config.ending in ("failure", "goal", "never", "unknown")
-    assert steps.terminated.any() == (config.ending != "never")
+    assert config.terminates_on in ("failure", "goal", "both", "never", "unknown")
+    assert steps.terminated.any() == (config.terminates_on != "never")
 
 
 @pytest.mark.parametrize("name", KNOWN)
