@@ -1,15 +1,24 @@
-"""The errors that a user can act on, each one clear sentence."""
+"""Errors that a user can act on: each is one clear sentence that says what to do."""
+
+MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
 
 
-class ConfigError(ValueError):
-    """A setting that cannot be run, in one sentence that says how to mend it."""
-
-    def __init__(self, sentence: str):
-        super().__init__(" ".join(sentence.split()))
-
-
-class RunError(RuntimeError):
-    """A run that cannot go on, in one sentence that says why and how to mend it."""
+class _Sentence(Exception):
+    """Joins its message on one line, since it is printed as it is."""
 
     def __init__(self, sentence: str):
         super().__init__(" ".join(sentence.split()))
+
+
+class ConfigError(_Sentence, ValueError):
+    """A setting that no run can have: the setting, its value, the rule and the remedy."""
+
+
+class RunError(_Sentence, RuntimeError):
+    """A run that cannot continue: why, and what to do."""
+
+
+def one_line(error: BaseException) -> str:
+    """A foreign error's message on one line, without a final full stop; its type where it has none."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
