@@ -19,6 +19,6 @@ class RunError(_Sentence, RuntimeError):
 
 
 def one_line(error: BaseException) -> str:
-    """A foreign error's message on one line, without a final full stop; its type where it has none."""
+    """A foreign error's message on one line, without a final full stop; or else its type."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"

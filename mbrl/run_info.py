@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+FORMAT = 2  # of a run's config.yaml and checkpoints; raised when saved runs become unusable
+
 
 def _new_run_id() -> str:
     """The id that a W&B sweep agent has set for this run, or a new one."""
@@ -36,4 +38,4 @@ class RunInfo:
     def to_provenance(self) -> dict[str, Any]:
         """What provenance.json keeps, so that the run can be resumed."""
         kept = ("name", "group", "choices", "overrides", "environment", "run_id")
-        return {name: getattr(self, name) for name in kept}
+        return {"format": FORMAT} | {name: getattr(self, name) for name in kept}

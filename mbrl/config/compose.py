@@ -1,4 +1,4 @@
-"""Composing configs, and the resolvers that conf/ uses."""
+"""Composing a config from conf/ in Python or a notebook, as `run.py` does from the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.runs.folder import safe_name
 
 PACKAGE = Path(__file__).parent.parent
-
-
 # Beside the package in a checkout; inside it in a wheel.
-CONFIG_FOLDER = next(
-    folder for folder in (PACKAGE.parent / "conf", PACKAGE / "conf") if folder.is_dir()
-)
+CONFIG_FOLDER = next(path for path in (PACKAGE.parent / "conf", PACKAGE / "conf") if path.is_dir())
+
+OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """The config that `python run.py <overrides>` would run, for use from Python or a notebook."""
+    """The config that `python run.py <overrides>` runs."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         config = hydra.compose("config", list(overrides), return_hydra_config=True)
@@ -29,6 +27,3 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     del config.hydra
     OmegaConf.set_struct(config, True)
     return config
-
-
-OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)

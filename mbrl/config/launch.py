@@ -1,4 +1,4 @@
-"""RunInfo of new and saved runs."""
+"""RunInfo of new runs, from Hydra, and of saved runs, from provenance.json. Imports no JAX."""
 
 import os
 import re
@@ -13,81 +13,82 @@ from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.allowlist import load_saved_config, trusted_packages
 from mbrl.errors import ConfigError
-from mbrl.run_info import RunInfo
+from mbrl.run_info import FORMAT, RunInfo
 from mbrl.runs.reader import read_provenance
 
 
 def run_info_from_hydra(config: DictConfig) -> RunInfo:
-    """The run_info_from_hydra of the run with this config, which Hydra, or `compose`, has prepared last."""
-    settings = HydraConfig.get()
-    sweep = settings.mode == RunMode.MULTIRUN
-    composed_only = OmegaConf.is_missing(settings.runtime, "output_dir")
-    folder = settings.run.dir if composed_only else settings.runtime.output_dir
+    """RunInfo of the run that Hydra, or `compose`, prepared last."""
+    hydra = HydraConfig.get()
+    composed_only = OmegaConf.is_missing(hydra.runtime, "output_dir")
+    folder = hydra.run.dir if composed_only else hydra.runtime.output_dir
     choices = {
         group: str(choice)
-        for group, choice in settings.runtime.choices.items()
+        for group, choice in hydra.runtime.choices.items()
         if "/" not in group and choice
     }
+    is_job = hydra.mode == RunMode.MULTIRUN
     return RunInfo(
         folder=Path(folder).absolute(),
         name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
-        group="/".join(Path(settings.sweep.dir).parts[-2:]) if sweep else None,
+        group="/".join(Path(hydra.sweep.dir).parts[-2:]) if is_job else None,
         choices=choices,
-        trust=trusted_packages(settings.overrides.task),
-        overrides=tuple(settings.overrides.task),
-        environment={str(name): str(value) for name, value in settings.job.env_set.items()},
+        trust=trusted_packages(hydra.overrides.task),
+        overrides=tuple(hydra.overrides.task),
+        environment={str(name): str(value) for name, value in hydra.job.env_set.items()},
     )
 
 
 def run_info_from_provenance(
-    folder: Path, kept: Mapping[str, Any], trust: tuple[str, ...], owns_terminal: bool = True
+    folder: Path,
+    provenance: Mapping[str, Any],
+    trust: tuple[str, ...],
+    owns_terminal: bool = True,
 ) -> RunInfo:
-    """The run_info_from_hydra of the run in `folder` that is taken up, by what its provenance.json has kept of the first."""
-    choices = {str(group): str(choice) for group, choice in dict(kept.get("choices") or {}).items()}
-    environment = {
-        str(name): str(value) for name, value in dict(kept.get("environment") or {}).items()
-    }
-    _check_environment(environment)
-    started = RunInfo(
+    """RunInfo of the saved run in `folder`. Raises ConfigError where its variables are not set."""
+    environment = _strings(provenance.get("environment"))
+    for name, value in environment.items():  # a saved file sets none itself
+        if os.environ.get(name) != value:
+            raise ConfigError(
+                f"{name}={os.environ.get(name)!r}: the run was started with {value!r} "
+                "(hydra.job.env_set), which may change its results. Set the variable and repeat."
+            )
+    group, run_id = provenance.get("group"), str(provenance.get("run_id"))
+    info = RunInfo(
         folder=folder.absolute(),
-        name=str(kept.get("name") or folder.name),
-        group=None if kept.get("group") is None else str(kept["group"]),
-        choices={"model": "", "planner": ""} | choices,
+        name=str(provenance.get("name") or folder.name),
+        group=None if group is None else str(group),
+        choices={"model": "", "planner": ""} | _strings(provenance.get("choices")),
         trust=trust,
-        overrides=tuple(str(override) for override in kept.get("overrides") or ()),
+        overrides=tuple(str(override) for override in provenance.get("overrides") or ()),
         environment=environment,
         owns_terminal=owns_terminal,
     )
-    run_id = str(kept.get("run_id"))
-    # It becomes part of a path.
-    return replace(started, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else started
+    # W&B makes the id part of a path.
+    return replace(info, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else info
 
 
-def _check_environment(variables: Mapping[str, str]) -> None:
-    """Raises ConfigError where a variable that the run was started with is not set: it may change bits. A saved file sets none itself."""
-    for name, value in variables.items():
-        if os.environ.get(name) != value:
-            raise ConfigError(
-                f"The run was started with {name}={value!r} (hydra.job.env_set), and goes on only with it: set that variable, "
-                "if you trust who set it, and give the same command again."
-            )
+def read_run(
+    folder: Path, overrides: Sequence[str]
+) -> tuple[DictConfig, dict[str, Any], tuple[str, ...]]:
+    """A saved run's config, its provenance, and the packages that the command line trusts.
 
-
-def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict, tuple[str, ...]]:
-    """A run's config, its provenance, and the packages that the command line trusts."""
+    Raises ConfigError for a run of an older version, whose settings have other names.
+    """
     trust = trusted_packages(overrides)
+    provenance = read_provenance(folder)
+    if provenance and provenance.get("format") != FORMAT:
+        commit = (provenance.get("git") or {}).get("commit") or "unknown"
+        raise ConfigError(
+            f"{folder}: saved by an older version of mbrl (commit {commit}), whose settings have "
+            "other names. Check out that commit to use the run."
+        )
     config = load_saved_config(folder / "config.yaml", trust)
-    kept = read_provenance(folder)
-    _restore_platform(kept)
-    return config, kept, trust
-
-
-def _restore_platform(kept: dict) -> None:
-    """Computes on the kind of device that the run was computed on, where JAX was not told otherwise."""
-    platforms = [
-        str(device.get("platform"))
-        for device in kept.get("devices") or ()
-        if isinstance(device, dict)
-    ]
-    if platforms[:1] == ["cpu"]:  # any other kind JAX prefers by itself, where it is there
+    devices = [each.get("platform") for each in provenance.get("devices") or ()]
+    if devices[:1] == ["cpu"]:  # JAX prefers any other kind of device by itself
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    return config, provenance, trust
+
+
+def _strings(mapping: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in dict(mapping or {}).items()}

@@ -1,87 +1,25 @@
-"""Resolving a config."""
+"""Resolving a config, once a run: interpolations replaced by values, top-level settings checked."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.config.validation import format_value, is_part, validation_errors
+from mbrl.config.allowlist import refuse_interpolations, texts
+from mbrl.config.validation import check_settings, format_value, is_part, suggest
 from mbrl.errors import ConfigError
 
-
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """The config with every interpolation worked out. Raises ConfigError for a value that is missing or no run can have."""
-    container = to_plain(config)
-    _check_top(config)
-    return container
-
-
-def to_plain(config: DictConfig) -> dict[str, Any]:
-    try:
-        missing = sorted(OmegaConf.missing_keys(config))
-        container = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"{error.full_key} refers to what is not there: {_first_line(error)}; mend what it refers to."
-        ) from error
-    if missing:
-        raise ConfigError(
-            f"{missing[0]} has no value: give it on the command line, {missing[0]}=…."
-        )
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
-def _check_top(config: DictConfig) -> None:
-    """Raises ConfigError for what is wrong at the top of a config; below, each part's constructor is the schema."""
-    refuse(validation_errors(config, _top, find=str))
-    for name, node in [
-        *((name, config[name]) for name in PARTS),
-        *((f"logger.{name}", node) for name, node in config.logger.items()),
-    ]:
-        if not is_part(node):
-            raise ConfigError(
-                f"{name}={format_value(node)} is no part: a part is a mapping with a _target_, as the files of conf/{name.split('.')[0]} have."
-            )
-    if (
-        not isinstance(config.seed, int)
-        or isinstance(config.seed, bool)
-        or not 0 <= config.seed < 2**32
-    ):
-        raise ConfigError(
-            f"seed={format_value(config.seed)} must be a whole number in [0, 2^32), since JAX tells no others apart; choose another."
-        )
-    if not 0 < config.discount <= 1:
-        raise ConfigError(
-            f"discount={config.discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99."
-        )
-    if config.horizon < 1:
-        raise ConfigError(f"horizon={config.horizon} must be at least 1; raise it.")
-
-
 PARTS = ("env", "model", "planner", "training")
+TOP_LEVEL = ("seed", "discount", "horizon", "num_threads", "compilation_cache", "trust")
+SETTINGS = (*TOP_LEVEL, *PARTS, "optimizer", "logger")
+DEFAULTS_TABLE = "by_termination"  # one of its rows is referred to
 
-
-def _top(
-    discount: float,
-    horizon: int,
-    num_threads: int,
-    compilation_cache: bool,
-    trust: Sequence[str] | str,
-    logger: Mapping[str, Any],
-    **parts: Any,
-) -> None:
-    """What the settings at the top must be, as a signature."""
-
-
-def refuse(sentences: Iterator[str]) -> None:
-    for sentence in sentences:
-        raise ConfigError(sentence)
-
-
-# What may differ between a run and the same run resumed: the metrics do not depend on it, the budget aside.
+# A resumed run may change these: no metric depends on them, the budget aside. A dot at the end
+# stands for a whole group.
 RESUMABLE_SETTINGS = (
     "training.env_steps",
     "training.checkpoint_every",
@@ -92,18 +30,110 @@ RESUMABLE_SETTINGS = (
 )
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Of all in a resolve config that a run's metrics depend on: its checkpoints are of use to no other."""
-    decisive = OmegaConf.create(dict(settings))
-    for name in RESUMABLE_SETTINGS:
-        OmegaConf.update(decisive, name.rstrip("."), None, merge=False)
-    return hashlib.sha256(OmegaConf.to_yaml(decisive).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A run's config without interpolations: `settings` as plain containers, `tree` as a node."""
+
+    settings: dict[str, Any]
+
+    @cached_property
+    def tree(self) -> DictConfig:
+        tree = OmegaConf.create(self.settings)
+        OmegaConf.set_readonly(tree, True)
+        return tree
+
+    def to_yaml(self) -> str:
+        """The text of the run's config.yaml."""
+        return OmegaConf.to_yaml(self.tree)
+
+    def fingerprint(self, **changes: Any) -> str:
+        """A hash of everything that metrics depend on; a checkpoint fits only its own."""
+        decisive = OmegaConf.create(self.settings | changes)
+        for name in RESUMABLE_SETTINGS:
+            OmegaConf.update(decisive, name.rstrip("."), None, merge=False)
+        return hashlib.sha256(OmegaConf.to_yaml(decisive).encode()).hexdigest()[:16]
 
 
-def to_yaml(container: dict[str, Any]) -> str:
-    """The text of a config.yaml."""
-    return OmegaConf.to_yaml(OmegaConf.create(container))
+def resolve(config: DictConfig) -> ResolvedConfig:
+    """Resolves a composed or saved config.
+
+    Raises ConfigError for a missing value, and for one that no run can have.
+    """
+    _check_parts(config)
+    _check_terminates_on(config)
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        values: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        first_line = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{error.full_key}: refers to something that does not exist ({first_line}). Correct "
+            "the reference, or give a plain value."
+        ) from error
+    if missing:
+        raise ConfigError(
+            f"{missing[0]}: has no value. Give it on the command line: {missing[0]}=…"
+        )
+    refuse_interpolations(values)
+    _check_unknown_settings(config)
+    # What only others refer to is done with once they are resolved.
+    resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})
+    _check_top_level(resolved.tree)
+    return resolved
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
+def _check_parts(config: DictConfig) -> None:
+    if config.get("logger", None) is None:
+        raise ConfigError("logger=null: must be a mapping of loggers. Try logger=files.")
+    nodes = {name: config.get(name, None) for name in PARTS}
+    nodes |= {f"logger.{name}": config.logger[name] for name in config.logger}
+    for name, node in nodes.items():
+        if not is_part(node):
+            raise ConfigError(
+                f"{name}={format_value(node)}: must be a mapping with a _target_. "
+                f"See conf/{name.split('.')[0]} for examples."
+            )
+
+
+def _check_terminates_on(config: DictConfig) -> None:
+    table, value = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
+    if isinstance(table, DictConfig) and value not in table:
+        raise ConfigError(
+            f"env.terminates_on={format_value(value)}: must be one of "
+            f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
+        )
+
+
+def _check_unknown_settings(config: DictConfig) -> None:
+    """A setting of the user's own is refused where nothing refers to it, as a misspelling is."""
+    references = " ".join(text for text in texts(OmegaConf.to_container(config)) if "${" in text)
+    for name in map(str, config):
+        if name not in (*SETTINGS, DEFAULTS_TABLE) and name not in references:
+            raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")
+
+
+def _top_level(
+    discount: float,
+    horizon: int,
+    num_threads: int,
+    compilation_cache: bool,
+    trust: Sequence[str] | str,
+    logger: Mapping[str, Any],
+    **parts: Any,
+) -> None:
+    """The types of the top-level settings, as a signature."""
+
+
+def _check_top_level(config: DictConfig) -> None:
+    """Checks what belongs to no part; a part's own settings are checked where it is built."""
+    check_settings(config, _top_level, find=str)
+    seed = config.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ConfigError(
+            f"seed={format_value(seed)}: must be a whole number in [0, 2^32), the range of JAX's "
+            "keys. Try 0."
+        )
+    if not 0 < config.discount <= 1:
+        raise ConfigError(f"discount={config.discount}: must be in (0, 1]. Try 0.99.")
+    if config.horizon < 1:
+        raise ConfigError(f"horizon={config.horizon}: must be at least 1. Try 15.")

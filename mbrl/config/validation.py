@@ -1,4 +1,4 @@
-"""The constructor is the schema: what its annotations say of the settings that a config gives it."""
+"""The constructor is the schema: its annotations say which settings a config may give it."""
 
 import difflib
 import inspect
@@ -8,25 +8,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig
 
-MAX_INT = 2**31 - 1  # of the 32 bits in which JAX counts here
+from mbrl.errors import ConfigError
+
+MAX_INT = 2**31 - 1  # JAX counts in 32 bits
 MAX_FLOAT = 3.4e38  # near the end of single precision
 MAX_VALUE_LENGTH = 100  # characters of a value that a message shows
 
-HYDRA_KEYS = (
-    "_target_",
-    "_partial_",
-    "_args_",
-    "_convert_",
-    "_recursive_",
-)  # keys that are no argument
+HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 UNTYPED = (Any, object, inspect.Parameter.empty)
-ARRAYS = (
-    "jax",
-    "jaxlib",
-    "jaxtyping",
-    "numpy",
-)  # packages whose types a config can only give a number for
-MEANINGS = {
+ARRAY_PACKAGES = ("jax", "jaxlib", "jaxtyping", "numpy")  # a config gives a number for an array
+DESCRIPTIONS = {
     NoneType: "null",
     bool: "true or false",
     str: "a word",
@@ -40,71 +31,70 @@ MEANINGS = {
     Callable: "a function (by its _target_)",
 }
 
-Find = Callable[[Any], Any]  # from a _target_ to what it names
+Find = Callable[[Any], Any]  # from a _target_ to the object it names
+
+
+def check_settings(node: DictConfig, target: Any, find: Find) -> None:
+    """Raises ConfigError for the first setting of `node` that `target` does not accept."""
+    for sentence in validation_errors(node, target, find):
+        raise ConfigError(sentence)
 
 
 def validation_errors(node: DictConfig, target: Any, find: Find) -> Iterator[str]:
-    """A sentence for each setting in `node` that is nothing for the constructor or function `target`."""
+    """One sentence for each setting of `node` that the constructor or function `target` refuses."""
     signature = _signature(target).parameters.values()
-    parameters = {
-        parameter.name: parameter
-        for parameter in signature
-        if parameter.kind < parameter.VAR_KEYWORD
-    }
-    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature)
+    parameters = {each.name: each for each in signature if each.kind < each.VAR_KEYWORD}
+    takes_any = any(each.kind == each.VAR_KEYWORD for each in signature)
     for name in node:
         setting = node._get_full_key(name)
         if name in parameters:
-            yield from _validation_error(setting, node[name], parameters[name], find)
+            yield from _type_errors(setting, node[name], parameters[name], find)
         elif name not in HYDRA_KEYS and not takes_any:
-            near = difflib.get_close_matches(str(name), parameters, n=1)
-            mend = (
-                f"did you mean '{near[0]}'?"
-                if near
-                else f"it takes {', '.join(parameters) or 'nothing'}."
-            )
-            yield f"{setting} is an unexpected keyword argument '{format_value(name)}' of {node._target_}; {mend}"
+            owner = node.get("_target_", "this config")
+            yield f"{setting}: not a setting of {owner}. {suggest(str(name), parameters)}"
+
+
+def suggest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The remedy for an unknown name: the closest known one, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean '{near[0]}'?" if near else f"It has {', '.join(known) or 'none'}."
 
 
 def format_value(value: Any) -> str:
-    """A value as a message shows it: short, and on one line."""
+    """A value as messages show it: short, and on one line."""
     text = "null" if value is None else " ".join(str(value).split()) or "''"
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 def is_part(value: Any) -> bool:
-    """Whether a value of a config describes an object."""
+    """Whether a config value describes an object."""
     return isinstance(value, DictConfig) and "_target_" in value
 
 
-def _validation_error(
+def _type_errors(
     setting: str, value: Any, parameter: inspect.Parameter, find: Find
 ) -> Iterator[str]:
-    kinds = _kinds(parameter.annotation)
+    kinds = _alternatives(parameter.annotation)
     if not any(_matches(value, kind, find) for kind in kinds):
         rule = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
-        yield f"{setting}={format_value(value)} must be {rule}; mend it on the command line or in its file."
-    elif (
-        parameter.name == "learning_rate" and isinstance(value, int | float) and value < 0
-    ):  # which optax would take
-        yield f"{setting}={value} must not be negative: it is how far a gradient step goes; try 0.001."
+        yield f"{setting}={format_value(value)}: must be {rule}."
+    elif parameter.name == "learning_rate" and isinstance(value, int | float) and value < 0:
+        yield f"{setting}={value}: must not be negative. Try 0.001."  # optax would accept it
 
 
 def _signature(target: Any) -> inspect.Signature:
     try:
         return inspect.signature(target)
-    except (TypeError, ValueError):  # not everything can be called, nor says how
+    except (TypeError, ValueError):  # not callable, or a builtin without a signature
         return inspect.Signature([inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD)])
 
 
-def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """What an annotation offers to choose from."""
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, UnionType):
-        kinds = [kind for alternative in get_args(annotation) for kind in _kinds(alternative)]
-        # optax counts true and 2j among the numbers.
-        return tuple(
-            kind for kind in kinds if float not in kinds or kind not in (bool, int, complex)
-        )
+        kinds = [kind for each in get_args(annotation) for kind in _alternatives(each)]
+        # optax's unions of numbers hold bool and complex too; a config gives a plain number.
+        unwanted = (bool, int, complex) if float in kinds else ()
+        return tuple(kind for kind in kinds if kind not in unwanted)
     return (float,) if _is_array(annotation) else (annotation,)
 
 
@@ -118,7 +108,7 @@ def _matches(value: Any, kind: Any, find: Find) -> bool:
     if origin is Literal:
         return value in get_args(kind)
     if origin in (Sequence, list, tuple):
-        kinds = _kinds(get_args(kind)[0]) if get_args(kind) else (Any,)
+        kinds = _alternatives(get_args(kind)[0]) if get_args(kind) else (Any,)
         return isinstance(value, ListConfig) and all(
             any(_matches(item, each, find) for each in kinds) for item in value
         )
@@ -130,44 +120,36 @@ def _matches(value: Any, kind: Any, find: Find) -> bool:
 
 
 def _instantiates_to(part: DictConfig, kind: Any, find: Find) -> bool:
-    """Whether a part is of the kind that is wanted; where nothing tells, it may be."""
-    target = find(part._target_)
+    """Whether a part gives an object of this kind, as far as annotations tell."""
+    target, is_partial = find(part._target_), bool(part.get("_partial_"))
     made = target if inspect.isclass(target) else _signature(target).return_annotation
     if (get_origin(kind) or kind) is not Callable:
-        return (
-            not part.get("_partial_")
-            and get_origin(made) is not Callable
-            and _is_kind_of(made, kind)
-        )
+        return not is_partial and get_origin(made) is not Callable and _is_subclass(made, kind)
     result = get_args(kind)[1] if get_args(kind) else Any
-    if part.get("_partial_"):
-        return _is_kind_of(made, result)
-    return (
-        not inspect.isclass(made)
-        or made in UNTYPED
-        or ("__call__" in dir(made) and not (_is_checkable(result) and issubclass(made, result)))
-    )
+    if is_partial:
+        return _is_subclass(made, result)
+    if not inspect.isclass(made) or made in UNTYPED:
+        return True
+    return "__call__" in dir(made) and not (_is_checkable(result) and issubclass(made, result))
 
 
-def _is_kind_of(made: Any, wanted: Any) -> bool:
+def _is_subclass(made: Any, wanted: Any) -> bool:
     return not (_is_checkable(made) and _is_checkable(wanted)) or issubclass(made, wanted)
 
 
 def _is_checkable(kind: Any) -> bool:
-    """Whether it is a class of this project's or its like, that a config describes by a part."""
-    return (
-        inspect.isclass(kind) and kind not in UNTYPED and kind is not float and not _is_array(kind)
-    )
+    """Whether it is a class whose objects a config describes as parts."""
+    is_plain = kind in UNTYPED or kind is float
+    return inspect.isclass(kind) and not is_plain and not _is_array(kind)
 
 
 def _is_array(kind: Any) -> bool:
-    return inspect.isclass(kind) and kind.__module__.split(".")[0] in ARRAYS
+    return inspect.isclass(kind) and kind.__module__.split(".")[0] in ARRAY_PACKAGES
 
 
 def _describe(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Literal:
         return " or ".join(map(repr, get_args(kind)))
-    return MEANINGS.get(
-        origin, f"a part (by its _target_) of the kind {getattr(origin, '__name__', origin)}"
-    )
+    name = getattr(origin, "__name__", origin)
+    return DESCRIPTIONS.get(origin, f"a part (by its _target_) of the kind {name}")

@@ -1,4 +1,4 @@
-"""What a config names is refused before it runs or is imported, unless the command line vouches for it; a canary would show it."""
+"""What a config names runs only if it is the project's own or trusted; a canary file would show it."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from mbrl.errors import ConfigError
 from mbrl.experiment import build_loggers, run
 
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"
-SOUND = {"_target_": "mbrl.loggers.console.ConsoleLogger", "total_env_steps": 3}
+SOUND = {"_target_": "mbrl.loggers.console.ConsoleLogger"}
 
 FOREIGN_MODULE = """
 import gymnasium
@@ -35,7 +35,7 @@ class Part:
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
-    """A file that is there once anybody has imported the module `foreign`."""
+    """A file that exists once the module `foreign` was imported."""
     path = tmp_path / "canary"
     (tmp_path / "foreign.py").write_text(FOREIGN_MODULE.format(canary=str(path)))
     monkeypatch.syspath_prepend(tmp_path)
@@ -90,10 +90,10 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
     ):
         sentence = refusal(hidden)
         assert f"_target_={target}" in sentence or "_args_" in sentence
-        assert "trust=[" in sentence or "leave it out" in sentence
+        assert "trust=[" in sentence or "Remove it" in sentence
         assert not canary.exists()
-    assert f"_target_={target} is not one of this project's own parts" in refusal(node)
-    assert f"say trust=[{target.split('.')[0]}] on the command line" in refusal(node)
+    assert f"_target_={target}: not one of this project's own parts" in refusal(node)
+    assert f"add trust=[{target.split('.')[0]}] to the command line" in refusal(node)
 
 
 @pytest.mark.parametrize(
@@ -111,18 +111,18 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
         {"a": "os.mkdir"},
     ],
 )
-def test_a_target_that_is_no_dotted_name_is_refused(target):
+def test_a_target_that_is_not_a_dotted_name_is_refused(target):
     sentence = refusal({"_target_": target})
-    assert f"_target_={target} must be the dotted name of a class or function" in sentence
+    assert f"_target_={target}: must be the dotted name of a class or function" in sentence
     assert "trust=[" in sentence
 
 
 @pytest.mark.parametrize("node", [None, {}, {"width": 3}, {"_target_": "???"}])
-def test_what_describes_no_part_is_refused(node):
-    assert "must be described by its _target_" in refusal(node)
+def test_a_node_that_describes_no_part_is_refused(node):
+    assert "must be a mapping with a _target_" in refusal(node)
 
 
-def test_a_package_that_the_command_line_vouches_for_is_run(canary):
+def test_a_trusted_package_is_run(canary):
     assert build(
         OmegaConf.create({"_target_": "foreign.Part", "width": 3}), ("foreign",)
     ).settings == {"width": 3}
@@ -130,7 +130,7 @@ def test_a_package_that_the_command_line_vouches_for_is_run(canary):
 
 
 def test_trust_in_a_package_is_no_trust_in_what_it_imports(canary):
-    assert "say trust=[pathlib]" in refusal({"_target_": "foreign.Path"}, ("foreign",))
+    assert "add trust=[pathlib]" in refusal({"_target_": "foreign.Path"}, ("foreign",))
     assert "_target_=foreigner.Part" in refusal({"_target_": "foreigner.Part"}, ("foreign",))
 
 
@@ -175,9 +175,9 @@ def test_a_target_behind_an_interpolation_is_seen(canary, hidden):
     config = OmegaConf.create(
         {"evil": {"_target_": "foreign.Part"}, "part": SOUND | {"console": hidden}}
     )
-    assert "_target_=foreign.Part is not one of" in refusal(config.part)
+    assert "_target_=foreign.Part: not one of" in refusal(config.part)
     config = OmegaConf.create({"name": "foreign.Part", "part": {"_target_": "${name}"}})
-    assert "_target_=foreign.Part is not one of" in refusal(config.part)
+    assert "_target_=foreign.Part: not one of" in refusal(config.part)
     assert not canary.exists()
 
 
@@ -193,10 +193,10 @@ def test_an_environment_s_module_is_not_imported(canary):
     with pytest.raises(ConfigError) as caught:
         assemble(compose(overrides))
     assert (
-        "env.id=foreign:Foreign-v0 (which imports foreign) is not one of this project's own parts"
+        "env.id=foreign:Foreign-v0 (which imports foreign): not one of this project's own parts"
         in str(caught.value)
     )
-    assert "say trust=[foreign] on the command line" in str(caught.value)
+    assert "add trust=[foreign] to the command line" in str(caught.value)
     assert not canary.exists()
     trusting = compose([*overrides, "trust=[foreign]"])
     assert assemble(trusting, run_info_from_hydra(trusting).trust)[1].observation_size == 4
@@ -228,7 +228,7 @@ def test_an_environment_is_not_handed_to_what_calls_it_with_another_id(canary):
         "body": deferred,
         "start": "foreign:Foreign-v0",
     }
-    assert "body._partial_=True is not for a config to say" in refusal(caller)
+    assert "body._partial_=True: a config may not set this" in refusal(caller)
     assert not canary.exists()
 
 

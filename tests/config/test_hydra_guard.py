@@ -1,4 +1,4 @@
-"""What a command line would have Hydra start is refused before Hydra starts it; a canary would show that something ran."""
+"""A config from elsewhere cannot change Hydra's settings; a canary file would show that code ran."""
 
 import os
 import pickle
@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 
 from mbrl.config.compose import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line
 from mbrl.errors import ConfigError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 FOREIGN_MODULE = """
 import logging
@@ -29,13 +30,12 @@ class Handler(logging.Handler):
     def emit(self, record):
         pass
 """
-
-CALLBACK = "hydra: {callbacks: {hostile: {_target_: foreign.Callback}}}"
-CALLBACK_NAMED = "_target_=foreign.Callback"
+CALLBACK = "callbacks: {hostile: {_target_: foreign.Callback}}"
+LAUNCHERS = sorted(path.stem for path in (CONFIG_FOLDER / "hydra" / "launcher").glob("*.yaml"))
 
 
 class Touch:
-    """Unpickling this makes a file."""
+    """Unpickling this creates a file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -46,7 +46,7 @@ class Touch:
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
-    """A file that is there once anybody has imported the package `foreign`, and says `ran` once its callback was called."""
+    """A file that exists once the package `foreign` was imported; it says `ran` after its callback."""
     path = tmp_path / "canary"
     package = tmp_path / "foreign"
     (package / "more").mkdir(parents=True)
@@ -60,7 +60,7 @@ def canary(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Somebody else's config folder, given by --config-dir."""
+    """A config folder from elsewhere, given by --config-dir."""
     path = tmp_path / "their_conf"
     path.mkdir()
     return path
@@ -72,6 +72,10 @@ def write(folder: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
+def write_experiment(folder: Path, hydra: str, name: str = "theirs", rest: str = "") -> None:
+    write(folder, f"experiment/{name}", f"# @package _global_\n{rest}\nhydra:\n  {hydra}\n")
+
+
 def refusal(*arguments: str) -> str:
     with pytest.raises(ConfigError) as caught:
         check_command_line(arguments)
@@ -79,46 +83,211 @@ def refusal(*arguments: str) -> str:
     return str(caught.value)
 
 
-def test_a_plain_command_line_is_not_even_composed(monkeypatch):
-    monkeypatch.delattr("mbrl.config.hydra_guard.ConfigLoaderImpl")
+def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
+    monkeypatch.delattr("mbrl.config.hydra_internals.ConfigLoaderImpl")
     check_command_line([])
     check_command_line(["-m", "planner=mcts,cem", "seed=range(5)", "trust=[mine]"])
+    check_command_line(["hydra.run.dir=somewhere", "hydra.job_logging.root.level=DEBUG"])
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["hydra.run.dir=somewhere", "planner=mcts"],
-        ["-m", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
-        [
-            "-m",
-            "hydra/sweeper=optuna",
-            "hydra.sweeper.storage=sqlite:///somewhere.db",
-            "planner=mcts,cem",
-        ],
-        ["-m", "hydra/launcher=basic", "hydra.verbose=true", "discount=interval(0.9,0.99)"],
-        ["hydra/job_logging=disabled"],
-        ["hydra/job_logging=stdout", "hydra/hydra_logging=hydra_debug"],
-        ["hydra.job_logging.root.level=DEBUG"],
-        ["+hydra.job.env_set.NAME=value"],
         ["--config-path", str(CONFIG_FOLDER)],
         ["--config-path", "conf", "--config-name", "config"],
         ["--cfg", "hydra", "--config-name", "config"],
+        ["-cn", "config", "hydra.run.dir=somewhere", "planner=mcts"],
+        ["-m", "-cn", "config", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
+        ["-m", "-cn", "config", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///a.db"],
+        ["-m", "-cn", "config", "hydra/launcher=basic", "hydra.verbose=true"],
+        ["-cn", "config", "hydra/job_logging=disabled", "+hydra.job.env_set.NAME=value"],
+        ["-m", "-cn", "config", "discount=interval(0.9,0.99)", "num_threads=2"],
     ],
 )
-def test_what_the_project_and_hydra_ship_passes(arguments):
+def test_configs_of_the_project_and_words_of_the_command_line_pass(arguments):
     check_command_line(arguments)
 
 
-def test_a_config_of_somebody_s_own_passes(folder):
-    write(
-        folder,
-        "experiment/theirs",
-        "# @package _global_\ndefaults: [{override /planner: theirs}]\nseed: 3",
-    )
+def test_a_foreign_config_without_hydra_settings_passes(folder):
+    rest = "defaults: [{override /planner: theirs}]\nseed: 3"
+    write(folder, "experiment/theirs", f"# @package _global_\n{rest}")
     write(folder, "planner/theirs", "_target_: their_package.Planner\nname: ${experiment}")
     check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[their_package]"])
     check_command_line(["-m", "--config-dir", str(folder), "planner=theirs,cem", "seed=0,1"])
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_foreign_config_may_choose_one_of_the_launchers(folder, launcher):
+    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
+    write_experiment(folder, "mode: MULTIRUN", rest=rest)
+    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "harmless"),
+    [
+        ("joblib", "launcher: {n_jobs: 2}"),
+        ("submitit_slurm", "launcher: {mem_gb: 8, slurm_setup: null, timeout_min: 5}"),
+        ("ray", "launcher: {max_retries: 3}"),
+        ("local", "mode: RUN"),
+        ("local", "sweeper: {params: {seed: '0,1', planner: 'cem,mcts', model.pessimism: 1.5}}"),
+        ("local", "sweeper: {params: {model/value: none, discount: 0.9}}"),
+    ],
+)
+def test_numbers_of_declared_keys_and_plain_sweep_parameters_count(folder, launcher, harmless):
+    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
+    write_experiment(folder, harmless, rest=rest)
+    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+
+
+def test_numbers_of_the_optuna_sweeper_count(folder):
+    rest = "defaults: [{override /hydra/sweeper: optuna}]"
+    write_experiment(folder, "sweeper: {num_trials: 5, pruning: false}", rest=rest)
+    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "hostile", "named"),
+    [
+        ("submitit_slurm", "launcher: {slurm_setup: ['touch a file']}", "launcher.slurm_setup"),
+        ("submitit_slurm", "launcher: {slurm_setup: 'touch a file'}", "launcher.slurm_setup"),
+        ("submitit_slurm", "launcher: {slurm_partition: theirs}", "launcher.slurm_partition"),
+        ("submitit_slurm", "launcher: {mem_gb: '8; touch'}", "launcher.mem_gb"),
+        ("submitit_slurm", "launcher: {cpus_per_task: '${theirs}'}", "launcher.cpus_per_task"),
+        ("submitit_slurm", "launcher: {slurm_wckey: 3}", "launcher.slurm_wckey"),
+        ("ray", "launcher: {address: 'ray://elsewhere:1'}", "launcher.address"),
+        ("ray", "launcher: {init: {runtime_env: {pip: [a]}}}", "launcher.init"),
+        ("ray", "launcher: {max_retries: {a: 1}}", "launcher.max_retries"),
+        ("joblib", "launcher: {_target_: foreign.Callback}", "launcher._target_"),
+        ("joblib", "launcher: {backend: foreign.Callback}", "launcher.backend"),
+        ("joblib", "launcher: {n_jobs: [2]}", "launcher.n_jobs"),
+        ("joblib", "launcher: '${theirs}'", "launcher"),
+    ],
+)
+def test_text_lists_and_mappings_of_a_launcher_are_refused(folder, launcher, hostile, named):
+    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]\ntheirs: {{_target_: foreign.A}}"
+    write_experiment(folder, hostile, rest=rest)
+    sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
+    assert f"hydra.{named}" in sentence
+    assert "trust=[hydra]" in sentence
+
+
+def test_text_that_reaches_a_launcher_through_a_reference_is_refused(folder):
+    rest = "defaults: [{override /hydra/launcher: submitit_slurm}]\nnum_threads: '1; touch a'"
+    write_experiment(folder, "mode: MULTIRUN", rest=rest)
+    sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
+    assert "hydra.launcher.cpus_per_task=1; touch a" in sentence
+
+
+@pytest.mark.parametrize("group", ["launcher", "sweeper"])
+def test_an_option_of_their_own_is_refused(folder, group):
+    target = f"hydra._internal.core_plugins.basic_{group}.Basic{group.title()}"
+    write(folder, f"hydra/{group}/theirs", f"_target_: {target}")
+    write_experiment(folder, "mode: RUN", rest=f"defaults: [{{override /hydra/{group}: theirs}}]")
+    for override in (f"hydra/{group}=theirs", "experiment=theirs"):
+        assert "theirs" in refusal("-m", "--config-dir", str(folder), override)
+
+
+@pytest.mark.parametrize("group", ["launcher", "sweeper"])
+def test_an_option_that_hides_one_of_ours_is_refused(folder, group):
+    own = {"launcher": "joblib", "sweeper": "optuna"}[group]
+    write(folder, f"hydra/{group}/{own}", "_target_: foreign.Callback")
+    write(folder, "primary", "seed: 0")
+    # --config-dir stands behind conf/ in Hydra's search path; --config-path replaces conf/.
+    check_command_line(["-m", "--config-dir", str(folder), f"hydra/{group}={own}", "seed=0,1"])
+    options = ["-cp", str(folder), "-cn", "primary", f"hydra/{group}={own}"]
+    assert "hydra." in refusal("-m", *options)
+
+
+@pytest.mark.parametrize(
+    ("hostile", "named"),
+    [
+        (CALLBACK, "hydra.callbacks.hostile._target_=foreign.Callback"),
+        ("callbacks: {a: {b: [{c: {_target_: foreign.Callback}}]}}", "hydra.callbacks.a.b"),
+        ("callbacks: {a: '${hostile}'}", "hydra.callbacks.a=${hostile}"),
+        ("callbacks: '${hostiles}'", "hydra.callbacks=${hostiles}"),
+        ("callbacks: {a: '\\${hostile}'}", "hydra.callbacks.a"),
+        ("launcher: {_target_: foreign.Callback}", "hydra.launcher._target_"),
+        ("sweeper: {_target_: foreign.Callback}", "hydra.sweeper._target_"),
+        ("sweeper: {params: {trust: foreign}}", "hydra.sweeper.params.trust=foreign"),
+        ("sweeper: {params: {+trust: foreign}}", "hydra.sweeper.params.+trust=foreign"),
+        ("sweeper: {params: {++trust: foreign}}", "hydra.sweeper.params.++trust"),
+        ("sweeper: {params: {hydra.run.dir: /elsewhere}}", "hydra.sweeper.params.hydra"),
+        ("sweeper: {params: {hydra/launcher: ray}}", "hydra.sweeper.params.hydra/launcher"),
+        ("sweeper: {params: {seed: '\\${hostile}'}}", "hydra.sweeper.params.seed"),
+        ("sweeper: {params: {seed: [1, 2]}}", "hydra.sweeper.params.seed"),
+        ("run: {dir: /elsewhere}", "hydra.run.dir=/elsewhere"),
+        ("sweep: {dir: /elsewhere}", "hydra.sweep.dir=/elsewhere"),
+        ("sweep: {subdir: ../elsewhere}", "hydra.sweep.subdir=../elsewhere"),
+        ("output_subdir: /elsewhere", "hydra.output_subdir=/elsewhere"),
+        ("verbose: true", "hydra.verbose=True"),
+        ("job: {chdir: true}", "hydra.job.chdir=True"),
+        ("job: {name: ../elsewhere}", "hydra.job.name=../elsewhere"),
+        ("job: {env_set: {LD_PRELOAD: theirs.so}}", "hydra.job.env_set.LD_PRELOAD=theirs.so"),
+        ("job: {env_copy: [HOME]}", "hydra.job.env_set.HOME="),
+        ("overrides: {task: ['trust=[foreign]']}", "hydra.overrides"),
+        ("overrides: {hydra: ['hydra.run.dir=/elsewhere']}", "hydra.overrides"),
+        ("help: {template: theirs}", "hydra.help.template=theirs"),
+        # The hole of the former list of forbidden keys: these write or empty any file.
+        (
+            "job_logging: {handlers: {a: {class: logging.FileHandler, delay: true, "
+            "'.': {baseFilename: /elsewhere}}}}",
+            "hydra.job_logging.handlers.a.",
+        ),
+        (
+            "job_logging: {formatters: {a: {class: logging.FileHandler, format: /elsewhere}}}",
+            "hydra.job_logging.formatters.a.class=logging.FileHandler",
+        ),
+        (
+            "hydra_logging: {handlers: {a: {class: logging.FileHandler, filename: /elsewhere}}}",
+            "hydra.hydra_logging.handlers.a.",
+        ),
+        (
+            "job_logging: {handlers: {file: {filename: /elsewhere}}}",
+            "hydra.job_logging.handlers.file.filename=/elsewhere",
+        ),
+        ("job_logging: {handlers: {file: {mode: w}}}", "hydra.job_logging.handlers.file.mode=w"),
+        (
+            "job_logging: {handlers: {a: {(): foreign.Handler}}}",
+            "hydra.job_logging.handlers.a.()=foreign.Handler",
+        ),
+        (
+            "job_logging: {filters: {a: {(): foreign.Handler}}}",
+            "hydra.job_logging.filters.a.()=foreign.Handler",
+        ),
+        (
+            "job_logging: {handlers: {console: {stream: ext://foreign.a}}}",
+            "hydra.job_logging.handlers.console.stream=ext://foreign.a",
+        ),
+        ("job_logging: {version: 2}", "hydra.job_logging.version=2"),
+        ("job_logging: {handlers: {a: '${hostile}'}}", "hydra.job_logging.handlers.a=${hostile}"),
+        ("job_logging: '${hostile}'", "hydra.job_logging=${hostile}"),
+    ],
+)
+def test_everything_else_under_hydra_is_refused(folder, canary, hostile, named):
+    rest = "hostile: {_target_: foreign.Callback}\nhostiles: {a: {_target_: foreign.Callback}}"
+    write_experiment(folder, hostile, rest=rest)
+    options = ["--config-dir", str(folder), "experiment=theirs"]
+    for mode in ([], ["-m"]):
+        assert named in refusal(*mode, *options)
+        assert not canary.exists()
+    check_command_line([*options, "trust=[hydra]"])
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "new_section: {a: 1}",
+        "sweeper: {max_batch_size: many}",
+        "sweeper: {sampler: {_target_: foreign.Callback}}",
+        "job_logging: null",
+    ],
+)
+def test_hydra_itself_refuses_what_its_schema_does_not_have(folder, hostile):
+    write_experiment(folder, hostile)
+    with pytest.raises(HydraException):
+        check_command_line(["--config-dir", str(folder), "experiment=theirs"])
 
 
 @pytest.mark.parametrize(
@@ -129,12 +298,8 @@ def test_a_config_of_somebody_s_own_passes(folder):
         ["-cd", "{}", "experiment=theirs"],
         ["--config-d", "{}", "experiment=theirs"],
         ["--config-dir={}", "experiment=theirs", "--multirun"],
-        ["-m", "--config-dir={}", "experiment=theirs,original"],
-        ["-m", "--config-dir={}", "experiment=original,theirs"],
-        ["-m", "--config-dir={}", "experiment=glob(*)"],
-        ["-m", "--config-dir={}", "experiment=choice(original,theirs)"],
-        ["-m", "--config-dir={}", "planner=cem,mcts", "experiment=only_with_${planner}", "seed=0"],
         ["--config-dir={}", "hydra/callbacks=theirs"],
+        ["--config-dir={}", "hydra/job_logging=theirs"],
         ["--config-dir={}", "+planner@hydra.callbacks.hostile=callback"],
         ["--config-dir={}", "+planner@hydra.callbacks=many"],
         ["--config-dir={}", "experiment=overriding"],
@@ -142,279 +307,68 @@ def test_a_config_of_somebody_s_own_passes(folder):
         ["-cp", "{}", "-cn", "primary"],
     ],
 )
-def test_a_callback_is_not_made(folder, canary, options):
-    write(folder, "experiment/theirs", f"# @package _global_\n{CALLBACK}")
-    write(folder, "experiment/only_with_mcts", f"# @package _global_\n{CALLBACK}")
-    write(folder, "experiment/only_with_cem", "# @package _global_\nseed: 3")
+def test_there_is_no_other_way_in(folder, canary, options):
+    write_experiment(folder, CALLBACK)
     write(folder, "hydra/callbacks/theirs", "hostile: {_target_: foreign.Callback}")
+    write(folder, "hydra/job_logging/theirs", "handlers: {a: {class: logging.FileHandler}}")
     write(folder, "planner/callback", "_target_: foreign.Callback")
     write(folder, "planner/many", "hostile: {_target_: foreign.Callback}")
-    write(
-        folder,
-        "experiment/overriding",
-        "# @package _global_\ndefaults: [{override /hydra/callbacks: theirs}]",
-    )
-    write(folder, "primary", f"defaults: [_self_]\n{CALLBACK}")
-    arguments = [option.format(folder) if "{}" in option else option for option in options]
-    sentence = refusal(*arguments)
-    assert CALLBACK_NAMED in sentence
-    assert "trust=[foreign]" in sentence
+    rest = "defaults: [{override /hydra/callbacks: theirs}]"
+    write_experiment(folder, "mode: RUN", name="overriding", rest=rest)
+    write(folder, "primary", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
+    refusal(*(option.format(folder) for option in options))
     assert not canary.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("callbacks: {a: {_target_: foreign.Callback}}", CALLBACK_NAMED),
-        ("callbacks: {a: {_target_: foreign.Callback, _partial_: true}}", CALLBACK_NAMED),
-        ("callbacks: {a: {b: [{c: {_target_: foreign.Callback}}]}}", CALLBACK_NAMED),
-        (
-            "callbacks: {a: {_target_: mbrl.loggers.files.FilesLogger, folder: /}}",
-            "_target_=mbrl.loggers.files.FilesLogger",
-        ),
-        (
-            "callbacks: {a: {_target_: hydra.utils.get_object, path: foreign}}",
-            "_target_=hydra.utils.get_object",
-        ),
-        ("callbacks: {a: {_target_: [foreign.Callback]}}", "_target_=['foreign.Callback']"),
-        ("callbacks: {a: '${hostile}'}", CALLBACK_NAMED),
-        ("callbacks: '${hostiles}'", CALLBACK_NAMED),
-        ("callbacks: {a: '\\${hostile}'}", "${hostile}"),
-        ("launcher: {_target_: foreign.Callback}", CALLBACK_NAMED),
-        (
-            "launcher: {_target_: hydra._internal.core_plugins.basic_launcher.Path}",
-            "core_plugins.basic_launcher.Path is not one",
-        ),
-        ("sweeper: {_target_: foreign.Callback}", CALLBACK_NAMED),
-        ("sweeper: {params: {trust: foreign}}", "hydra.sweeper.params.trust=foreign"),
-        ("mode: MULTIRUN", "hydra.mode=MULTIRUN"),
-        ("run: {dir: /elsewhere}", "hydra.run.dir=/elsewhere"),
-        ("output_subdir: /elsewhere", "hydra.output_subdir=/elsewhere"),
-        ("job: {env_set: {LD_PRELOAD: theirs.so}}", "hydra.job.env_set.LD_PRELOAD=theirs.so"),
-        ("overrides: {task: ['trust=[foreign]']}", "hydra.overrides.task.0=trust=[foreign]"),
-        (
-            "job_logging: {handlers: {a: {(): foreign.Handler}}}",
-            "hydra.job_logging.handlers.a.()=foreign.Handler",
-        ),
-        (
-            "job_logging: {handlers: {a: {class: foreign.Handler}}}",
-            "hydra.job_logging.handlers.a.class=foreign.Handler",
-        ),
-        (
-            "job_logging: {formatters: {a: {(): foreign.Handler}}}",
-            "hydra.job_logging.formatters.a.()=foreign.Handler",
-        ),
-        (
-            "job_logging: {formatters: {a: {class: foreign.Handler}}}",
-            "hydra.job_logging.formatters.a.class=foreign.Handler",
-        ),
-        (
-            "job_logging: {filters: {a: {(): foreign.Handler}}}",
-            "hydra.job_logging.filters.a.()=foreign.Handler",
-        ),
-        (
-            "job_logging: {handlers: {a: {class: logging.StreamHandler, stream: ext://foreign.a}}}",
-            "stream=ext://foreign.a",
-        ),
-        (
-            "job_logging: {handlers: {a: {class: logging.handlers.SocketHandler}}}",
-            "class=logging.handlers.SocketHandler",
-        ),
-        (
-            "job_logging: {handlers: {file: {filename: /elsewhere}}}",
-            "hydra.job_logging.handlers.file.filename=/elsewhere",
-        ),
-        ("job_logging: {handlers: {a: '${hostile}'}}", "hydra.job_logging.handlers.a=${hostile}"),
-        ("job_logging: '${hostile}'", "hydra.job_logging=${hostile}"),
-        (
-            "hydra_logging: {handlers: {a: {(): foreign.Handler}}}",
-            "hydra.hydra_logging.handlers.a.()=foreign.Handler",
-        ),
-    ],
-)
-def test_hydra_s_own_settings_run_nothing(folder, canary, text, named):
-    values = "hostile: {_target_: foreign.Callback}\nhostiles: {a: {_target_: foreign.Callback}}"
-    write(folder, "experiment/theirs", f"# @package _global_\n{values}\nhydra:\n  {text}")
-    sentence = refusal("--config-dir", str(folder), "experiment=theirs")
-    assert named in sentence
-    assert "trust=[" in sentence or "write the value itself" in sentence
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize("group", ["launcher", "sweeper"])
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("a: {_target_: foreign.Callback}", CALLBACK_NAMED),
-        ("a: ['${hostile}']", CALLBACK_NAMED),
-        ("a: '\\${hostile}'", "${hostile}"),
-        ("a: {_target_: hydra.utils.get_object, path: foreign}", "_target_=hydra.utils.get_object"),
-        ("setup: [touch a file]", "setup.0=touch a file"),
-        ("custom_search_space: foreign.search", "custom_search_space=foreign.search"),
-    ],
-)
-def test_a_launcher_or_sweeper_of_somebody_else_s_runs_nothing(folder, canary, group, text, named):
-    target = f"hydra._internal.core_plugins.basic_{group}.Basic{group.title()}"
-    write(folder, f"hydra/{group}/theirs", f"{text}\n_target_: {target}")
-    write(
-        folder,
-        "experiment/theirs",
-        f"# @package _global_\ndefaults: [{{override /hydra/{group}: theirs}}]",
-    )
-    for override in (f"hydra/{group}=theirs", "experiment=theirs"):
-        sentence = refusal(
-            "-m", "--config-dir", str(folder), override, "+hostile._target_=foreign.Callback"
-        )
-        assert named in sentence
-        assert "trust=[" in sentence or "write the value itself" in sentence
-        assert not canary.exists()
-
-
-def test_trust_lets_hydra_start_what_it_names(folder, canary):
-    text = "hydra: {callbacks: {a: {_target_: foreign.Callback}}, job_logging: {handlers: {b: {class: foreign.Handler}}}}"
-    write(folder, "experiment/theirs", f"# @package _global_\n{text}")
-    check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[foreign]"])
-    assert canary.exists()
-    write(
-        folder,
-        "experiment/theirs",
-        "# @package _global_\nhydra: {job: {env_set: {A: b}}, run: {dir: elsewhere}}",
-    )
-    check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[hydra]"])
-
-
-def test_no_trust_lets_a_config_speak_for_the_command_line(folder):
-    write(
-        folder,
-        "experiment/theirs",
-        "# @package _global_\nhydra: {overrides: {task: ['trust=[os]']}}",
-    )
-    assert "hydra.overrides" in refusal(
-        "--config-dir", str(folder), "experiment=theirs", "trust=[hydra]"
-    )
-
-
-@pytest.mark.parametrize(
-    ("override", "named"),
-    [
-        ("+hydra.callbacks.a._target_=foreign.Callback", CALLBACK_NAMED),
-        ("++hydra.callbacks.a={_target_: foreign.Callback}", CALLBACK_NAMED),
-        ("hydra.launcher._target_=foreign.Callback", CALLBACK_NAMED),
-        ("hydra.sweeper._target_=foreign.Callback", CALLBACK_NAMED),
-        ("+hydra.sweeper.sampler._target_=foreign.Callback", CALLBACK_NAMED),
-        ("+hydra.job_logging.handlers.a.class=foreign.Handler", "class=foreign.Handler"),
-        ("hydra.job_logging.handlers.console.stream=ext://foreign.a", "stream=ext://foreign.a"),
-        (
-            "hydra.searchpath=[pkg://foreign.more]",
-            "hydra.searchpath=pkg://foreign.more (which imports foreign.more)",
-        ),
-        (
-            "hydra.searchpath=[pkg://foreign/more]",
-            "hydra.searchpath=pkg://foreign/more (which imports foreign.more)",
-        ),
-    ],
-)
-def test_the_command_line_s_own_words_need_trust_too(canary, override, named):
-    for arguments in ([override], ["-m", override], ["seed=1", override, "planner=mcts"]):
-        sentence = refusal(*arguments)
-        assert named in sentence
-        assert "trust=[foreign]" in sentence
-        assert not canary.exists()
-    check_command_line([override, "trust=[foreign]"])
-
-
-@pytest.mark.parametrize(
-    "searchpath",
+    "search_path",
     ["[pkg://foreign]", "['${oc.decode:pkg://foreign}']", "${paths}", "[file:///elsewhere]"],
 )
-def test_a_search_path_imports_nothing(folder, canary, searchpath):
-    write(
-        folder,
-        "primary",
-        f"defaults: [config]\npaths: ['pkg://foreign']\nhydra:\n  searchpath: {searchpath}",
-    )
-    for options in (["--config-dir", str(folder)], ["--config-path", str(folder)]):
-        sentence = refusal(*options, "--config-name", "primary")
-        assert "hydra.searchpath=" in sentence
-        assert "trust=[" in sentence
+def test_a_search_path_imports_nothing(folder, canary, search_path):
+    text = f"defaults: [config]\npaths: ['pkg://foreign']\nhydra:\n  searchpath: {search_path}"
+    write(folder, "primary", text)
+    for option in ("--config-dir", "--config-path"):
+        assert "hydra.searchpath" in refusal(option, str(folder), "--config-name", "primary")
     write(folder, "primary", "settings: {searchpath: ['pkg://foreign']}\nhydra: ${settings}")
     assert "${settings}" in refusal("-cp", str(folder), "-cn", "primary")
+    assert "hydra.searchpath" in refusal("hydra.searchpath=[pkg://foreign]")
     assert not canary.exists()
 
 
 def test_a_config_path_in_a_package_imports_nothing(canary):
     sentence = refusal("--config-path", "pkg://foreign")
-    assert "--config-path=pkg://foreign (which imports foreign)" in sentence
-    assert "trust=[foreign]" in sentence
+    assert sentence.startswith("--config-path=pkg://foreign")
+    assert "trust=[hydra]" in sentence
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("option", ["--experimental-rerun={}", "--exp={}"])
-def test_a_pickle_is_not_read(tmp_path, canary, option):
+def test_a_pickle_is_not_read_even_with_trust(tmp_path, canary, option):
     (tmp_path / "config.pickle").write_bytes(pickle.dumps(Touch(canary)))
-    sentence = refusal(option.format(tmp_path / "config.pickle"), "trust=[foreign]")
+    sentence = refusal(option.format(tmp_path / "config.pickle"), "trust=[hydra]")
     assert str(tmp_path / "config.pickle") in sentence
     assert "python -m mbrl reproduce RUN" in sentence
-    assert "trust=" in sentence
     assert not canary.exists()
-
-
-def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`run.py`, with the package `foreign` at hand, and with a budget that ends it before it trains."""
-    command = [
-        sys.executable,
-        str(ROOT / "run.py"),
-        *arguments,
-        "training.env_steps=-5",
-        "logger=files",
-        f"hydra.run.dir={folder}/run",
-    ]
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], ["--multirun"]], ids=["run", "multirun"])
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("callbacks: {a: {_target_: foreign.Callback}}", CALLBACK_NAMED),
-        (
-            "job_logging: {root: {handlers: [a]}, handlers: {a: {class: foreign.Handler}}}",
-            "class=foreign.Handler",
-        ),
-    ],
-)
-def test_run_refuses_before_hydra_starts(tmp_path, folder, canary, mode, text, named):
-    write(folder, "experiment/theirs", f"# @package _global_\nhydra: {{{text}}}")
-    options = [
-        *mode,
-        "--config-dir",
-        str(folder),
-        "experiment=theirs",
-        f"hydra.sweep.dir={tmp_path}/sweep",
-    ]
-    result = start(tmp_path, *options)
+def test_run_py_refuses_before_hydra_starts(tmp_path, folder, canary, mode):
+    write_experiment(folder, CALLBACK)
+    command = [sys.executable, str(ROOT / "run.py"), *mode, "--config-dir", str(folder)]
+    command += ["experiment=theirs", "training.env_steps=-5", "logger=files"]
+    command += [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+    def run(*trust: str) -> subprocess.CompletedProcess:
+        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+        return subprocess.run([*command, *trust], timeout=120, **options)
+
+    result = run()
     assert result.returncode == 1
-    assert named in result.stderr
-    assert "trust=[foreign]" in result.stderr
+    assert "hydra.callbacks.hostile._target_=foreign.Callback" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-    assert not canary.exists()
-    assert not (tmp_path / "run").exists()
-    assert not (tmp_path / "sweep").exists()
-    result = start(tmp_path, *options, "trust=[foreign]")
+    assert not any((tmp_path / name).exists() for name in ("run", "sweep", "canary"))
+    result = run("trust=[hydra]")
     assert "training.env_steps=-5" in result.stderr
-    assert canary.exists()
-    assert "callbacks" not in text or canary.read_text() == "ran"
-
-
-@pytest.mark.slow
-def test_run_does_not_unpickle(tmp_path, canary):
-    (tmp_path / "config.pickle").write_bytes(pickle.dumps(Touch(canary)))
-    result = start(tmp_path, f"--experimental-rerun={tmp_path}/config.pickle")
-    assert result.returncode == 1
-    assert result.stderr.startswith("Error: --experimental-rerun=")
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert not canary.exists()
+    assert canary.read_text() == "ran"

@@ -1,0 +1,63 @@
+"""MetricsWriter: hands the rows of a run to its loggers, and checks repeated rows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any
+
+from mbrl.errors import RunError
+from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.runs.metric_diff import RowChecker
+
+Row = dict[str, Any]  # metrics by name, with `env_steps`
+
+
+class MetricsWriter:
+    """Counts the rows of a run and the seconds it took, over all resumes."""
+
+    def __init__(self) -> None:
+        self.num_rows = 0
+        self._start = perf_counter()
+        self._row_checker = RowChecker([])
+        self._loggers: list[AbstractLogger] = []
+
+    @property
+    def wall_seconds(self) -> float:
+        return perf_counter() - self._start
+
+    def resume_at(self, num_rows: int, wall_seconds: float, row_checker: RowChecker) -> None:
+        """Continues the count of an interrupted run, whose repeated rows `row_checker` holds."""
+        self.num_rows, self._row_checker = num_rows, row_checker
+        self._start = perf_counter() - wall_seconds
+
+    def log(self, row: Row) -> None:
+        """Hands a row to every logger. Raises RunError where a repeated row differs from before."""
+        try:
+            self._row_checker.check(finite_or_none(row))
+        except ValueError as difference:
+            raise RunError(str(difference)) from difference
+        timed_row = {"env_steps": row["env_steps"], "wall_seconds": self.wall_seconds} | row
+        for logger in self._loggers:
+            logger.log(timed_row)
+        self.num_rows += 1
+
+    @contextmanager
+    def attached(self, loggers: Iterable[AbstractLogger]) -> Iterator[None]:
+        """Finishes every logger at the end of the block, also where a later one cannot be built."""
+        with ExitStack() as stack:
+            for logger in loggers:
+                stack.push(_finish(logger))
+                self._loggers.append(logger)
+            yield
+
+
+def _finish(logger: AbstractLogger) -> Callable[..., None]:
+    """An exit callback that tells the logger how its block ended."""
+
+    def on_exit(kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is None:
+            logger.finish("completed")
+        else:
+            logger.finish("failed" if issubclass(kind, Exception) else "interrupted")
+
+    return on_exit

@@ -1,0 +1,61 @@
+"""`build` makes an object from a node, after its target and settings are checked."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from mbrl.config.build import build
+from mbrl.config.compose import compose
+from mbrl.errors import ConfigError
+from mbrl.planners.random import RandomPlanner
+from mbrl.types import Box
+
+
+def refusal(node: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        build(OmegaConf.create(node))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_part_gets_its_settings_and_what_the_run_knows():
+    planner = build(compose(["planner=random"]).planner, action_space=Box(2))
+    assert isinstance(planner, RandomPlanner)
+    assert planner.action_space == Box(2)
+
+
+@pytest.mark.parametrize("node", [{}, {"width": 3}])
+def test_a_node_without_a_target_is_refused(node):
+    assert "must be a mapping with a _target_" in refusal(node)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "urllib.request.urlretrieve",
+        "jax.numpy.save",
+        "mbrl.config.process.os.system",
+        "mbrl.envs.gymnasium.gymnasium.make",
+        "builtins.print",
+    ],
+)
+def test_a_target_outside_the_project_is_refused(target):
+    sentence = refusal({"_target_": target})
+    assert sentence.startswith(f"_target_={target}: not one of this project's own parts")
+
+
+def test_interpolations_are_refused_since_they_could_change_after_the_check():
+    assert "an interpolation where only plain values may be" in refusal(
+        {"_target_": "mbrl.planners.random.RandomPlanner", "a": "${oc.env:HOME}"}
+    )
+
+
+def test_settings_that_the_target_does_not_have_are_refused():
+    node = {"_target_": "mbrl.planners.random.RandomPlanner", "width": 3}
+    assert refusal(node).startswith("width: not a setting of mbrl.planners.random.RandomPlanner")
+
+
+def test_settings_that_are_missing_are_named():
+    sentence = refusal({"_target_": "mbrl.planners.greedy.Greedy", "discount": 0.9})
+    assert "does not fit its settings" in sentence
+    assert "num_actions" in sentence

@@ -1,0 +1,79 @@
+"""RunInfo of new and of saved runs."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mbrl.config.compose import compose
+from mbrl.config.launch import read_run, run_info_from_hydra, run_info_from_provenance
+from mbrl.config.resolve import resolve
+from mbrl.errors import ConfigError
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A run's folder with its config and the provenance of its start."""
+    config = compose(["planner=random", "training=smoke"])
+    (tmp_path / "config.yaml").write_text(resolve(config).to_yaml())
+    provenance = run_info_from_hydra(config).to_provenance()
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    return tmp_path
+
+
+def test_a_saved_run_has_the_run_info_it_was_started_with(saved):
+    first = run_info_from_hydra(compose(["planner=random", "training=smoke"]))
+    config, provenance, trust = read_run(saved, [])
+    again = run_info_from_provenance(saved, provenance, trust)
+    assert config.planner._target_ == "mbrl.planners.random.RandomPlanner"
+    assert (again.name, again.choices, again.overrides) == (
+        first.name,
+        first.choices,
+        first.overrides,
+    )
+    assert again.run_id == provenance["run_id"]
+    assert again.folder == saved.absolute()
+
+
+@pytest.mark.parametrize("version", [None, 1, "2"])
+def test_a_run_of_an_older_version_is_refused_by_its_commit(saved, version):
+    provenance = json.loads((saved / "provenance.json").read_text())
+    provenance |= {"format": version, "git": {"commit": "51cbecb0"}}
+    if version is None:
+        del provenance["format"]
+    (saved / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(ConfigError, match=r"older version of mbrl \(commit 51cbecb0\)") as caught:
+        read_run(saved, [])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_was_killed_before_it_wrote_its_provenance_can_be_read(saved):
+    (saved / "provenance.json").unlink()
+    config, provenance, _ = read_run(saved, [])
+    assert provenance == {}
+    assert run_info_from_provenance(saved, provenance, ()).name == saved.name
+    assert config.seed == 0
+
+
+def test_a_variable_that_the_run_was_started_with_must_be_set(saved, monkeypatch):
+    provenance = {"environment": {"MBRL_TEST_VARIABLE": "1"}}
+    with pytest.raises(ConfigError, match="MBRL_TEST_VARIABLE"):
+        run_info_from_provenance(saved, provenance, ())
+    assert "MBRL_TEST_VARIABLE" not in os.environ
+    monkeypatch.setenv("MBRL_TEST_VARIABLE", "1")
+    assert run_info_from_provenance(saved, provenance, ()).environment == provenance["environment"]
+
+
+def test_a_run_id_that_would_lead_elsewhere_is_replaced(saved):
+    info = run_info_from_provenance(saved, {"run_id": "../../elsewhere"}, ())
+    assert "/" not in info.run_id
+
+
+def test_a_run_of_a_wandb_agent_keeps_the_agents_id(monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "ag3nt")
+    monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
+    # Without a sweep, the variable would give one id to all runs of a shell.
+    assert run_info_from_hydra(compose()).run_id != "ag3nt"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
+    assert run_info_from_hydra(compose()).to_provenance()["run_id"] == "ag3nt"

@@ -1,0 +1,97 @@
+"""Errors that a user can act on are printed as one sentence, with an exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+
+from mbrl.config.compose import compose
+from mbrl.config.plain_errors import PLAIN_ERRORS_FLAG, plain_errors
+from mbrl.errors import ConfigError, RunError
+from tests.configs import options
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.delenv(PLAIN_ERRORS_FLAG, raising=False)
+
+
+def printed(capsys, error: BaseException | list[str], status: int = 1) -> str:
+    """What is printed for an error, or for a composition that fails."""
+
+    def fail() -> None:
+        if not isinstance(error, list):
+            raise error
+        compose(error)
+
+    with pytest.raises(SystemExit) as caught, plain_errors():
+        fail()
+    assert caught.value.code == status
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Traceback" not in output.err
+    return output.err
+
+
+@pytest.mark.parametrize("error", [ConfigError("a: b."), RunError("a:\n b."), OSError("a: b.")])
+def test_an_error_is_one_line_on_stderr(capsys, error):
+    assert printed(capsys, error) == "Error: a: b.\n"
+
+
+def test_an_error_inside_a_hydra_plugin_is_unwrapped(capsys):
+    error = HydraException("cannot instantiate")
+    error.__cause__ = ConfigError("hydra.launcher.n_jobs=0: must be at least 1.")
+    assert printed(capsys, error) == "Error: hydra.launcher.n_jobs=0: must be at least 1.\n"
+
+
+def test_an_unknown_option_names_the_others(capsys):
+    planners = ", ".join(options("planner"))
+    expected = f"Error: planner=genius: no such option. planner is one of {planners}.\n"
+    assert printed(capsys, ["planner=genius"]) == expected
+
+
+def test_an_unknown_setting_says_where_all_are_listed(capsys):
+    sentence = printed(capsys, ["planner.horzon=3"])
+    assert sentence.startswith("Error: planner.horzon: not a setting of this config.")
+    assert "python run.py --cfg job" in sentence
+
+
+def test_an_interruption_has_the_status_that_shells_expect(capsys):
+    assert printed(capsys, KeyboardInterrupt(), status=130).startswith("Interrupted")
+
+
+def test_a_traceback_is_kept_where_the_user_asks_for_it(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ConfigError), plain_errors():
+        raise ConfigError("a")
+
+
+@pytest.mark.slow
+def test_run_py_prints_one_sentence_and_fails(tmp_path):
+    command = [sys.executable, str(ROOT / "run.py"), "training.env_steps=-5", "logger=files"]
+    result = subprocess.run(
+        [*command, f"hydra.run.dir={tmp_path}/run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: training.env_steps=-5")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_help_lists_groups_and_settings(tmp_path):
+    command = [sys.executable, str(ROOT / "run.py"), "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    for group in ("planner", "env", "model", "optimizer"):
+        assert f"{group}: {', '.join(options(group))}" in result.stdout
+    for word in ("training.env_steps", "planner.num_simulations"):
+        assert word in result.stdout

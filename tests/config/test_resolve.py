@@ -1,0 +1,103 @@
+"""A config is resolved once, into plain values; what no run can have is refused in one sentence."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from mbrl.config.compose import compose
+from mbrl.config.resolve import SETTINGS, ResolvedConfig, resolve
+from mbrl.errors import ConfigError
+from tests.configs import options
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(compose(overrides))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("env=gymnasium", "env.id: has no value. Give it on the command line: env.id=…"),
+        ("seed=-1", "seed=-1: must be a whole number in [0, 2^32)"),
+        ("seed=one", "seed=one: must be a whole number in [0, 2^32)"),
+        ("seed=${nowhere}", "seed: refers to something that does not exist"),
+        ("horizon=0", "horizon=0: must be at least 1"),
+        ("discount=1.5", "discount=1.5: must be in (0, 1]"),
+        ("discount=null", "discount=null: must be a number"),
+        ("num_threads=1.5", "num_threads=1.5: must be a whole number"),
+        ("compilation_cache=maybe", "compilation_cache=maybe: must be true or false"),
+        ("logger.console=null", "logger.console=null: must be a mapping with a _target_"),
+        ("env=null", "env=null: must be a mapping with a _target_"),
+        ("logger=null", "logger=null: must be a mapping"),
+        (
+            "env.terminates_on=maybe",
+            "env.terminates_on=maybe: must be one of failure, goal, both, never, unknown.",
+        ),
+        ("+trainning.env_steps=5", "trainning: not a setting, nor referred to. Did you mean"),
+        ("+note=text", "note: not a setting, nor referred to."),
+        ("seed='\\${oc.env:HOME}'", "${oc.env:HOME}: an interpolation where only plain values"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(override, sentence):
+    assert refusal(override).startswith(sentence)
+
+
+def test_a_setting_of_the_users_own_may_be_referred_to():
+    resolved = resolve(compose(["+mine=3", "seed=${mine}"]))
+    assert resolved.settings["seed"] == 3
+    assert set(resolved.settings) <= set(SETTINGS)
+
+
+@pytest.mark.parametrize("environment", options("env"))
+def test_defaults_follow_from_what_terminates_an_episode(environment):
+    overrides = [f"env={environment}", "env.id=CartPole-v1"]
+    config = compose(overrides)
+    row = config.by_termination[config.env.terminates_on]
+    resolved = resolve(config).tree
+    assert resolved.discount == resolved.planner.discount == row.discount
+    assert resolved.model.pessimism == row.pessimism
+    assert resolved.model.uncertainty_penalty == row.uncertainty_penalty
+    assert resolved.training.disagreement_bonus == row.disagreement_bonus
+
+
+def test_both_has_the_defaults_of_unknown():
+    table = compose().by_termination
+    assert table.both == table.unknown
+
+
+def test_a_resolved_config_is_read_only_and_the_composed_one_unchanged():
+    config = compose(["planner=random"])
+    before = OmegaConf.to_yaml(config)
+    resolved = resolve(config)
+    assert OmegaConf.to_yaml(config) == before
+    assert OmegaConf.is_readonly(resolved.tree)
+    assert OmegaConf.to_container(resolved.tree) == resolved.settings
+
+
+def test_the_fingerprint_depends_on_what_metrics_depend_on():
+    base = resolve(compose())
+    assert ResolvedConfig(dict(base.settings)).fingerprint() == base.fingerprint()
+    for override in ("training.env_steps=7", "compilation_cache=false", "logger=files"):
+        assert resolve(compose([override])).fingerprint() == base.fingerprint()
+    for override in ("seed=1", "planner=mcts", "training.epsilon=0.5"):
+        assert resolve(compose([override])).fingerprint() != base.fingerprint()
+    other_seed = resolve(compose(["seed=1"]))
+    assert other_seed.fingerprint(seed=None) == base.fingerprint(seed=None)
+
+
+def test_a_run_resolves_its_config_once(tmp_path, monkeypatch):
+    from mbrl.experiment import run
+
+    to_container, calls = OmegaConf.to_container, []
+
+    def counted(cfg, **options):
+        if options.get("resolve") and "planner" in cfg:
+            calls.append(cfg)
+        return to_container(cfg, **options)
+
+    monkeypatch.setattr(OmegaConf, "to_container", staticmethod(counted))
+    overrides = ["training=smoke", "planner=random", "logger=files"]
+    run(compose([*overrides, f"hydra.run.dir={tmp_path}/run"]))
+    assert len(calls) == 1

@@ -1,0 +1,257 @@
+"""Bad settings of parts are refused in one sentence: the setting, its value, the rule, the remedy."""
+
+import gymnasium
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import DependencyNotInstalled
+from omegaconf import OmegaConf
+
+from mbrl.assemble import assemble
+from mbrl.config.compose import compose
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.resolve import resolve
+from mbrl.errors import ConfigError
+from mbrl.experiment import run
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        assemble(resolve(compose(overrides)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["env=gymnasium", "env.id=Nowhere-v0"], "env.id=Nowhere-v0 is not an environment"),
+        (["env=gymnasium", "env.id=CartPole-v9"], "env.id=CartPole-v9 is not an environment"),
+        (["env.kwargs={wings: 2}"], "env.kwargs={'wings': 2} do not fit env.id=CartPole-v1"),
+        (["planner.horizon=-3"], "planner.horizon=-3: must be at least 1"),
+        (["planner.num_elites=41"], "planner.num_elites=41 exceeds planner.population_size=40"),
+        (["planner.momentum=1"], "planner.momentum=1: must be in [0, 1)"),
+        (
+            ["planner.return_mode=whim"],
+            "planner.return_mode=whim: must be 'mode' or 'best_sample'",
+        ),
+        (
+            ["planner=mcts", "planner.num_simulations=0"],
+            "planner.num_simulations=0: must be at least 1",
+        ),
+        (
+            ["planner=mcts", "planner.policy=alpha"],
+            "planner.policy=alpha: must be 'gumbel' or 'muzero'",
+        ),
+        (["discount=1.5", "planner=mcts", "model/value=none"], "discount=1.5: must be in (0, 1"),
+        (["training.epsilon=2"], "training.epsilon=2: must be in [0, 1]"),
+        (["training.env_steps=-5"], "training.env_steps=-5: must be at least 1"),
+        (
+            ["training.model_learner.batch_size=0"],
+            "training.model_learner.batch_size=0: must be at least 1",
+        ),
+        (["model.num_members=0"], "model.num_members=0: must be at least 1"),
+        (["model.dynamics.width=0"], "width=0 of a model's network must be at least 1"),
+        (["planner.horizon=many"], "planner.horizon=many: must be a whole number"),
+        (
+            ["training.model_learner.patience=none"],
+            "training.model_learner.patience=none: must be a whole number",
+        ),
+        (
+            ["training.model_learner.patience=0"],
+            "training.model_learner.patience=0: must be at least 1, or null",
+        ),
+        (
+            ["training.model_learner.validation_fraction=1"],
+            "training.model_learner.validation_fraction=1: must be between 0 and 1",
+        ),
+        (["training.action_noise_std=-1"], "training.action_noise_std=-1: must be a finite number"),
+        (
+            ["model/propagation=ts1", "model.propagation.particles_per_member=0"],
+            "model.propagation.particles_per_member=0: must be at least 1",
+        ),
+        (
+            ["model=oracle", "env=gymnasium", "env.id=CartPole-v1"],
+            "model=oracle needs the environment's true dynamics",
+        ),
+        (
+            ["model/reward=known", "env=gymnasium", "env.id=CartPole-v1"],
+            "model/reward=known needs the environment's reward function",
+        ),
+        (
+            ["model/termination=known", "env=gymnasium", "env.id=CartPole-v1"],
+            "model/termination=known needs the environment's termination",
+        ),
+        (
+            ["planner=greedy", "model/value=none"],
+            "planner=greedy with model/value=none sees one reward ahead and nothing else",
+        ),
+        (["planner=random", "model/value=none", "discount=7"], "discount=7: must be in (0, 1]"),
+        (["planner.horizon=20000"], "planner.horizon=20000: must be at most 10000"),
+        (
+            ["planner.num_iterations=2000000000"],
+            "planner.num_iterations=2000000000: must be at most 1000",
+        ),
+        (
+            ["planner=mcts", "planner.num_simulations=1000000"],
+            "planner.num_simulations=1000000: must be at most 100000",
+        ),
+        (
+            ["planner=icem", "planner.noise_exponent=1e9"],
+            "planner.noise_exponent=1000000000.0: must be in [0, 10]",
+        ),
+        (["planner.momentum=true"], "planner.momentum=True: must be a number"),
+        (["planner.initial_std=inf"], "planner.initial_std=inf: must be a number (finite"),
+        (["planner.initial_std=nan"], "planner.initial_std=nan: must be a number (finite"),
+        (["+planner._partial_=perhaps"], "planner._partial_=perhaps: must be true or false"),
+        (["planner.horizon=null"], "planner.horizon=null: must be a whole number"),
+        (["planner.horizon=[3]"], "planner.horizon=[3]: must be a whole number"),
+        (
+            ["planner.horizon=4294967296"],
+            "planner.horizon=4294967296: must be a whole number (up to 2147483647)",
+        ),
+        (
+            ["planner._target_=mbrl.models.propagation.Expectation"],
+            "planner.discount: not a setting of mbrl.models.propagation.Expectation",
+        ),
+        (["env.episode_limit=-1"], "env.episode_limit=-1: must be at least 1, or null"),
+        (["env.id=3"], "env.id=3: must be a word"),
+        (["env.kwargs=[1]"], "env.kwargs=[1]: must be a mapping or null"),
+        (
+            ["model/reward=known", "env.reward_range=[1]"],
+            "model.reward.range=[1]: must be two numbers",
+        ),
+        (
+            ["model/reward=known", "env.reward_range=[2,1]"],
+            "model.reward.range=[2, 1] must be two numbers",
+        ),
+        (["model.dynamics._partial_=false"], "must be a function (by its _target_)"),
+        (
+            ["model.propagation=mean"],
+            "model.propagation=mean: must be a part (by its _target_) of the kind AbstractPropagation",
+        ),
+        (["model.dynamics.depth=1000"], "depth=1000 of a model's network must be at most 100"),
+        (
+            ["model.dynamics.width=1000000"],
+            "This config needs too much memory (an array of shape (5, 1000000, 1000000)",
+        ),
+        (["model.num_members=2147483647"], "its largest numbers are model.num_members=2147483647"),
+        (
+            ["planner.population_size=2000000000"],
+            "its largest numbers are planner.population_size=2000000000",
+        ),
+        (
+            ["training.replay_capacity=2147483647"],
+            "its largest numbers are training.replay_capacity=2147483647",
+        ),
+        (
+            ["training.value_learner.batch_size=2147483647"],
+            "its largest numbers are training.value_learner.batch_size=2147483647",
+        ),
+        (
+            ["training.replay_capacity=20"],
+            "training.replay_capacity=20 is less than the 100 transitions collected at once",
+        ),
+        (["training.evaluation_seed=-1"], "training.evaluation_seed=-1: must be from 0 to"),
+        (
+            ["training.evaluation_seed=1048570"],
+            "training.evaluation_seed=1048570: must be from 0 to",
+        ),
+        (
+            ["training.evaluation_episodes=20000"],
+            "training.evaluation_episodes=20000: must be at most 10000",
+        ),
+        (
+            ["training.action_noise_exponent=99"],
+            "training.action_noise_exponent=99: must be at most 10",
+        ),
+        (
+            ["training.model_learner.optimizer.learning_rate=-1"],
+            "optimizer.learning_rate=-1: must not be negative",
+        ),
+        (
+            ["training.model_learner.optimizer.learning_rate=fast"],
+            "optimizer.learning_rate=fast: must be a number",
+        ),
+        (
+            ["training.value_learner.optimizer.weight_decay=x"],
+            "optimizer.weight_decay=x: must be a number",
+        ),
+        (
+            ["training.model_learner.optimizer=adam"],
+            "training.model_learner.optimizer=adam: must be a part (by its _target_) of the kind Gradient",
+        ),
+        (
+            ["+model.pesimism=2"],
+            "model.pesimism: not a setting of mbrl.models.world_model.WorldModel. Did you mean 'pessimism'?",
+        ),
+        (
+            ["+planner.horzon=2"],
+            "planner.horzon: not a setting of mbrl.planners.cem.CEM. Did you mean 'horizon'?",
+        ),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(overrides, named):
+    sentence = refusal(*overrides)
+    assert named in sentence
+    assert sentence[-1] in ".?"
+
+
+def test_an_environment_whose_package_is_missing_is_named(monkeypatch):
+    def made():
+        raise DependencyNotInstalled(
+            'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`'
+        )
+
+    monkeypatch.setitem(gymnasium.registry, "Unmet-v0", EnvSpec("Unmet-v0", entry_point=made))
+    sentence = refusal("env=gymnasium", "env.id=Unmet-v0")
+    assert sentence.startswith(
+        "env.id=Unmet-v0 needs a package that is not installed: MuJoCo is not installed"
+    )
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "part", ["value=none", "reward=known", "termination=known", "termination=never"]
+)
+def test_a_misspelt_setting_of_what_learns_nothing_is_refused(part):
+    group, _, _ = part.partition("=")
+    sentence = refusal(f"model/{part}", f"+model.{group}.widht=8")
+    assert sentence.startswith(f"model.{group}.widht: not a setting of ")
+
+
+def test_a_nested_target_outside_the_project_is_not_run(tmp_path):
+    sentence = refusal("model.dynamics._target_=os.mkdir", f"+model.dynamics.path={tmp_path}/made")
+    assert "_target_=os.mkdir: not one of this project's own parts" in sentence
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_misspelt_target_is_named():
+    assert "_target_=mbrl.planners.cem.CME: not found" in refusal(
+        "planner._target_=mbrl.planners.cem.CME"
+    )
+
+
+def test_trust_counts_from_the_command_line_and_not_from_a_config(tmp_path, monkeypatch):
+    (tmp_path / "their_package.py").write_text(
+        "from mbrl.planners.random import RandomPlanner\n"
+        "def make(**sizes): return RandomPlanner(**sizes)"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    override = "planner._target_=their_package.make"
+    assert "add trust=[their_package] to the command line" in refusal("planner=random", override)
+    trusting = compose(["planner=random", override, "trust=[their_package]"])
+    trust = run_info_from_hydra(trusting).trust
+    assert trust == ("their_package",)
+    assert type(assemble(resolve(trusting), trust).planner).__name__ == "RandomPlanner"
+    in_the_config = compose(["planner=random", override])
+    OmegaConf.update(in_the_config, "trust", ["their_package"])
+    assert run_info_from_hydra(in_the_config).trust == ()
+
+
+def test_a_refused_run_leaves_a_folder_that_says_why(tmp_path):
+    with pytest.raises(ConfigError):
+        run(compose(["planner.horizon=-1", f"hydra.run.dir={tmp_path}/run"]))
+    summary = OmegaConf.load(tmp_path / "run" / "summary.json")
+    assert summary.status == "failed"
+    assert "planner.horizon=-1" in summary.error
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
