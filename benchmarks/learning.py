@@ -220,7 +220,7 @@ HEAD = """# Results
 
 `python benchmarks/learning.py` makes this page and all that is on it; it goes on where it was stopped. Every evaluation's return, its
 seconds and the commit that it was computed by are in [results/](results), a file a row. What was tried on the way there is in
-[experiments.md](experiments.md).
+[lab-notes/](lab-notes/README.md).
 
 Each row is the mean over {seeds} seeds (0 to {last_seed}) of the mean return of {episodes} episodes from held-out start states, without
 exploration, after that many real steps, random ones of the warm-up included; never the best so far. Dynamics, reward, termination
@@ -231,7 +231,7 @@ steps at the first evaluation with a return of at least random + 0.9 (best possi
 first one behind which no evaluation has less; the last one alone is also the first held. *Asked* is what the project set itself; a
 mean in bold comes up to it. With CEM evaluations on the way have {way}
 episodes (on Pendulum-v1 {episodes}). Seconds are medians over seeds, of runs of one thread each, two at a time on two shared cores unless
-[experiments.md](experiments.md) says otherwise.
+[lab-notes/reproducibility.md](lab-notes/reproducibility.md) says otherwise.
 """
 
 

@@ -119,7 +119,7 @@ class MCTS(AbstractPlanner):
             # mctx would consider the first 16 only, and never choose another.
             settings["max_num_considered_actions"] = num_actions
             # The larger it is, the sooner Q-values outweigh visits, and the deeper and narrower the tree: with few actions that pays
-            # (docs/experiments.md), with many sampled ones a node's first few values tell too little.
+            # (docs/lab-notes/planners.md), with many sampled ones a node's first few values tell too little.
             settings["qtransform"] = partial(
                 mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions
             )

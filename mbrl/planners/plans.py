@@ -94,7 +94,7 @@ class GaussianPlan(AbstractPlanDistribution):
 
     It is fitted to draws that reach a little beyond, and its mean kept within the bounds. The mean of clipped draws never comes to a
     bound, and what acts on it pushes less than the best plans do; draws far beyond, which all act alike, would pull it there from
-    afar (docs/experiments.md).
+    afar (docs/lab-notes/planners.md).
     """
 
     mean: Float[Array, "horizon action"]
