@@ -1,11 +1,9 @@
-"""Whole runs, tiny: what they leave behind, that they repeat, and that W&B has what the files have."""
+"""Tiny whole runs: what they leave, that they repeat, and that W&B records what the files do."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib.image
@@ -14,13 +12,10 @@ import yaml
 
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
-from mbrl.errors import ConfigError
-from mbrl.experiment import MetricsWriter, run
-from mbrl.loggers.base import AbstractLogger
+from mbrl.experiment import run
 from mbrl.loggers.metrics import METRICS
 from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary
-from mbrl.runs.signals import Interrupted
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -29,8 +24,8 @@ SMALL = {
 }
 
 
-# What only a run with training.disagreement_bonus logs.
-OF_A_BONUS = {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"}
+# Logged only with training.disagreement_bonus.
+BONUS_METRICS = {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"}
 
 
 def smoke(folder: Path, *overrides: str) -> float:
@@ -38,7 +33,7 @@ def smoke(folder: Path, *overrides: str) -> float:
 
 
 def wandb_rows(folder: Path) -> list[dict]:
-    """What an offline W&B run recorded, read back by W&B's own tool."""
+    """The records of an offline W&B run, read by W&B's own tool."""
     (offline,) = (folder / "wandb").glob("offline-run-*")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(offline)]
     lines = subprocess.run(
@@ -78,11 +73,10 @@ def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):
 
 def test_a_run_without_a_bonus_logs_nothing_of_it(tmp_path):
     smoke(tmp_path, "planner=random", "logger=files", "training.disagreement_bonus=0")
-    assert METRICS.keys() - set().union(*read_metrics(tmp_path)) == OF_A_BONUS
+    assert METRICS.keys() - set().union(*read_metrics(tmp_path)) == BONUS_METRICS
 
 
 def test_the_evaluation_at_the_budget_may_have_more_episodes(tmp_path):
-    """The same ones, and further ones."""
     smoke(
         tmp_path,
         "planner=random",
@@ -103,7 +97,7 @@ def test_the_evaluation_at_the_budget_may_have_more_episodes(tmp_path):
     assert evaluated[60][:2] == evaluated[40]  # random actions, which learn nothing
 
 
-def test_a_thorough_last_evaluation_is_not_left_behind_in_the_middle_of_a_longer_run(tmp_path):
+def test_a_longer_final_evaluation_is_replaced_when_the_run_is_extended(tmp_path):
     overrides = ("planner=random", "logger=files", "training.final_evaluation_episodes=3")
     smoke(tmp_path / "longer", *overrides, "training.env_steps=80")
     smoke(tmp_path / "extended", *overrides, "training.env_steps=40")
@@ -119,9 +113,9 @@ def test_a_thorough_last_evaluation_is_not_left_behind_in_the_middle_of_a_longer
     assert counts == [[2, 3], [2, 3]]
 
 
-FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 50}"
-CAREFUL = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
-NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING)
+FALLING_EPSILON = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 50}"
+VALIDATED = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
+NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING_EPSILON)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +127,7 @@ NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FA
             "model/reward=learned",
             "env=point_mass",
             "env.kwargs.actions=multi_discrete",
-            *CAREFUL,
+            *VALIDATED,
         ),
         (
             "model=probabilistic",
@@ -190,57 +184,6 @@ def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
             if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))
         }
         assert shared == {name: theirs[name] for name in shared}
-
-
-class Ended(AbstractLogger):
-    """Remembers how it was ended; may have trouble with that."""
-
-    def __init__(self, trouble: Exception | None = None):
-        self.statuses: list[str] = []
-        self.trouble = trouble
-
-    def log(self, row):
-        pass
-
-    def finish(self, status):
-        self.statuses.append(status)
-        if self.trouble:
-            raise self.trouble
-
-
-@pytest.mark.parametrize(
-    ("end", "status"),
-    [
-        (None, "completed"),
-        (RuntimeError("a fault"), "failed"),
-        (Interrupted(signal.SIGINT, "a signal"), "interrupted"),
-    ],
-)
-def test_loggers_are_told_how_a_run_ended(end, status):
-    loggers = [Ended(), Ended()]
-    with pytest.raises(type(end)) if end else nullcontext(), MetricsWriter("").attached(loggers):
-        if end:
-            raise end
-    assert [each.statuses for each in loggers] == [[status], [status]]
-
-
-def test_a_logger_is_ended_whatever_becomes_of_the_others():
-    first, last = Ended(), Ended(OSError("the disk is full"))
-
-    def refused():
-        yield first
-        raise ConfigError("the second cannot be built")
-
-    with pytest.raises(ConfigError, match="the second"), MetricsWriter("").attached(refused()):
-        raise AssertionError("nothing is run")
-    assert first.statuses == ["failed"]
-    first.statuses.clear()
-    with (
-        pytest.raises(OSError, match="the disk is full"),
-        MetricsWriter("").attached([first, last]),
-    ):
-        pass
-    assert (first.statuses, last.statuses) == (["failed"], ["completed"])
 
 
 def test_any_gymnasium_environment_runs(tmp_path):

@@ -1,4 +1,4 @@
-"""A planner of one's own, exactly as docs/planners.md adds it: one Python file, one YAML file, nothing else."""
+"""A planner of your own, exactly as docs/planners.md adds it: one Python file and one YAML file."""
 
 import json
 import os
@@ -48,4 +48,4 @@ def test_a_planner_is_one_python_file_and_one_yaml_file(tmp_path, actions):
     )
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "completed"
-    assert summary["planner/score_best"] < 0  # what the new planner says of itself is recorded
+    assert summary["planner/score_best"] < 0  # the new planner's own metric

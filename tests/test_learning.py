@@ -1,4 +1,4 @@
-"""That it learns: whole runs with the default settings, shorter. Bounds are far from what is usual, and farther from random."""
+"""It learns: shorter runs with the default settings. Bounds are far from the usual, and farther from random."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_mcts_learns_to_hold_the_pole(tmp_path):
         "training.env_steps=1500",
         "training.evaluate_every=1500",
     ]
-    # Random actions hold it for 22 steps; usual here are 400 to 500.
+    # Random actions hold the pole for 22 steps; 400 to 500 are usual here.
     assert run(compose([*overrides, "logger=files", f"hydra.run.dir={tmp_path}"])) > 200
 
 
@@ -27,5 +27,5 @@ def test_cem_learns_to_swing_the_pendulum_up(tmp_path):
         "training.evaluate_every=800",
         "training.evaluation_episodes=6",
     ]
-    # Random actions cost 1200; usual here are 140 to 180.
+    # Random actions return -1200; -180 to -140 are usual here.
     assert run(compose([*overrides, "logger=files", f"hydra.run.dir={tmp_path}"])) > -500
