@@ -122,9 +122,9 @@ def test_its_defaults_come_close_to_the_best_action(best, error):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
-        ({"population_size": 0, "num_elites": 0}, r"planner.\w+=0 must be at least 1"),
-        ({"discount": 1.5}, r"discount=1.5 must be in \(0, 1\]"),
+        ({"horizon": 0}, r"planner.horizon=0: must be at least 1"),
+        ({"population_size": 0, "num_elites": 0}, r"planner.\w+=0: must be at least 1"),
+        ({"discount": 1.5}, r"discount=1.5: must be in \(0, 1\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

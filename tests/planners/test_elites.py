@@ -41,18 +41,18 @@ def test_elites_share_the_weight_equally(scores, expected):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_iterations": 0}, r"planner.num_iterations=0 must be at least 1"),
-        ({"num_elites": 0}, r"planner.num_elites=0 must be at least 1"),
+        ({"num_iterations": 0}, r"planner.num_iterations=0: must be at least 1"),
+        ({"num_elites": 0}, r"planner.num_elites=0: must be at least 1"),
         (
             {"num_elites": 31},
-            r"planner.num_elites=31 exceeds planner.population_size=30: .* lower the one or raise the other",
+            r"planner.num_elites=31: exceeds planner.population_size=30: .* lower the one or raise the other",
         ),
-        ({"momentum": 1.0}, r"planner.momentum=1.0 must be in \[0, 1\)"),
-        ({"momentum": -0.1}, r"planner.momentum=-0.1 must be in \[0, 1\)"),
-        ({"initial_std": 0.0}, r"planner.initial_std=0.0 must be positive"),
+        ({"momentum": 1.0}, r"planner.momentum=1.0: must be in \[0, 1\)"),
+        ({"momentum": -0.1}, r"planner.momentum=-0.1: must be in \[0, 1\)"),
+        ({"initial_std": 0.0}, r"planner.initial_std=0.0: must be positive"),
         (
             {"return_mode": "luck"},
-            r"planner.return_mode=luck must be 'mode' or 'best_sample'",
+            r"planner.return_mode=luck: must be 'mode' or 'best_sample'",
         ),
     ],
 )

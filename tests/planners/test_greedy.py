@@ -138,8 +138,8 @@ def test_it_survives_predictions_that_all_diverge():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_actions": 0}, r"planner.num_actions=0 must be at least 1"),
-        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+        ({"num_actions": 0}, r"planner.num_actions=0: must be at least 1"),
+        ({"discount": 0.0}, r"discount=0.0: must be in \(0, 1\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

@@ -66,7 +66,7 @@ def test_the_population_shrinks_down_to_two_for_each_elite(
 )
 def test_a_share_of_the_elites_is_kept(elite_reuse_fraction, expected):
     icem = planner(population_size=48, num_elites=8, elite_reuse_fraction=elite_reuse_fraction)
-    assert icem.schedule().num_kept == expected
+    assert icem.schedule().num_reused_elites == expected
     assert icem.init(KEY).elites.shape == (expected, 3, 1)
 
 
@@ -127,12 +127,12 @@ def test_the_best_sample_is_the_best_of_all_iterations():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
-        ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0 must be in \[0, 10\]"),
-        ({"population_decay": 0.9}, r"planner.population_decay=0.9 must be at least 1"),
-        ({"elite_reuse_fraction": 1.1}, r"planner.elite_reuse_fraction=1.1 must be in \[0, 1\]"),
-        ({"elite_reuse_fraction": -0.1}, r"planner.elite_reuse_fraction=-0.1 must be in \[0, 1\]"),
-        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+        ({"horizon": 0}, r"planner.horizon=0: must be at least 1"),
+        ({"noise_exponent": -1.0}, r"planner.noise_exponent=-1.0: must be in \[0, 10\]"),
+        ({"population_decay": 0.9}, r"planner.population_decay=0.9: must be at least 1"),
+        ({"elite_reuse_fraction": 1.1}, r"planner.elite_reuse_fraction=1.1: must be in \[0, 1\]"),
+        ({"elite_reuse_fraction": -0.1}, r"planner.elite_reuse_fraction=-0.1: must be in \[0, 1\]"),
+        ({"discount": 0.0}, r"discount=0.0: must be in \(0, 1\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

@@ -220,11 +220,11 @@ def test_a_discount_may_be_a_whole_number():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_simulations": 0}, r"planner.num_simulations=0 must be at least 1"),
-        ({"max_depth": 0}, r"planner.max_depth=0 must be at least 1"),
-        ({"num_actions": -1}, r"planner.num_actions=-1 must be at least 1"),
-        ({"policy": "alpha"}, r"planner.policy=alpha must be 'gumbel' or 'muzero'"),
-        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+        ({"num_simulations": 0}, r"planner.num_simulations=0: must be at least 1"),
+        ({"max_depth": 0}, r"planner.max_depth=0: must be at least 1"),
+        ({"num_actions": -1}, r"planner.num_actions=-1: must be at least 1"),
+        ({"policy": "alpha"}, r"planner.policy=alpha: must be 'gumbel' or 'muzero'"),
+        ({"discount": 0.0}, r"discount=0.0: must be in \(0, 1\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

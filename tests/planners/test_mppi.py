@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.planners.mppi import MPPI
-from mbrl.planners.plans import initial_plan
+from mbrl.planners.plans import initial_plan_distribution
 from mbrl.types import Box, Discrete
 
 INF = np.inf
@@ -29,7 +29,7 @@ def planner(action_space=None, **changes) -> MPPI:
 @eqx.filter_jit
 def refit(mppi, plans, scores):
     return mppi.refit(
-        initial_plan(mppi.action_space, mppi.horizon, mppi.initial_std), plans, scores
+        initial_plan_distribution(mppi.action_space, mppi.horizon, mppi.initial_std), plans, scores
     )
 
 
@@ -108,14 +108,14 @@ def test_its_noise_is_smoothed_and_as_wide_as_asked():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
-        ({"population_size": 0}, r"planner.population_size=0 must be at least 1"),
-        ({"num_iterations": 0}, r"planner.num_iterations=0 must be at least 1"),
-        ({"temperature": 0.0}, r"planner.temperature=0.0 must be positive"),
-        ({"noise_correlation": 1.0}, r"planner.noise_correlation=1.0 must be in \[0, 1\)"),
-        ({"noise_correlation": -0.1}, r"planner.noise_correlation=-0.1 must be in \[0, 1\)"),
-        ({"initial_std": -1.0}, r"planner.initial_std=-1.0 must be positive"),
-        ({"discount": 1.5}, r"discount=1.5 must be in \(0, 1\]"),
+        ({"horizon": 0}, r"planner.horizon=0: must be at least 1"),
+        ({"population_size": 0}, r"planner.population_size=0: must be at least 1"),
+        ({"num_iterations": 0}, r"planner.num_iterations=0: must be at least 1"),
+        ({"temperature": 0.0}, r"planner.temperature=0.0: must be positive"),
+        ({"noise_correlation": 1.0}, r"planner.noise_correlation=1.0: must be in \[0, 1\)"),
+        ({"noise_correlation": -0.1}, r"planner.noise_correlation=-0.1: must be in \[0, 1\)"),
+        ({"initial_std": -1.0}, r"planner.initial_std=-1.0: must be positive"),
+        ({"discount": 1.5}, r"discount=1.5: must be in \(0, 1\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.planners.noise import white_noise
-from mbrl.planners.plans import SAMPLE_CLIP, CategoricalPlan, GaussianPlan, initial_plan
+from mbrl.planners.plans import SAMPLE_CLIP, CategoricalPlan, GaussianPlan, initial_plan_distribution
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 KEY = jax.random.key(0)
@@ -166,7 +166,7 @@ def test_actions_of_gaussian_samples_lie_inside_the_bounds(mean, std):
 
 def test_noise_that_goes_together_makes_actions_that_do(action_space):
     """So that coloured noise holds an action: here each plan's noise is one draw for all of its steps."""
-    widest = initial_plan(action_space, 5, STD)
+    widest = initial_plan_distribution(action_space, 5, STD)
     noise = np.random.default_rng(0).normal(size=(100, 1, action_space.num_features))
     plans = np.asarray(
         widest.sample(
@@ -208,25 +208,25 @@ def test_a_gaussian_plan_a_step_later_is_wide_again():
 
 def test_the_widest_plan_prefers_nothing_and_reaches_everything():
     np.testing.assert_array_equal(
-        initial_plan(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25)
+        initial_plan_distribution(Discrete(4), 3, STD).probabilities, np.full((3, 4), 0.25)
     )
     np.testing.assert_allclose(
-        initial_plan(TWO_CHOICES, 2, STD).probabilities,
+        initial_plan_distribution(TWO_CHOICES, 2, STD).probabilities,
         [[1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]] * 2,
         rtol=1e-6,
     )
-    np.testing.assert_array_equal(initial_plan(Box(2), 2, STD).mean, np.zeros((2, 2)))
+    np.testing.assert_array_equal(initial_plan_distribution(Box(2), 2, STD).mean, np.zeros((2, 2)))
     np.testing.assert_array_equal(
-        initial_plan(Box(2), 2, STD).std, np.full((2, 2), STD, np.float32)
+        initial_plan_distribution(Box(2), 2, STD).std, np.full((2, 2), STD, np.float32)
     )
-    plans = np.asarray(sample(initial_plan(Box(2), 2, 0.5)))
+    plans = np.asarray(sample(initial_plan_distribution(Box(2), 2, 0.5)))
     assert plans.min() < -0.95
     assert plans.max() > 0.95
 
 
 def test_the_widest_plan_is_what_shifting_leads_back_to(action_space):
     """So that an old plan fades where nothing keeps it up, and the state's shapes stay as they are."""
-    plan = widest = initial_plan(action_space, 2, STD)
+    plan = widest = initial_plan_distribution(action_space, 2, STD)
     plan = plan.refit(sample(plan), jnp.eye(1, 4000)[0], 0.0)
     for _ in range(2):
         plan = plan.shifted()
@@ -262,4 +262,4 @@ def test_a_space_without_a_distribution_is_refused():
     with pytest.raises(
         TypeError, match=r"Words actions have no plan distribution; add one to planners/plans.py"
     ):
-        initial_plan(Words(), 3, STD)
+        initial_plan_distribution(Words(), 3, STD)

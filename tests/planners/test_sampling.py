@@ -118,7 +118,7 @@ class Twin(NamedTuple):
 
     planner: Callable[[AbstractActionSpace], AbstractSamplingPlanner]
     num_plans: list[int]
-    num_kept: int = 0
+    num_reused_elites: int = 0
     mode_in_last: bool = False
     acts_on_best: bool = False
 
@@ -147,9 +147,9 @@ class Twin(NamedTuple):
             distribution = refit(
                 planner, distribution, jnp.asarray(plans), jnp.asarray(scores, jnp.float32)
             )
-            kept = plans[order[: self.num_kept]]
+            kept = plans[order[: self.num_reused_elites]]
             every.extend(scores)
-        last = random_plans(shift_key, space, self.num_kept, 1)
+        last = random_plans(shift_key, space, self.num_reused_elites, 1)
         later = WarmStart(distribution.shifted(), np.concatenate([kept[:, 1:], last], axis=1))
         info = {
             "score_best": np.max(every),
