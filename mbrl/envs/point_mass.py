@@ -83,7 +83,7 @@ gymnasium.register(
 
 
 class TrueDynamics(AbstractTrueDynamics):
-    """A mass of 1 kg with friction; semi-implicit Euler steps. A wall stops it along one axis only."""
+    """A mass of 1 kg with friction, by semi-implicit Euler steps. Walls stop one axis of motion."""
 
     actions: str = eqx.field(default="box", static=True)
 
