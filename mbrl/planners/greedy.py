@@ -37,7 +37,7 @@ class Greedy(AbstractPlanner):
         if isinstance(model.value_function, ZeroValue):
             raise ValueError(
                 "planner=greedy: needs a value function, without which it looks one reward ahead, "
-                "but model/value=none. Choose model/value=fitted or another planner."
+                "but model/value=none. Choose another model/value or another planner."
             )
         encode_key, candidates_key, step_key = jax.random.split(key, 3)
         start = rollout.start(encode_key, model, observation)
