@@ -36,20 +36,23 @@ def refusal(*overrides: str) -> str:
         (["env=gymnasium", "env.id=Nowhere-v0"], "env.id=Nowhere-v0 is not an environment"),
         (["env=gymnasium", "env.id=CartPole-v9"], "env.id=CartPole-v9 is not an environment"),
         (["env.kwargs={wings: 2}"], "env.kwargs={'wings': 2} do not fit env.id=CartPole-v1"),
-        (["planner.horizon=-3"], "planner.horizon=-3 must be at least 1"),
-        (["planner.num_elites=41"], "planner.num_elites=41 exceeds planner.population_size=40"),
-        (["planner.momentum=1"], "planner.momentum=1 must be in [0, 1)"),
+        (["planner.horizon=-3"], "planner.horizon=-3: must be at least 1"),
+        (
+            ["planner.num_elites=41"],
+            "planner.num_elites=41: must not exceed planner.population_size=40",
+        ),
+        (["planner.momentum=1"], "planner.momentum=1: must be in [0, 1)"),
         (
             ["planner.return_mode=whim"],
-            "planner.return_mode=whim must be 'mode' or 'best_sample'",
+            "planner.return_mode=whim: must be 'mode' or 'best_sample'",
         ),
         (
             ["planner=mcts", "planner.num_simulations=0"],
-            "planner.num_simulations=0 must be at least 1",
+            "planner.num_simulations=0: must be at least 1",
         ),
         (
             ["planner=mcts", "planner.policy=alpha"],
-            "planner.policy=alpha must be 'gumbel' or 'muzero'",
+            "planner.policy=alpha: must be 'gumbel' or 'muzero'",
         ),
         (["discount=1.5"], "discount=1.5 must be in (0, 1"),
         (["discount=1.5", "planner=mcts", "model/value=none"], "discount=1.5 must be in (0, 1"),
@@ -93,7 +96,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["planner=greedy", "model/value=none"],
-            "planner=greedy with model/value=none sees one reward ahead and nothing else",
+            "planner=greedy: needs a value function",
         ),
         (["seed=-1"], "seed=-1 must be a whole number in [0, 2^32)"),
         (["seed=one"], "seed=one must be a whole number in [0, 2^32)"),
@@ -108,18 +111,18 @@ def refusal(*overrides: str) -> str:
         ),
         (["env.ending=maybe"], "discount refers to what is not there"),
         (["seed=${nowhere}"], "seed refers to what is not there"),
-        (["planner.horizon=20000"], "planner.horizon=20000 must be at most 10000"),
+        (["planner.horizon=20000"], "planner.horizon=20000: must be at most 10000"),
         (
             ["planner.num_iterations=2000000000"],
-            "planner.num_iterations=2000000000 must be at most 1000",
+            "planner.num_iterations=2000000000: must be at most 1000",
         ),
         (
             ["planner=mcts", "planner.num_simulations=1000000"],
-            "planner.num_simulations=1000000 must be at most 100000",
+            "planner.num_simulations=1000000: must be at most 100000",
         ),
         (
             ["planner=icem", "planner.noise_exponent=1e9"],
-            "planner.noise_exponent=1000000000.0 must be in [0, 10]",
+            "planner.noise_exponent=1000000000.0: must be in [0, 10]",
         ),
         (["planner.momentum=true"], "planner.momentum=True must be a number"),
         (["planner.initial_std=inf"], "planner.initial_std=inf must be a number (finite"),
@@ -135,7 +138,7 @@ def refusal(*overrides: str) -> str:
             ["planner._target_=mbrl.models.propagation.Expectation"],
             "planner.discount is an unexpected keyword argument",
         ),
-        (["env.episode_limit=-1"], "env.episode_limit=-1 must be at least 1, or null"),
+        (["env.episode_limit=-1"], "env.episode_limit=-1: must be at least 1, or null"),
         (["env.id=3"], "env.id=3 must be a word"),
         (["env.kwargs=[1]"], "env.kwargs=[1] must be a mapping or null"),
         (
@@ -312,7 +315,7 @@ def test_a_refused_run_leaves_a_folder_that_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("planner.horizon=-1", "Error: planner.horizon=-1 must be at least 1; raise it."),
+        ("planner.horizon=-1", "Error: planner.horizon=-1: must be at least 1. Raise it."),
         (
             "planner=genius",
             f"Error: planner=genius is not there to choose: planner is one of {', '.join(options('planner'))}.",
