@@ -85,10 +85,9 @@ def episode_return(
     return jnp.sum(rewards)
 
 
-def initial_observations(number: int) -> jax.Array:
+def initial_observations(num_observations: int) -> jax.Array:
     """Observations away from the middle, with velocities in any direction."""
-    generator = np.random.default_rng(0)
-    position = generator.uniform(0.5, 1.0, (number, 2)) * generator.choice([-1, 1], (number, 2))
-    return jnp.asarray(
-        np.concatenate([position, generator.uniform(-1, 1, (number, 2))], axis=1), jnp.float32
-    )
+    generator, shape = np.random.default_rng(0), (num_observations, 2)
+    position = generator.uniform(0.5, 1.0, shape) * generator.choice([-1, 1], shape)
+    velocity = generator.uniform(-1, 1, shape)
+    return jnp.asarray(np.concatenate([position, velocity], axis=1), jnp.float32)

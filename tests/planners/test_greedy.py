@@ -64,7 +64,9 @@ def test_it_looks_one_step_ahead_only():
 
 def test_a_model_without_a_value_is_rejected():
     world = replace(bandit([0.0, 1.0, 0.0]), value_function=ZeroValue())
-    with pytest.raises(ValueError, match=r"^planner=greedy: needs a value function.*Choose another"):
+    with pytest.raises(
+        ValueError, match=r"^planner=greedy: needs a value function.*Choose another"
+    ):
         plan(planner(), world)
 
 
