@@ -1,16 +1,18 @@
-"""The best possible returns (`env.best_score`): dynamic programming in the true dynamics, acted on in the environment itself.
+"""Estimates the best possible returns (`env.best_score`) by dynamic programming.
 
-    python benchmarks/best_score.py                         pendulum, mountain_car and mountain_car_continuous; some minutes
+    python benchmarks/best_score.py                         all environments below, some minutes
     python benchmarks/best_score.py pendulum --points 800   a finer grid
-    python benchmarks/best_score.py mountain_car --planner "planner=mcts planner.num_simulations=200"    search over the value
+    python benchmarks/best_score.py mountain_car --planner "planner=mcts"    search over the value
 
-Values of a grid of physical states, linear in between, are swept until they stay, or as often as an episode has steps:
-V(s) ← max_a r + c V(s'), undiscounted, with the environment's own motion, reward and termination as model=oracle has them (value
-iteration; Bellman 1957). A planner with that value acts on the held-out start states of every evaluation. What it earns is a lower
-bound of the best possible, and close to it where neither a finer grid nor more candidates nor a deeper search add anything.
+Value iteration (Bellman 1957) on a grid of physical states, with linear interpolation and the true
+motion, reward and termination of model=oracle: V(s) ← max_a r + c V(s'), undiscounted, until it
+converges or for as many sweeps as an episode has steps. A planner with that value then acts in the
+environment, from the held-out start states of evaluation. Its mean return is a lower bound of the
+best possible. It is close if a finer grid, more candidates and a deeper search do not improve it.
 
-MountainCarContinuous is another matter: what one step's power costs is less than any grid can tell, and the best takes all the time
-there is. Power in proportion to velocity adds the most energy for its cost; what is searched for is the factor, for each start state.
+For mountain_car_continuous no grid is fine enough for the cost of one step's power, and the best
+policy takes all the time it has. Power proportional to velocity gains the most energy for its
+cost, so the script searches for the best factor for each start state.
 """
 
 import argparse
@@ -38,10 +40,10 @@ from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import evaluate
 from mbrl.types import AbstractActionSpace, Box
 
-EPISODES, FIRST_SEED = 50, 10_000  # the held-out start states that results are reported on
-LEVELS = 41  # that the action of a Box is cut into
-STATES_AT_ONCE = 4096
-SETTLED = 1e-3  # change of a value, in units of reward, that ends the sweeps
+NUM_EPISODES, FIRST_SEED = 50, 10_000  # the start states of reported results
+NUM_BOX_ACTIONS = 41  # values of a Box action
+STATE_BATCH_SIZE = 4096
+TOLERANCE = 1e-3  # largest change of a converged value, in units of reward
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,20 @@ class Axis:
     high: float
     wraps: bool = False  # an angle
 
-    def points(self, number: int) -> np.ndarray:
-        return np.linspace(self.low, self.high, number, endpoint=not self.wraps)
+    def points(self, num_points: int) -> np.ndarray:
+        return np.linspace(self.low, self.high, num_points, endpoint=not self.wraps)
 
 
 AXES = {
     "pendulum": (Axis(-np.pi, np.pi, wraps=True), Axis(-8.0, 8.0)),
     "mountain_car": (Axis(-1.2, 0.6), Axis(-0.07, 0.07)),
 }
-PUSHED = "mountain_car_continuous"
-FACTORS = np.linspace(4.5, 7.5, 31)  # power for each unit of velocity
+PROPORTIONAL = "mountain_car_continuous"
+FACTORS = np.linspace(4.5, 7.5, 31)  # power / velocity
 
 
-class Pushing(AbstractPlanner):
-    """Power in proportion to the car's velocity."""
+class ProportionalPower(AbstractPlanner):
+    """Power proportional to the car's velocity."""
 
     METRICS: ClassVar[dict[str, str]] = {}
 
@@ -80,153 +82,154 @@ class Pushing(AbstractPlanner):
 
 
 class GridValue(AbstractValue):
-    """Values of a grid of physical states, multilinear in between; beyond its borders those at the border."""
+    """Values on a grid of physical states: multilinear inside, constant beyond its borders."""
 
-    values: Float[Array, "..."]  # one axis for each of the state's
+    values: Float[Array, "..."]  # one axis for each coordinate of the state
     dynamics: AbstractTrueDynamics
     axes: tuple[Axis, ...] = eqx.field(static=True)
 
     def __call__(self, normaliser, observation):
-        below, above, shares = zip(
-            *map(
-                self._neighbours,
-                self.axes,
-                self.values.shape,
-                self.dynamics.from_observation(observation),
-            ),
-            strict=True,
+        state = self.dynamics.from_observation(observation)
+        below, above, weights = zip(
+            *map(self._neighbours, self.axes, self.values.shape, state), strict=True
         )
         corners = itertools.product(
             *(
-                [(low, 1 - share), (high, share)]
-                for low, high, share in zip(below, above, shares, strict=True)
+                [(low, 1 - weight), (high, weight)]
+                for low, high, weight in zip(below, above, weights, strict=True)
             )
         )
         return sum(
             (
-                self.values[tuple(place for place, _ in corner)]
-                * jnp.prod(jnp.stack([share for _, share in corner]))
+                self.values[tuple(index for index, _ in corner)]
+                * jnp.prod(jnp.stack([weight for _, weight in corner]))
                 for corner in corners
             ),
             jnp.zeros(()),
         )
 
     @staticmethod
-    def _neighbours(axis: Axis, number: int, coordinate: Float[Array, ""]):
-        """The points below and above a coordinate, and the share of the one above."""
-        intervals = number if axis.wraps else number - 1
-        place = (coordinate - axis.low) / (axis.high - axis.low) * intervals
-        place = place % intervals if axis.wraps else jnp.clip(place, 0, intervals)
-        below = jnp.minimum(place.astype(jnp.int32), intervals - 1)
-        return below, (below + 1) % number, place - below
+    def _neighbours(axis: Axis, num_points: int, coordinate: Float[Array, ""]):
+        """Indices of the points below and above a coordinate, and the weight of the second."""
+        intervals = num_points if axis.wraps else num_points - 1
+        position = (coordinate - axis.low) / (axis.high - axis.low) * intervals
+        position = position % intervals if axis.wraps else jnp.clip(position, 0, intervals)
+        below = jnp.minimum(position.astype(jnp.int32), intervals - 1)
+        return below, (below + 1) % num_points, position - below
 
 
 def main() -> None:
-    given = parsed_arguments()
+    arguments = parse_arguments()
     set_threads(1)
-    for env in given.envs or (*AXES, PUSHED):
-        started = perf_counter()
-        found = pushed() if env == PUSHED else planned(env, given.planner.split(), given.points)
-        print(f"{env}: {found}, {perf_counter() - started:.0f} s", flush=True)
+    for env in arguments.envs or (*AXES, PROPORTIONAL):
+        start = perf_counter()
+        if env == PROPORTIONAL:
+            result = evaluate_proportional_power()
+        else:
+            result = evaluate_grid_policy(env, arguments.planner.split(), arguments.points)
+        print(f"{env}: {result}, {perf_counter() - start:.0f} s", flush=True)
 
 
-def parsed_arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = [*AXES, PROPORTIONAL]
     parser.add_argument(
-        "envs",
-        nargs="*",
-        choices=[*AXES, PUSHED, []],
-        metavar="ENV",
-        help=f"of {', '.join(AXES)}, {PUSHED}",
+        "envs", nargs="*", choices=[*names, []], metavar="ENV", help=f"any of {', '.join(names)}"
     )
     parser.add_argument(
-        "--planner", default="planner=greedy", help="overrides that choose the planner, in quotes"
+        "--planner", default="planner=greedy", help="overrides of the planner, in quotes"
     )
     parser.add_argument(
         "--points",
         type=int,
         default=400,
-        help="of each axis of the grid; an even number has one at the angle 0",
+        help="grid points of each axis; an even number includes the angle 0",
     )
     return parser.parse_args()
 
 
-def pushed() -> str:
-    """What the best factors earn."""
-    config = compose([f"env={PUSHED}", "model/value=none", "planner=random"])
+def evaluate_proportional_power() -> str:
+    """Returns of the best factor for each start state, as text."""
+    config = compose([f"env={PROPORTIONAL}", "model/value=none", "planner=random"])
     _, environment, _, state = assemble(config)
-    pushing = [
-        Pushing(environment.action_space, jnp.asarray(factor, jnp.float32)) for factor in FACTORS
+    planners = [
+        ProportionalPower(environment.action_space, jnp.asarray(factor, jnp.float32))
+        for factor in FACTORS
     ]
-    returns = [evaluate(environment, planner, state, EPISODES, FIRST_SEED) for planner in pushing]
+    returns = [
+        evaluate(environment, planner, state, NUM_EPISODES, FIRST_SEED) for planner in planners
+    ]
     best = np.argmax(returns, axis=0)
-    return f"{summary(np.max(returns, axis=0))}, with power {FACTORS[best.min()]:.2g} to {FACTORS[best.max()]:.2g} times the velocity"
+    low, high = FACTORS[best.min()], FACTORS[best.max()]
+    return f"{summary(np.max(returns, axis=0))}, with power {low:.2g} to {high:.2g} times velocity"
 
 
-def planned(env: str, planner: list[str], points: int) -> str:
-    """What the best policy of a grid earns."""
+def evaluate_grid_policy(env: str, planner: list[str], num_points: int) -> str:
+    """Returns of a planner with the value of a grid, as text."""
     common = [f"env={env}", "model=oracle", "model/value=none", "discount=1"]
     _, environment, _, state = assemble(compose([*common, "planner=random"]))
     axes = AXES[env]
-    grid = [axis.points(points) for axis in axes]
-    value = GridValue(
-        jnp.zeros([each.size for each in grid]), state.model.parts.dynamics.function, axes
-    )
-    states = jnp.asarray(
-        np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid)), jnp.float32
-    )
-    actions, changes = every_action(environment.action_space), []
-    while not changes or (changes[-1] > SETTLED and len(changes) < environment.episode_limit):
-        value, change = swept(state.model, value, states, actions)
+    grid = [axis.points(num_points) for axis in axes]
+    dynamics = state.model.parts.dynamics.function
+    value = GridValue(jnp.zeros([points.size for points in grid]), dynamics, axes)
+    states = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid))
+    states = jnp.asarray(states, jnp.float32)
+    actions, changes = all_actions(environment.action_space), []
+    while not changes or (changes[-1] > TOLERANCE and len(changes) < environment.episode_limit):
+        value, change = sweep(state.model, value, states, actions)
         changes.append(float(change))
-    acting = build(compose([*common, *planner]).planner, (), action_space=environment.action_space)
-    returns = evaluate(
-        environment, acting, state._replace(model=valued(state.model, value)), EPISODES, FIRST_SEED
-    )
+    config = compose([*common, *planner])
+    acting = build(config.planner, (), action_space=environment.action_space)
+    state = state._replace(model=with_grid_value(state.model, value))
+    returns = evaluate(environment, acting, state, NUM_EPISODES, FIRST_SEED)
     assert returns is not None
-    return f"{summary(returns)}, {grid[0].size} points an axis, {len(changes)} sweeps, the last changes: {changes[-1]:.2g}"
+    return (
+        f"{summary(returns)}, {num_points} points an axis, {len(changes)} sweeps, "
+        f"the last of which changes {changes[-1]:.2g}"
+    )
 
 
 def summary(returns: np.ndarray) -> str:
-    return f"{returns.mean():.2f} on {EPISODES} start states, from {returns.min():.1f} to {returns.max():.1f}"
+    return (
+        f"{returns.mean():.2f} on {NUM_EPISODES} start states, "
+        f"from {returns.min():.1f} to {returns.max():.1f}"
+    )
 
 
-def every_action(space: AbstractActionSpace) -> Array:
-    """All actions, or as good as all."""
+def all_actions(space: AbstractActionSpace) -> Array:
+    """All actions of a discrete space, or a fine grid of a one-dimensional Box."""
     if isinstance(space, Box):
         assert space.size == 1
-        return jnp.linspace(-1.0, 1.0, LEVELS)[:, None]
+        return jnp.linspace(-1.0, 1.0, NUM_BOX_ACTIONS)[:, None]
     return space.candidates(jax.random.key(0), 0)
 
 
 @eqx.filter_jit
-def swept(
+def sweep(
     model: WorldModel, value: GridValue, states: Float[Array, "points coordinates"], actions: Array
 ):
-    """The value one step farther from the end of an episode, and the largest change."""
-    before, key = valued(model, value), jax.random.key(0)  # nothing is random here
+    """The value after one sweep of value iteration, and its largest change."""
+    model, key = with_grid_value(model, value), jax.random.key(0)  # nothing is random here
 
-    def best_of(state: Float[Array, " coordinates"]) -> Float[Array, ""]:
-        start = rollout.start(key, before, value.dynamics.observe(state))
-        return jnp.max(
-            jax.vmap(lambda action: rollout.plan_return(key, before, start, action[None], 1.0))(
-                actions
-            )
-        )
+    def best_return(state: Float[Array, " coordinates"]) -> Float[Array, ""]:
+        start = rollout.start(key, model, value.dynamics.observe(state))
+        returns = jax.vmap(
+            lambda action: rollout.plan_return(key, model, start, action[None], 1.0)
+        )(actions)
+        return jnp.max(returns)
 
-    values = jax.lax.map(best_of, states, batch_size=STATES_AT_ONCE).reshape(value.values.shape)
-    return eqx.tree_at(lambda value: value.values, value, values), jnp.max(
-        jnp.abs(values - value.values)
-    )
+    values = jax.lax.map(best_return, states, batch_size=STATE_BATCH_SIZE)
+    values = values.reshape(value.values.shape)
+    change = jnp.max(jnp.abs(values - value.values))
+    return eqx.tree_at(lambda value: value.values, value, values), change
 
 
-def valued(model: WorldModel, value: GridValue) -> WorldModel:
+def with_grid_value(model: WorldModel, value: GridValue) -> WorldModel:
     """The model with a value for its only member."""
-    return with_value(
-        model, jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, value)
-    )
+    member_values = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, value)
+    return with_value(model, member_values)
 
 
 if __name__ == "__main__":

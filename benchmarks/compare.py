@@ -1,10 +1,10 @@
-"""How long `python -m mbrl compare` and `list` take, and how much memory: on a folder of 200 made-up runs, in a process of its own.
+"""Time and memory of `python -m mbrl compare` and `list`, on a folder of synthetic runs.
 
-    python benchmarks/compare.py            200 runs, 300 rows of metrics and 50 evaluations each
+    python benchmarks/compare.py            200 runs, each with 300 rows of metrics, 50 evaluations
     python benchmarks/compare.py 20         another number of runs
 
-The configs are composed from conf, as a run saves them; rows have the metrics of a real run. Prints seconds, the process's start
-included, and the peak of its memory.
+The configs are composed from conf, as in a real run, and rows have the metrics of a real run. Each
+command is a process of its own. Prints its seconds, including its start, and its peak memory.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
@@ -23,77 +24,75 @@ from mbrl.loggers.metrics import METRICS
 
 PLANNERS, ENVIRONMENTS = ("cem", "icem", "mppi", "mcts"), ("cartpole", "pendulum")
 NUM_ROWS, NUM_EVALUATIONS = 300, 50
+PLACEHOLDER_SEED = 123456
 
 
 def make_runs(folder: Path, num_runs: int) -> None:
-    """As many runs as asked, of 4 planners in 2 environments, in one sweep."""
+    """Writes the runs of one sweep over 4 planners, 2 environments and seeds."""
     generator = np.random.default_rng(0)
-    combinations = [(environment, planner) for environment in ENVIRONMENTS for planner in PLANNERS]
-    texts = {
-        each: to_yaml(resolve(compose([f"env={each[0]}", f"planner={each[1]}", "seed=123456"])))
-        for each in combinations
-    }
+    combinations = [(env, planner) for env in ENVIRONMENTS for planner in PLANNERS]
+    configs = [composed_config(*combination) for combination in combinations]
     for job in range(num_runs):
-        environment, planner = combinations[job % len(combinations)]
-        seed = job // len(combinations)
-        run = folder / f"{job}_env={environment},planner={planner},seed={seed}"
+        seed, index = divmod(job, len(combinations))
+        env, planner = combinations[index]
+        run = folder / f"{job}_env={env},planner={planner},seed={seed}"
         run.mkdir()
-        (run / "config.yaml").write_text(
-            texts[environment, planner].replace("seed: 123456", f"seed: {seed}")
-        )
-        choices = {
-            "env": environment,
-            "model": "ensemble",
-            "planner": planner,
-            "training": "default",
-            "logger": "wandb",
-        }
-        kept = {
-            "choices": choices,
-            "started": "2026-01-01T00:00:00+00:00",
-            "overrides": [f"planner={planner}", f"seed={seed}"],
-        }
-        (run / "provenance.json").write_text(json.dumps(kept))
-        rows = list(_rows(generator))
+        config = configs[index].replace(f"seed: {PLACEHOLDER_SEED}", f"seed: {seed}")
+        (run / "config.yaml").write_text(config)
+        (run / "provenance.json").write_text(json.dumps(provenance(env, planner, seed)))
+        rows = list(metric_rows(generator))
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         final = {name: value for row in rows for name, value in row.items()}
         (run / "summary.json").write_text(json.dumps({"status": "completed"} | final))
 
 
-def _rows(generator: np.random.Generator):
+def composed_config(env: str, planner: str) -> str:
+    """The config as YAML, with a placeholder for the seed."""
+    overrides = [f"env={env}", f"planner={planner}", f"seed={PLACEHOLDER_SEED}"]
+    return to_yaml(resolve(compose(overrides)))
+
+
+def provenance(env: str, planner: str, seed: int) -> dict:
+    choices = {"env": env, "model": "ensemble", "planner": planner, "training": "default"}
+    return {
+        "choices": choices | {"logger": "wandb"},
+        "started": "2026-01-01T00:00:00+00:00",
+        "overrides": [f"planner={planner}", f"seed={seed}"],
+    }
+
+
+def metric_rows(generator: np.random.Generator) -> Iterator[dict]:
     losses = [name for name in METRICS if name.startswith(("loss/", "validation/", "value/"))]
     for index in range(1, NUM_ROWS + 1):
-        yield {"env_steps": 10 * index, "wall_seconds": 0.5 * index} | {
-            name: float(generator.uniform()) for name in losses
-        }
+        progress = {"env_steps": 10 * index, "wall_seconds": 0.5 * index}
+        yield progress | {name: float(generator.uniform()) for name in losses}
         if index % (NUM_ROWS // NUM_EVALUATIONS) == 0:
             returns = [float(value) for value in generator.normal(5 * index, 50, 20)]
-            evaluation = {
+            yield progress | {
                 "evaluation/return_mean": float(np.mean(returns)),
                 "evaluation/returns": returns,
             }
-            yield {"env_steps": 10 * index, "wall_seconds": 0.5 * index} | evaluation
 
 
 def measure(*arguments: str) -> tuple[int, float, float]:
     """Exit status, seconds and peak megabytes of `python -m mbrl …`."""
-    started = perf_counter()
-    process = os.posix_spawn(sys.executable, [sys.executable, "-m", "mbrl", *arguments], os.environ, file_actions=[
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])  # fmt: skip
+    start = perf_counter()
+    command = [sys.executable, "-m", "mbrl", *arguments]
+    discard_stdout = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=[discard_stdout])
     _, status, usage = os.wait4(process, 0)
-    unit = (
-        2**20 if sys.platform == "darwin" else 2**10
-    )  # ru_maxrss is in bytes there, in kilobytes elsewhere
-    return os.waitstatus_to_exitcode(status), perf_counter() - started, usage.ru_maxrss / unit
+    seconds = perf_counter() - start
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, else kilobytes
+    return os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss / unit
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("num_runs", nargs="?", type=int, default=200, help="how many; default 200")
+    parser.add_argument("num_runs", nargs="?", type=int, default=200, help="default: 200")
     num_runs = parser.parse_args(arguments).num_runs
-    failed = 0
+    num_failed = 0
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder, "outputs", "sweeps", "2026-01-01", "00-00-00.000000")
         sweep.mkdir(parents=True)
@@ -101,10 +100,11 @@ def main(arguments: list[str]) -> int:
         for command in (["compare", folder, f"--folder={folder}/comparison"], ["list", folder]):
             status, seconds, megabytes = measure(*command)
             print(
-                f"{command[0]:8} {num_runs} runs: {seconds:.1f} s, {megabytes:.0f} MB at most, exit status {status}"
+                f"{command[0]:8} {num_runs} runs: {seconds:.1f} s, peak memory {megabytes:.0f} MB, "
+                f"exit status {status}"
             )
-            failed += status != 0
-    return failed
+            num_failed += status != 0
+    return num_failed
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Model-based reinforcement learning experiments: learned world models, planners, and the loop that joins them."""
+"""Model-based reinforcement learning experiments: world models, planners and a training loop."""

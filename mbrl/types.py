@@ -1,16 +1,18 @@
-"""The vocabulary of every room: names of axes, transitions, action spaces.
+"""Shared vocabulary: names of axes, transitions, action spaces.
 
 Axes, as they appear in the jaxtyping annotations:
 
     observation   entries of a flat observation vector
-    action        entries of an action: none for Discrete, the dimensions of a Box
-    features      entries of an action as networks see it: one-hot for Discrete, one-hots in a row for MultiDiscrete, itself for Box
-    particles     hypotheses about the state that a world model carries at once, equally many for each member of its ensemble
+    action        entries of an action: none for Discrete, one for each dimension otherwise
+    features      entries of an action as networks see it: one-hot for Discrete, concatenated
+                  one-hots for MultiDiscrete, the action itself for Box
+    particles     hypotheses about the state that a world model tracks at once, equally many for
+                  each member of its ensemble
     members       members of an ensemble
-    population    candidate plans that a planner scores together
+    population    candidate plans that a planner scores in one iteration
     horizon       steps of a plan
     batch         transitions of one gradient step
-    capacity      places in the replay
+    capacity      entries of the replay buffer
 """
 
 import itertools
@@ -23,12 +25,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+MAX_ENUMERATED_ACTIONS = 64  # combinations of a MultiDiscrete, all of which are candidates
+
 
 class Transition(NamedTuple):
-    """One real step. `next_observation` is the last one of its episode where the episode ends, never the reset's.
+    """One real step. At the end of an episode, `next_observation` is its last one, not the reset's.
 
-    `terminated` means that the task ended (no reward can follow); `truncated` that a time limit cut it off, after which
-    there would have been more: only the first one teaches a termination model; the second one is kept for the record.
+    `terminated` means that the task ended, so that no reward can follow. `truncated` means that a
+    time limit cut the episode off. Only the first one trains a termination model.
     """
 
     observation: Float[Array, "*batch observation"]
@@ -40,17 +44,17 @@ class Transition(NamedTuple):
 
 
 class AbstractActionSpace(eqx.Module):
-    """The set of actions, as everything inside sees it: integers from 0, vectors of them, or vectors in [-1, 1]."""
+    """A set of actions: integers from 0, vectors of them, or vectors in [-1, 1]."""
 
     @property
     @abstractmethod
     def num_features(self) -> int:
-        """Entries of `features`."""
+        """Number of entries of `features`."""
 
     @property
     @abstractmethod
     def mean_features(self) -> Float[Array, " features"]:
-        """The features of a uniformly random action, on average."""
+        """Mean features of a uniformly random action."""
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*action"]:
@@ -58,17 +62,17 @@ class AbstractActionSpace(eqx.Module):
 
     @abstractmethod
     def features(self, action: Shaped[Array, "*action"]) -> Float[Array, " features"]:
-        """The action as a vector that a network can read."""
+        """The action encoded as a vector for networks."""
 
     @abstractmethod
     def from_features(self, features: Float[Array, " features"]) -> Shaped[Array, "*action"]:
-        """The action whose features come nearest to a vector of any length and direction."""
+        """The action whose features are nearest to the given vector, which may be any vector."""
 
     @abstractmethod
     def candidates(
         self, key: PRNGKeyArray, num_actions: int
     ) -> Shaped[Array, "candidates *action"]:
-        """Actions to choose among by enumeration: all of them where they are few, else `num_actions` samples."""
+        """Actions for a search to choose from: all if they are few, else `num_actions` samples."""
 
 
 class Discrete(AbstractActionSpace):
@@ -98,7 +102,7 @@ class Discrete(AbstractActionSpace):
 
 
 class MultiDiscrete(AbstractActionSpace):
-    """Vectors whose entry i is one of the integers 0, 1, …, sizes[i] - 1; their features are the entries' one-hots in a row."""
+    """Vectors whose entry i is one of 0, 1, …, sizes[i] - 1; features concatenate the one-hots."""
 
     sizes: tuple[int, ...] = eqx.field(static=True)
 
@@ -114,13 +118,12 @@ class MultiDiscrete(AbstractActionSpace):
         return jax.random.randint(key, (len(self.sizes),), 0, jnp.array(self.sizes))
 
     def features(self, action: Int[Array, " action"]) -> Float[Array, " features"]:
-        return jnp.concatenate(
-            [jax.nn.one_hot(entry, size) for entry, size in zip(action, self.sizes, strict=True)]
-        )
+        entries = zip(action, self.sizes, strict=True)
+        return jnp.concatenate([jax.nn.one_hot(entry, size) for entry, size in entries])
 
     def from_features(self, features: Float[Array, " features"]) -> Int[Array, " action"]:
-        ends = list(itertools.accumulate(self.sizes))[:-1]
-        return jnp.stack([jnp.argmax(part) for part in jnp.split(features, ends)])
+        boundaries = list(itertools.accumulate(self.sizes))[:-1]
+        return jnp.stack([jnp.argmax(part) for part in jnp.split(features, boundaries)])
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, "candidates action"]:
         if math.prod(self.sizes) <= MAX_ENUMERATED_ACTIONS:
@@ -128,13 +131,8 @@ class MultiDiscrete(AbstractActionSpace):
         return jax.vmap(self.sample)(jax.random.split(key, num_actions))
 
 
-MAX_ENUMERATED_ACTIONS = (
-    64  # combinations of a MultiDiscrete's entries, up to which all of them are candidates
-)
-
-
 class Box(AbstractActionSpace):
-    """Vectors of `size` entries in [-1, 1]; `envs/gymnasium.py` maps them onto the environment's own bounds."""
+    """Vectors of `size` entries in [-1, 1]; envs/gymnasium.py rescales them to the real bounds."""
 
     size: int = eqx.field(static=True)
 
@@ -156,11 +154,11 @@ class Box(AbstractActionSpace):
         return jnp.clip(features, -1.0, 1.0)
 
     def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
-        # A Latin hypercube (McKay et al. 1979): each entry has one sample in each of as many equal parts of its range.
-        order_key, place_key = jax.random.split(key)
-        parts = jnp.broadcast_to(
-            jnp.arange(num_actions, dtype=float)[:, None], (num_actions, self.size)
-        )
-        parts = jax.random.permutation(order_key, parts, axis=0, independent=True)
-        places = parts + jax.random.uniform(place_key, (num_actions, self.size))
-        return 2.0 * places / num_actions - 1.0
+        # Latin hypercube sampling (McKay et al. 1979): in each dimension, one sample in each of
+        # `num_actions` equal intervals.
+        permutation_key, offset_key = jax.random.split(key)
+        shape = (num_actions, self.size)
+        intervals = jnp.broadcast_to(jnp.arange(num_actions, dtype=float)[:, None], shape)
+        intervals = jax.random.permutation(permutation_key, intervals, axis=0, independent=True)
+        samples = intervals + jax.random.uniform(offset_key, shape)
+        return 2.0 * samples / num_actions - 1.0

@@ -1,4 +1,4 @@
-"""The configs on disk, so that whoever adds one has it tested; and parts built from them, a few units wide."""
+"""The configs on disk, so that every new one is tested, and small parts built from them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.compose import CONFIG_FOLDER, compose
 
-# What makes a part small, wherever a config has it.
+# Upper bounds of these settings, in any part of a config.
 SMALL = {
     "width": 8,
     "depth": 1,
@@ -15,24 +15,26 @@ SMALL = {
     "population_size": 16,
     "num_elites": 4,
     "num_iterations": 2,
+    "num_simulations": 8,
+    "max_depth": 4,
+    "num_actions": 4,
 }
-SMALL |= {"num_simulations": 8, "max_depth": 4, "num_actions": 4}
 
 ACTION_KINDS = ("discrete", "box", "multi_discrete")
 
 
 def point_mass_with(actions: str) -> list[str]:
-    """The overrides that choose the environment that has every kind of action."""
+    """The overrides that select the point mass with a kind of action."""
     return ["env=point_mass", f"env.kwargs.actions={actions}"]
 
 
 def options(group: str) -> list[str]:
-    """The options of a config group, by their files."""
+    """The options of a config group: the names of its files."""
     return sorted(path.stem for path in Path(CONFIG_FOLDER, group).glob("*.yaml"))
 
 
 def small_config(*overrides: str) -> DictConfig:
-    """A composed config whose networks, populations and searches are small."""
+    """A composed config with small networks, populations and searches."""
     config = compose(overrides)
     _shrink(config)
     return config

@@ -1,4 +1,4 @@
-"""Annotations are checked while tests run: else a wrong shape would pass wherever broadcasting lets it."""
+"""Annotations are checked while tests run; otherwise broadcasting would hide wrong shapes."""
 
 import jax.numpy as jnp
 import pytest
@@ -8,22 +8,22 @@ from mbrl.data.normaliser import identity_normaliser
 from mbrl.types import Discrete
 
 
-def test_a_shape_that_is_not_the_annotated_one_is_refused():
+def test_a_wrong_shape_is_rejected():
     with pytest.raises(TypeCheckError):
         identity_normaliser(3).reward(jnp.zeros(3))
 
 
-def test_a_dtype_that_is_not_the_annotated_one_is_refused():
+def test_a_wrong_dtype_is_rejected():
     with pytest.raises(TypeCheckError):
         Discrete(3).features(jnp.array(1.0))
 
 
-def test_fields_of_modules_are_checked_too():
+def test_fields_of_modules_are_checked():
     with pytest.raises(TypeCheckError):
         Discrete("three")
 
 
-def test_promotion_of_dtypes_and_ranks_is_refused():
+def test_implicit_promotion_of_dtypes_and_ranks_is_rejected():
     with pytest.raises(ValueError, match="dtype promotion"):
         jnp.ones(3) * jnp.arange(3)
     with pytest.raises(ValueError, match="rank_promotion"):

@@ -1,4 +1,4 @@
-"""Action spaces: what is drawn lies in the space and everywhere in it, and networks read it faithfully."""
+"""Action spaces: samples cover the space, and features encode actions."""
 
 import equinox as eqx
 import jax
@@ -14,32 +14,33 @@ def _samples(space, keys):
     return jax.vmap(space.sample)(keys)
 
 
-def samples(space: AbstractActionSpace, number: int) -> np.ndarray:
-    return np.asarray(_samples(space, jax.random.split(jax.random.key(0), number)))
+def samples(space: AbstractActionSpace, num_samples: int) -> np.ndarray:
+    return np.asarray(_samples(space, jax.random.split(jax.random.key(0), num_samples)))
 
 
-def test_discrete_samples_are_uniform_over_all_actions():
+def test_discrete_samples_are_uniform():
     counts = np.bincount(samples(Discrete(5), 5000), minlength=5)
     assert counts.size == 5
-    # Binomial, standard deviation sqrt(5000 · 1/5 · 4/5) = 28: five of them.
+    # Standard deviation of a binomial: sqrt(5000 · 1/5 · 4/5) = 28. Tolerance: five of them.
     np.testing.assert_allclose(counts, 1000, atol=141)
 
 
-def test_samples_of_several_choices_are_uniform_over_all_combinations():
-    drawn = samples(MultiDiscrete((3, 2, 4)), 6000)
-    assert drawn.shape == (6000, 3)
-    counts = np.bincount(np.ravel_multi_index(tuple(drawn.T), (3, 2, 4)), minlength=24)
-    # Binomial, standard deviation sqrt(6000 · 1/24 · 23/24) = 15.5: five of them.
+def test_multi_discrete_samples_are_uniform_over_combinations():
+    sampled = samples(MultiDiscrete((3, 2, 4)), 6000)
+    assert sampled.shape == (6000, 3)
+    counts = np.bincount(np.ravel_multi_index(tuple(sampled.T), (3, 2, 4)), minlength=24)
+    # Standard deviation of a binomial: sqrt(6000 · 1/24 · 23/24) = 15.5. Tolerance: five of them.
     np.testing.assert_allclose(counts, 250, atol=77)
 
 
 def test_box_samples_are_uniform_within_the_bounds():
-    drawn = samples(Box(3), 5000)
-    assert drawn.shape == (5000, 3)
-    assert np.all(np.abs(drawn) <= 1)
-    # Standard deviation of a mean of 5000: 0.577 / sqrt(5000) = 0.0082, of a variance: 0.298 / sqrt(5000) = 0.0042.
-    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.041)
-    np.testing.assert_allclose(drawn.var(0), 1 / 3, atol=0.021)
+    sampled = samples(Box(3), 5000)
+    assert sampled.shape == (5000, 3)
+    assert np.all(np.abs(sampled) <= 1)
+    # Standard errors: 0.577 / sqrt(5000) = 0.0082 of the mean, 0.298 / sqrt(5000) = 0.0042 of the
+    # variance. Tolerance: five of them.
+    np.testing.assert_allclose(sampled.mean(0), 0, atol=0.041)
+    np.testing.assert_allclose(sampled.var(0), 1 / 3, atol=0.021)
 
 
 def test_features_of_discrete_actions_are_one_hot():
@@ -48,29 +49,29 @@ def test_features_of_discrete_actions_are_one_hot():
     np.testing.assert_array_equal(jax.vmap(space.features)(jnp.arange(4)), np.eye(4))
 
 
-def test_features_of_several_choices_are_one_hots_in_a_row():
+def test_features_of_multi_discrete_actions_are_concatenated_one_hots():
     space = MultiDiscrete((3, 2))
     assert space.num_features == 5
     np.testing.assert_array_equal(space.features(jnp.array([2, 0])), [0, 0, 1, 1, 0])
     np.testing.assert_array_equal(space.features(jnp.array([0, 1])), [1, 0, 0, 0, 1])
 
 
-def test_mean_features_are_those_of_many_samples(action_space):
-    drawn = samples(action_space, 5000)
-    features = jax.vmap(action_space.features)(drawn)
+def test_mean_features_are_the_mean_over_samples(action_space):
+    sampled = samples(action_space, 5000)
+    features = jax.vmap(action_space.features)(sampled)
     assert action_space.mean_features.shape == (action_space.num_features,)
     assert action_space.mean_features.dtype == jnp.float32
-    # Standard deviation of an entry at most 0.577, of its mean 0.0082: five of them.
+    # Standard error of a mean: at most 0.577 / sqrt(5000) = 0.0082. Tolerance: five of them.
     np.testing.assert_allclose(features.mean(0), action_space.mean_features, atol=0.041)
 
 
-def test_features_of_box_actions_are_themselves():
+def test_features_of_a_box_action_are_the_action_itself():
     space = Box(2)
     assert space.num_features == 2
     np.testing.assert_array_equal(space.features(jnp.array([0.25, -1.0])), [0.25, -1.0])
 
 
-def test_the_nearest_action_to_its_own_features_is_itself(action_space):
+def test_from_features_inverts_features(action_space):
     actions = samples(action_space, 5)
     np.testing.assert_array_equal(
         jax.vmap(lambda action: action_space.from_features(action_space.features(action)))(actions),
@@ -78,7 +79,7 @@ def test_the_nearest_action_to_its_own_features_is_itself(action_space):
     )
 
 
-def test_the_nearest_action_to_any_vector_lies_in_the_space():
+def test_from_features_maps_any_vector_into_the_space():
     assert Discrete(3).from_features(jnp.array([-5.0, -1.0, -2.0])) == 1
     np.testing.assert_array_equal(
         MultiDiscrete((3, 2)).from_features(jnp.array([-5.0, -1.0, -2.0, 9.0, 7.0])), [1, 0]
@@ -89,26 +90,23 @@ def test_the_nearest_action_to_any_vector_lies_in_the_space():
 
 
 @pytest.mark.parametrize("num_actions", [1, 8])
-def test_discrete_candidates_are_all_actions_whatever_the_number(num_actions):
+def test_discrete_candidates_are_all_actions(num_actions):
     np.testing.assert_array_equal(Discrete(3).candidates(jax.random.key(0), num_actions), [0, 1, 2])
 
 
-def test_candidates_of_several_choices_are_all_combinations_where_they_are_few():
+def test_multi_discrete_candidates_are_all_combinations_or_samples():
     few = MultiDiscrete((3, 2)).candidates(jax.random.key(0), 1)
     np.testing.assert_array_equal(few, [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
-    assert MultiDiscrete((MAX_ENUMERATED_ACTIONS,)).candidates(jax.random.key(0), 1).shape == (
-        MAX_ENUMERATED_ACTIONS,
-        1,
-    )
-    many = np.asarray(
-        MultiDiscrete((MAX_ENUMERATED_ACTIONS // 2, 3)).candidates(jax.random.key(0), 20)
-    )
+    most = MultiDiscrete((MAX_ENUMERATED_ACTIONS,)).candidates(jax.random.key(0), 1)
+    assert most.shape == (MAX_ENUMERATED_ACTIONS, 1)
+    sizes = (MAX_ENUMERATED_ACTIONS // 2, 3)
+    many = np.asarray(MultiDiscrete(sizes).candidates(jax.random.key(0), 20))
     assert many.shape == (20, 2)
-    assert np.all((many >= 0) & (many < [MAX_ENUMERATED_ACTIONS // 2, 3]))
+    assert np.all((many >= 0) & (many < sizes))
     assert np.unique(many, axis=0).shape[0] > 10
 
 
-def test_box_candidates_are_as_many_as_asked_for_and_differ():
+def test_box_candidates_are_distinct_samples():
     candidates = np.asarray(Box(2).candidates(jax.random.key(0), 50))
     assert candidates.shape == (50, 2)
     assert np.all(np.abs(candidates) <= 1)
@@ -117,7 +115,7 @@ def test_box_candidates_are_as_many_as_asked_for_and_differ():
     assert not np.array_equal(candidates, other)
 
 
-def test_features_and_candidates_are_of_the_dtype_that_samples_are(action_space):
+def test_candidates_have_the_shape_and_dtype_of_samples(action_space):
     sample = action_space.sample(jax.random.key(0))
     candidate = action_space.candidates(jax.random.key(0), 2)[0]
     assert (sample.shape, sample.dtype) == (candidate.shape, candidate.dtype)

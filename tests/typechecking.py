@@ -1,4 +1,4 @@
-"""How annotations are checked in tests: as type checkers read them, with an int for a float."""
+"""Run-time checks of annotations in tests. As in type checkers, an int is accepted for a float."""
 
 import warnings
 from typing import Any
@@ -10,8 +10,8 @@ CONFIGURATION = BeartypeConf(is_pep484_tower=True)
 
 
 def checked(annotated: Any) -> Any:
-    """The function or class, which now refuses arguments and results that are not what its annotations say."""
+    """The function or class with run-time checks of its annotations."""
     with warnings.catch_warnings():
-        # OmegaConf's classes derive from typing.MutableMapping, which is nothing to mend here.
+        # The warning is about OmegaConf's classes, which derive from typing.MutableMapping.
         warnings.simplefilter("ignore", BeartypeDecorHintPep585DeprecationWarning)
         return beartype(annotated, conf=CONFIGURATION)

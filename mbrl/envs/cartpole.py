@@ -1,6 +1,9 @@
-"""CartPole-v1 (Barto, Sutton & Anderson 1983): its motion, reward and termination in JAX, and the blog post's shaped reward.
+"""CartPole-v1 (Barto, Sutton & Anderson 1983): dynamics, reward and termination in JAX.
 
-Observation and state: cart position (m), cart velocity (m/s), pole angle (rad), pole angular velocity (rad/s).
+Also the shaped reward of the blog post that this project began with.
+
+Observation and state: cart position (m), cart velocity (m/s), pole angle (rad), pole angular
+velocity (rad/s).
 Action: one-hot of a push to the left or to the right.
 """
 
@@ -21,7 +24,10 @@ HALF_POLE = 0.5  # m, from the hinge to the pole's centre of mass
 
 
 class TrueDynamics(AbstractTrueDynamics):
-    """A pole hinged to a cart, without friction (Florian 2007, equations 23 and 24), by explicit Euler steps."""
+    """A pole hinged to a cart without friction; explicit Euler steps.
+
+    Florian (2007), equations 23 and 24.
+    """
 
     def from_observation(self, observation):
         return observation
@@ -47,7 +53,7 @@ def _derivative(state: Float[Array, "4"], force: Float[Array, ""]) -> Float[Arra
 def reward(
     observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]
 ) -> Float[Array, ""]:
-    """One a step, the last one included."""
+    """One for each step, including the last."""
     return jnp.ones(())
 
 
@@ -62,6 +68,9 @@ def termination(
 def shaped_reward(
     observation: Float[Array, "4"], action: Float[Array, "2"], next_observation: Float[Array, "4"]
 ) -> Float[Array, ""]:
-    """Hand-made: one in the middle of the track with the pole upright, zero and less towards the limits of either."""
+    """One in the middle of the track with the pole upright, less with distance from either.
+
+    One half if one of them is at its limit, zero if both are.
+    """
     position, _, angle, _ = next_observation
     return 1.0 - (jnp.abs(position) / POSITION_LIMIT + jnp.abs(angle) / ANGLE_LIMIT) / 2

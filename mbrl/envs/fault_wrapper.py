@@ -1,4 +1,4 @@
-"""A watched environment: one that raises, hangs, or returns what is no number ends the run with a sentence that says so."""
+"""A wrapper that turns faults of an environment into one kind of error with a clear message."""
 
 import logging
 import signal
@@ -11,18 +11,23 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from mbrl.errors import one_line
+
 logger = logging.getLogger(__name__)
+
+ALARM_INTERVAL = 1.0  # seconds between alarms after the first
 
 
 class EnvironmentFault(RuntimeError):
-    """The environment failed, in one sentence that says how and at which step of its episode."""
+    """The environment failed; the message names the call and the step of the episode."""
 
 
 class FaultWrapper(gymnasium.Wrapper):
-    """Passes everything through, and raises EnvironmentFault where `step` or `reset` raise, return a number that is not
-    finite, or take more than `timeout` seconds (None: wait for ever). Where `close` does, there is a warning.
+    """Turns exceptions, hangs and non-finite values of `step` and `reset` into an EnvironmentFault.
 
-    A call that hangs in compiled code cannot be timed out; one outside a process's main thread raises when it returns after all.
+    A call hangs if it takes more than `timeout` seconds (None: no limit). Faults of `close` are
+    logged as warnings. A hang in compiled code cannot be interrupted; outside the main thread, a
+    hang raises only after the call returns.
     """
 
     def __init__(self, env: gymnasium.Env, name: str, timeout: float | None):
@@ -33,66 +38,70 @@ class FaultWrapper(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self._num_steps = 0
-        with self._guard(f"reset(seed={seed})"):
+        call = f"reset(seed={seed})"
+        with self._guard(call):
             observation, info = self.env.reset(seed=seed, options=options)
             self._check_shape(observation)
-        self._check_finite(observation, 0.0, f"reset(seed={seed})")
+        self._check_finite("observation", observation, call)
         return observation, info
 
     def step(self, action):
         self._num_steps += 1
-        doing = f"step {self._num_steps} of its episode"
-        with self._guard(doing):
+        call = f"step {self._num_steps} of its episode"
+        with self._guard(call):
             observation, reward, terminated, truncated, info = self.env.step(action)
             reward = float(reward)
             self._check_shape(observation)
-        self._check_finite(observation, reward, doing)
+        self._check_finite("observation", observation, call)
+        self._check_finite("reward", reward, call)
         return observation, reward, terminated, truncated, info
 
     def close(self):
         try:
             with self._guard("close()"):
                 self.env.close()
-        except EnvironmentFault as fault:  # which no step and no score depends on any more
+        except EnvironmentFault as fault:  # only a warning, since no result depends on it
             logger.warning("%s", fault)
 
     @contextmanager
-    def _guard(self, doing: str) -> Iterator[None]:
+    def _guard(self, call: str) -> Iterator[None]:
         try:
             with time_limit(self._timeout):
                 yield
         except TimeLimitExceeded:
             raise EnvironmentFault(
-                f"{self._name} did not return from {doing} within {self._timeout} seconds: "
-                "mend it, or raise env.step_timeout (null waits for ever)."
+                f"{self._name} did not return from {call} within {self._timeout} seconds. "
+                "Fix the environment, or raise env.step_timeout (null: no limit)."
             ) from None
-        except Exception as reason:
+        except Exception as error:
             raise EnvironmentFault(
-                f"{self._name} raised {type(reason).__name__} at {doing} ({reason}): mend the environment."
-            ) from reason
+                f"{self._name} raised {type(error).__name__} at {call} ({one_line(error)}). "
+                "Fix the environment."
+            ) from error
 
     def _check_shape(self, observation: np.ndarray) -> None:
-        if np.shape(observation) != self.observation_space.shape:
-            raise ValueError(
-                f"an observation has the shape {np.shape(observation)} instead of {self.observation_space.shape}"
-            )
+        shape, expected = np.shape(observation), self.observation_space.shape
+        if shape != expected:
+            raise ValueError(f"an observation has the shape {shape} instead of {expected}")
 
-    def _check_finite(self, observation: np.ndarray, reward: Any, doing: str) -> None:
-        for what, value in (("observation", observation), ("reward", reward)):
-            if not np.isfinite(value).all():
-                raise EnvironmentFault(
-                    f"{self._name} returned the {what} {value} at {doing}, which is not finite, "
-                    "so that nothing can be learned from it: mend the environment, or wrap it into one that clips."
-                )
+    def _check_finite(self, kind: str, value: np.ndarray | float, call: str) -> None:
+        if not np.isfinite(value).all():
+            raise EnvironmentFault(
+                f"{self._name} returned the {kind} {value} at {call}, which is not finite. "
+                "Fix the environment, or wrap it in one that clips."
+            )
 
 
 class TimeLimitExceeded(BaseException):
-    """Not an Exception, so that an environment which catches those cannot swallow it."""
+    """Not an Exception, so that an environment that catches all Exceptions does not catch it."""
 
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeLimitExceeded in a block that takes longer: at once in the main thread, at its end in others, which get no signals."""
+    """Raises TimeLimitExceeded if the block takes longer than the limit; None means no limit.
+
+    The main thread is interrupted. Other threads receive no signals, so they raise after the block.
+    """
     if seconds is None:
         yield
         return
@@ -102,15 +111,14 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         if monotonic() > deadline:
             raise TimeLimitExceeded
         return
-    before = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
-    signal.setitimer(
-        signal.ITIMER_REAL, seconds, 1.0
-    )  # again and again, should somebody swallow it
+    previous = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
+    # The alarm repeats, in case the block swallows the first exception.
+    signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_INTERVAL)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _raise_time_limit_exceeded(signum, frame):

@@ -1,7 +1,7 @@
-"""MountainCar-v0 (Moore 1990; Sutton & Barto 2018, example 10.1): its motion, reward and termination in JAX.
+"""MountainCar-v0 (Moore 1990; Sutton & Barto 2018, example 10.1), in JAX.
 
-Observation and state: position, velocity (a step). The task has no units: time is counted in steps.
-Action: one-hot of a push to the left, none, or to the right.
+Its dynamics, reward and termination. Observation and state: position, velocity (per step). The task
+has no units; time is in steps. Action: one-hot of a push to the left, none, or to the right.
 """
 
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ from mbrl.envs.true_dynamics import AbstractTrueDynamics
 
 LEFT_WALL = -1.2
 RIGHT_WALL = 0.6
-MAX_SPEED = 0.07  # a step
-GRAVITY = 0.0025  # a step²
-PUSH = 0.001  # a step²
+MAX_SPEED = 0.07  # per step
+GRAVITY = 0.0025  # per step²
+PUSH = 0.001  # per step²
 GOAL = 0.5  # position
 
 
 class TrueDynamics(AbstractTrueDynamics):
-    """A car in the valley sin(3 position), whose motor is weaker than gravity."""
+    """A car in the valley sin(3 position) with a motor that is weaker than gravity."""
 
     def from_observation(self, observation):
         return observation
@@ -31,25 +31,27 @@ class TrueDynamics(AbstractTrueDynamics):
 
 
 def step_car(state: Float[Array, "2"], push: Float[Array, ""]) -> Float[Array, "2"]:
-    """The car one step later, under gravity and a push (a step²). The left wall stops it; the right one holds only its position."""
+    """The car's state one step later, under gravity and a push (per step²).
+
+    The left wall stops the car; the right one limits its position only.
+    """
     position, velocity = state
     velocity = jnp.clip(velocity + push - GRAVITY * jnp.cos(3 * position), -MAX_SPEED, MAX_SPEED)
     position = jnp.clip(position + velocity, LEFT_WALL, RIGHT_WALL)
-    return jnp.stack(
-        [position, jnp.where(position <= LEFT_WALL, jnp.maximum(velocity, 0.0), velocity)]
-    )
+    velocity = jnp.where(position <= LEFT_WALL, jnp.maximum(velocity, 0.0), velocity)
+    return jnp.stack([position, velocity])
 
 
 def reward(
     observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]
 ) -> Float[Array, ""]:
-    """Minus one a step, the last one included."""
+    """Minus one for each step, including the last."""
     return -jnp.ones(())
 
 
 def termination(
     observation: Float[Array, "2"], action: Float[Array, "3"], next_observation: Float[Array, "2"]
 ) -> Bool[Array, ""]:
-    """Whether the car is at the goal, and not rolling back."""
+    """Whether the car is at the goal and not rolling back."""
     position, velocity = next_observation
     return (position >= GOAL) & (velocity >= 0)

@@ -1,6 +1,9 @@
-"""Pendulum-v1: its motion, reward and termination in JAX. The equations are Gymnasium's (classic_control/pendulum.py).
+"""Pendulum-v1: dynamics, reward and termination in JAX.
 
-Observation: cosine and sine of the angle from upright, angular velocity (rad/s). State: angle (rad), angular velocity.
+The equations are Gymnasium's (classic_control/pendulum.py).
+
+Observation: cosine and sine of the angle from upright, angular velocity (rad/s).
+State: angle (rad), angular velocity (rad/s).
 Action in [-1, 1]: torque / (2 N m).
 """
 
@@ -19,7 +22,7 @@ MAX_SPEED = 8.0  # rad/s
 
 
 class TrueDynamics(AbstractTrueDynamics):
-    """A uniform rod that turns about its end, by semi-implicit Euler steps, its speed bounded."""
+    """A uniform rod that turns about its end, with a speed limit; semi-implicit Euler steps."""
 
     def from_observation(self, observation):
         cosine, sine, speed = observation
@@ -28,7 +31,7 @@ class TrueDynamics(AbstractTrueDynamics):
     def step(self, key, state, action):
         angle, speed = state
         torque = MAX_TORQUE * jnp.clip(action[0], -1.0, 1.0)
-        # The rod's moment of inertia about its end is mass length² / 3, and gravity pulls at its middle.
+        # The rod's moment of inertia about its end is mass length² / 3; gravity acts on its middle.
         acceleration = 3 * GRAVITY / (2 * LENGTH) * jnp.sin(angle) + 3 / (MASS * LENGTH**2) * torque
         speed = jnp.clip(speed + TIME_STEP * acceleration, -MAX_SPEED, MAX_SPEED)
         return jnp.stack([angle + TIME_STEP * speed, speed])
@@ -41,7 +44,7 @@ class TrueDynamics(AbstractTrueDynamics):
 def reward(
     observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]
 ) -> Float[Array, ""]:
-    """The negative cost of the state that the torque was applied in: angle² + 0.1 speed² + 0.001 torque²."""
+    """-(angle² + 0.1 speed² + 0.001 torque²), of the state in which the torque was applied."""
     cosine, sine, speed = observation
     torque = MAX_TORQUE * action[0]
     return -(jnp.arctan2(sine, cosine) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
@@ -50,5 +53,5 @@ def reward(
 def termination(
     observation: Float[Array, "3"], action: Float[Array, "1"], next_observation: Float[Array, "3"]
 ) -> Bool[Array, ""]:
-    """Never."""
+    """False: episodes end at the time limit only."""
     return jnp.zeros((), bool)

@@ -1,9 +1,10 @@
-"""mbrl/PointMass-v0: push a mass to the middle of a walled square, by every kind of action.
+"""mbrl/PointMass-v0: push a mass to the middle of a walled square, with any kind of action.
 
-The smallest task with continuous actions, a single choice, or several choices at once; beside it, its motion, reward and
-termination in JAX. Without the walls and with box actions, it is linear with a quadratic reward.
+The smallest task with Box, Discrete or MultiDiscrete actions, and its dynamics, reward and
+termination in JAX. Without walls and with Box actions, it is linear with a quadratic reward.
 
-Observation and state: position x, y (m), velocity x, y (m/s). Action: a force (N) of at most 1 along each axis.
+Observation and state: position x, y (m), velocity x, y (m/s).
+Action: a force (N) of at most 1 along each axis.
 """
 
 from typing import Any
@@ -20,19 +21,13 @@ from mbrl.envs.true_dynamics import AbstractTrueDynamics
 TIME_STEP = 0.1  # s
 EPISODE_LIMIT = 50  # steps
 FRICTION = 0.5  # N s/m
-MAX_SPEED = 1 / FRICTION  # m/s: where friction takes up all of a force of 1 N
+MAX_SPEED = 1 / FRICTION  # m/s; here friction balances a force of 1 N
 WALL = 2.0  # m from the middle
-START = 1.0  # m from the middle at most, along each axis
+START = 1.0  # m, largest distance from the middle along each axis
 FORCE_COST = 0.1  # of a step at 1 N
 
-PUSHES = (-1.0, 0.0, 1.0)  # N: the choices along each axis of multi_discrete
-DIRECTIONS = (
-    (0.0, 0.0),
-    (1.0, 0.0),
-    (-1.0, 0.0),
-    (0.0, 1.0),
-    (0.0, -1.0),
-)  # N: the choices of discrete
+PUSHES = (-1.0, 0.0, 1.0)  # N, the choices along each axis of multi_discrete
+DIRECTIONS = ((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))  # N, of discrete
 
 ACTION_SPACES = {
     "box": lambda: spaces.Box(-1.0, 1.0, (2,), np.float32),
@@ -44,8 +39,8 @@ ACTION_SPACES = {
 class PointMass(gymnasium.Env):
     """Starts at rest, anywhere in [-1, 1]², and never terminates.
 
-    `actions` is "box" (forces), "discrete" (no force, +x, -x, +y, -y) or "multi_discrete" (-1, 0 or 1 N along each axis).
-    Raises ValueError for another.
+    `actions` is "box" (forces), "discrete" (no force, +x, -x, +y, -y) or "multi_discrete" (-1, 0
+    or 1 N along each axis). Raises ValueError for anything else.
     """
 
     def __init__(self, actions: str = "box"):
@@ -76,22 +71,19 @@ class PointMass(gymnasium.Env):
     def _force(self, action) -> np.ndarray:
         if self.actions == "box":
             return np.clip(np.asarray(action, np.float32), -1.0, 1.0)
-        return np.array(
-            DIRECTIONS[action]
-            if self.actions == "discrete"
-            else [PUSHES[choice] for choice in action],
-            np.float32,
-        )
+        if self.actions == "discrete":
+            return np.array(DIRECTIONS[action], np.float32)
+        return np.array([PUSHES[choice] for choice in action], np.float32)
 
 
-# A string, so that the registered specification can be written down.
+# The entry point is a string, so that the registered spec can be serialised.
 gymnasium.register(
     "mbrl/PointMass-v0", entry_point=f"{__name__}:PointMass", max_episode_steps=EPISODE_LIMIT
 )
 
 
 class TrueDynamics(AbstractTrueDynamics):
-    """A mass of 1 kg with friction, by semi-implicit Euler steps. A wall stops what runs into it, along its own axis only."""
+    """A mass of 1 kg with friction, by semi-implicit Euler steps. Walls stop one axis of motion."""
 
     actions: str = eqx.field(default="box", static=True)
 
@@ -113,11 +105,11 @@ class TrueDynamics(AbstractTrueDynamics):
 
 
 def force(action: Float[Array, " features"], actions: str) -> Float[Array, "2"]:
-    """The force (N) along each axis that an action's features mean."""
+    """The force (N) along each axis, from an action's features."""
     _check_actions(actions)
     if actions == "box":
         return jnp.clip(action, -1.0, 1.0)
-    # Sums of products rather than `@`, which accelerators round.
+    # Not `@`, which accelerators compute in lower precision.
     if actions == "discrete":
         return jnp.sum(action[:, None] * jnp.asarray(DIRECTIONS, jnp.float32), axis=0)
     return jnp.sum(action.reshape(2, len(PUSHES)) * jnp.asarray([PUSHES], jnp.float32), axis=1)
@@ -130,7 +122,7 @@ def reward(
     *,
     actions: str = "box",
 ) -> Float[Array, ""]:
-    """The negative cost of where the step led and of the force: x² + y² + 0.1 force²."""
+    """-(x² + y² + 0.1 force²), of the position after the step."""
     return -(jnp.sum(next_observation[:2] ** 2) + FORCE_COST * jnp.sum(force(action, actions) ** 2))
 
 
@@ -139,12 +131,12 @@ def termination(
     action: Float[Array, " features"],
     next_observation: Float[Array, "4"],
 ) -> Bool[Array, ""]:
-    """Never."""
+    """False: episodes end at the time limit only."""
     return jnp.zeros((), bool)
 
 
 def _check_actions(actions: str) -> None:
     if actions not in ACTION_SPACES:
         raise ValueError(
-            f"actions={actions} must be one of {', '.join(ACTION_SPACES)}: the kind of action that moves the mass."
+            f"actions={actions}: must be one of {', '.join(ACTION_SPACES)}. Choose one of these."
         )

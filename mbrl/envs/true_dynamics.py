@@ -1,4 +1,4 @@
-"""What an environment may tell a planner beyond its data: its own equations of motion."""
+"""The interface of an environment's true dynamics."""
 
 from abc import abstractmethod
 
@@ -7,19 +7,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class AbstractTrueDynamics(eqx.Module):
-    """An environment's own equations of motion in JAX: what model=oracle plans in.
+    """An environment's equations of motion in JAX, in which model=oracle plans.
 
-    The state is the physical one (angles, where the observation shows their cosine and sine), and it is Markov: nothing
-    but it and the action decides, up to chance, what comes next. Actions come as features (`types.py`): one-hot for
-    Discrete, values in [-1, 1] for Box, one-hots side by side for MultiDiscrete. Units are the environment's own, and each
-    class names them; time limits are no part of it, and what follows a terminal state means nothing.
+    The state is the physical one (angles, where the observation has their cosine and sine). It is
+    Markov: with the action, it determines the distribution of the next state. Actions are features
+    (`types.py`): one-hot for Discrete, values in [-1, 1] for Box, concatenated one-hots for
+    MultiDiscrete. Units are the environment's own; each module names them. Time limits are not
+    part of the dynamics, and a step from a terminal state is undefined.
 
     Everything is unbatched, pure and float32; callers `vmap` over particles, plans and seeds.
     """
 
     @abstractmethod
     def from_observation(self, observation: Float[Array, " observation"]) -> Float[Array, " state"]:
-        """The physical state that shows as this observation; angles in [-π, π]."""
+        """The physical state that has this observation; angles in [-π, π]."""
 
     @abstractmethod
     def step(
@@ -28,8 +29,8 @@ class AbstractTrueDynamics(eqx.Module):
         state: Float[Array, " state"],
         action: Float[Array, " features"],
     ) -> Float[Array, " state"]:
-        """The state one step later. `key` draws what is random; without a key, it takes its mean."""
+        """The state one step later: a sample with a key, the mean without one."""
 
     @abstractmethod
     def observe(self, state: Float[Array, " state"]) -> Float[Array, " observation"]:
-        """What the environment shows of a state: `observation(state(o)) == o` up to rounding."""
+        """The observation of a state: `observe(from_observation(o)) == o` up to rounding."""

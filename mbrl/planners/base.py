@@ -1,4 +1,4 @@
-"""What the loop asks of a planner."""
+"""The interface of a planner."""
 
 import math
 from abc import abstractmethod
@@ -13,14 +13,14 @@ Info = dict[str, Float[Array, ""]]
 
 
 class AbstractPlanner(eqx.Module):
-    """Chooses actions by imagining with a world model, which is an argument: it changes as the run learns.
+    """Chooses actions by planning in a world model, which is an argument: it changes during a run.
 
-    Unbatched: callers `vmap` over episodes. What a planner carries from one decision to the next (a plan to start from)
-    is its state, made anew by `init` at the start of every episode, so that nothing leaks from one into the next. A
-    planner's own noise is not exploration, which belongs to collection.
+    Unbatched: callers `vmap` over episodes. A planner's state is what it carries from one decision
+    to the next, such as a plan to start from. `init` creates it at the start of every episode, so
+    that episodes are independent. A planner's own noise is not exploration: collection adds that.
     """
 
-    METRICS: eqx.AbstractClassVar[dict[str, str]]  # the glossary of what `info` holds
+    METRICS: eqx.AbstractClassVar[dict[str, str]]  # what each key of `info` means
 
     action_space: eqx.AbstractVar[AbstractActionSpace]
 
@@ -36,23 +36,28 @@ class AbstractPlanner(eqx.Module):
         observation: Float[Array, " observation"],
         state: PyTree,
     ) -> tuple[Shaped[Array, "*action"], PyTree, Info]:
-        """An action, the state for the next decision, and scalars worth recording (`planner/<key>`), always the same keys."""
+        """An action, the state for the next decision, and scalars to log (`planner/<key>`).
+
+        The keys of the scalars are those of METRICS, in every call.
+        """
 
 
 def check_discount(discount: float) -> None:
-    """Raises ValueError for a discount that no sum of rewards can have."""
+    """Raises ValueError for a discount outside (0, 1]."""
     if not 0 < discount <= 1:
         raise ValueError(
-            f"discount={discount} must be in (0, 1]: what a reward loses with each step until it comes; try 0.99."
+            f"discount={discount}: must be in (0, 1]. It is the factor that each step of delay "
+            "applies to a reward. Try 0.99."
         )
 
 
 def check_count(planner: AbstractPlanner, name: str, at_most: float = math.inf) -> None:
-    """Raises ValueError for a count that is less than one, or more than what can be compiled in good time."""
+    """Raises ValueError for a count below one, or too large to compile in reasonable time."""
     count = getattr(planner, name)
     if count < 1:
-        raise ValueError(f"planner.{name}={count} must be at least 1; raise it.")
+        raise ValueError(f"planner.{name}={count}: must be at least 1. Raise it.")
     if count > at_most:
         raise ValueError(
-            f"planner.{name}={count} must be at most {at_most}, or it would take too long to compile; lower it."
+            f"planner.{name}={count}: must be at most {at_most}, to compile in reasonable time. "
+            "Lower it."
         )

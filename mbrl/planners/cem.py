@@ -6,12 +6,11 @@ from mbrl.planners.sampling import Schedule
 
 
 class CEM(AbstractElitePlanner):
-    """Draws every step of a plan on its own, as many plans in each iteration."""
+    """Samples each step of a plan independently, and equally many plans in each iteration."""
 
     def schedule(self):
         return Schedule((self.population_size,) * self.num_iterations)
 
     def sample(self, key, distribution, num_plans):
-        return distribution.sample(
-            white_noise(key, (num_plans, self.horizon, self.action_space.num_features))
-        )
+        shape = (num_plans, self.horizon, self.action_space.num_features)
+        return distribution.sample(white_noise(key, shape))

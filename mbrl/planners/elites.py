@@ -1,4 +1,4 @@
-"""Elites: the best plans of a population, to which CEM and its relatives refit."""
+"""Planners that refit to elites, the best plans of a population: CEM and its variants."""
 
 import equinox as eqx
 import jax
@@ -6,28 +6,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mbrl.planners.base import check_count
-from mbrl.planners.plans import check_initial_std, initial_plan
+from mbrl.planners.plans import check_initial_std, initial_plan_distribution
 from mbrl.planners.sampling import MAX_ITERATIONS, AbstractSamplingPlanner
 
 
 class AbstractElitePlanner(AbstractSamplingPlanner):
-    """Refits the distribution over plans to the best `num_elites` of each iteration's candidates.
+    """Refits the distribution over plans to the best `num_elites` candidates of each iteration.
 
-    Each differs in what it draws, and how much of it.
+    Subclasses define the schedule and how plans are sampled.
     """
 
     num_elites: int = eqx.field(static=True)  # plans
     num_iterations: int = eqx.field(static=True)
-    momentum: float = eqx.field(static=True)  # share of the old distribution that a refit keeps
-    initial_std: float = eqx.field(
-        static=True
-    )  # of actions in [-1, 1], at the start of every decision; for Box actions
-    return_mode: str = eqx.field(
-        static=True
-    )  # "mode": the distribution's; "best_sample": the best plan seen
+    # Weight of the old distribution in a refit.
+    momentum: float = eqx.field(static=True)
+    # Of Box actions in [-1, 1], at the start of every decision.
+    initial_std: float = eqx.field(static=True)
+    # "mode": act on the mode of the distribution; "best_sample": on the best plan sampled.
+    return_mode: str = eqx.field(static=True)
 
     def initial_distribution(self):
-        return initial_plan(self.action_space, self.horizon, self.initial_std)
+        return initial_plan_distribution(self.action_space, self.horizon, self.initial_std)
 
     def refit(self, distribution, plans, scores):
         return distribution.refit(plans, elite_weights(scores, self.num_elites), self.momentum)
@@ -41,23 +40,27 @@ class AbstractElitePlanner(AbstractSamplingPlanner):
         check_initial_std(self.initial_std)
         if self.num_elites > self.population_size:
             raise ValueError(
-                f"planner.num_elites={self.num_elites} exceeds planner.population_size={self.population_size}: "
-                "elites are chosen from the population; lower the one or raise the other."
+                f"planner.num_elites={self.num_elites}: must not exceed planner.population_size="
+                f"{self.population_size}. Lower the first or raise the second."
             )
         if not 0 <= self.momentum < 1:
             raise ValueError(
-                f"planner.momentum={self.momentum} must be in [0, 1): the share of the old plan kept; try 0.1."
+                f"planner.momentum={self.momentum}: must be in [0, 1). It is the weight of the "
+                "old distribution in a refit. Try 0.1."
             )
         if self.return_mode not in ("mode", "best_sample"):
             raise ValueError(
-                f"planner.return_mode={self.return_mode} must be 'mode' or 'best_sample'."
+                f"planner.return_mode={self.return_mode}: must be 'mode' or 'best_sample'."
             )
 
 
 def elite_weights(
     scores: Float[Array, " population"], num_elites: int
 ) -> Float[Array, " population"]:
-    """Equal weights on the `num_elites` best scores, none on the others nor on those that are no finite number; they sum to one."""
-    values, places = jax.lax.top_k(scores, num_elites)
+    """Equal weights for the `num_elites` best scores; they sum to one.
+
+    Scores that are not finite get no weight. If none is finite, all weights are zero.
+    """
+    values, indices = jax.lax.top_k(scores, num_elites)
     finite = jnp.isfinite(values).astype(scores.dtype)
-    return jnp.zeros_like(scores).at[places].set(finite / jnp.maximum(jnp.sum(finite), 1.0))
+    return jnp.zeros_like(scores).at[indices].set(finite / jnp.maximum(jnp.sum(finite), 1.0))

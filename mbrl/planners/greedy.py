@@ -1,4 +1,4 @@
-"""Greedy: one step ahead, then the value."""
+"""Greedy: one step of lookahead, then the value function."""
 
 from typing import ClassVar
 
@@ -13,20 +13,22 @@ from mbrl.types import AbstractActionSpace
 
 
 class Greedy(AbstractPlanner):
-    """The action that maximises reward and discounted value one imagined step ahead: the policy that the value stands for.
+    """Maximises reward plus discounted value after one imagined step: the value's greedy policy.
 
-    Box actions, and MultiDiscrete ones of many combinations, are the best of `num_actions` samples. What search adds to a value
-    is what a planner gains over this one.
+    Box actions, and MultiDiscrete ones of many combinations, are the best of `num_actions` samples.
+    The difference between another planner's return and this one's is what search adds to a value.
     """
 
     METRICS: ClassVar[dict[str, str]] = {
-        "score_best": "Best imagined return of the candidates, in units of reward; mean over the episode's decisions.",
-        "invalid_fraction": "Share of candidates whose imagined return was not a finite number; same mean.",
+        "score_best": "Best imagined return of the candidates, in units of reward; "
+        "mean over the episode's decisions.",
+        "invalid_fraction": "Fraction of candidates whose imagined return is not finite; "
+        "mean over the episode's decisions.",
     }
 
     action_space: AbstractActionSpace
     discount: float = eqx.field(static=True)
-    num_actions: int = eqx.field(static=True)  # candidates, for actions that cannot be counted
+    num_actions: int = eqx.field(static=True)  # candidates, for actions that are not enumerated
 
     def init(self, key):
         return ()
@@ -34,8 +36,8 @@ class Greedy(AbstractPlanner):
     def plan(self, key, model, observation, state):
         if isinstance(model.value_function, ZeroValue):
             raise ValueError(
-                "planner=greedy with model/value=none sees one reward ahead and nothing else: "
-                "choose model/value=fitted, or another planner."
+                "planner=greedy: needs a value function, without which it looks one reward ahead, "
+                "but model/value=none. Choose another model/value or another planner."
             )
         encode_key, candidates_key, step_key = jax.random.split(key, 3)
         start = rollout.start(encode_key, model, observation)

@@ -19,37 +19,41 @@ MAX_SIMULATIONS = 100_000
 
 
 class Node(NamedTuple):
-    """What the search stores with a node: where the imagined episode stands, and the actions to choose among there."""
+    """What the search stores with a node: a state of the model and the actions to choose from."""
 
-    imagined: rollout.RolloutState
+    rollout_state: rollout.RolloutState
     candidates: Shaped[Array, "candidates *action"]
-    diverged: Bool[Array, ""]  # whether what led here, or its value, is no finite number
+    diverged: Bool[Array, ""]  # whether the reward on the way here, or the value, is not finite
 
 
 class MCTS(AbstractPlanner):
-    """Searches a tree of imagined steps with uniform priors; the model's value judges the leaves.
+    """Searches a tree of imagined steps with uniform priors; the model's value evaluates leaves.
 
-    `policy="gumbel"` is Gumbel MuZero (Danihelka et al. 2022): sequential halving at the root, completed Q-values below.
-    `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds noise at the root: exploration is collection's.
-    Box actions are searched over `num_actions` samples a node (Hubert et al. 2021, with a uniform proposal).
+    `policy="gumbel"` is Gumbel MuZero (Danihelka et al. 2022): sequential halving at the root,
+    completed Q-values below. `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds
+    noise at the root, since collection explores. Box actions are searched over `num_actions`
+    samples at each node (Hubert et al. 2021, with a uniform proposal).
 
-    Rewards and values are weighed by survival inside the tree, so that its returns are those of `models/rollout.py`. The model
-    combines its particles' values at each leaf; rewards on the way there are their mean. With fewer simulations than actions the
-    last ones are never tried.
+    Rewards and values are weighted by survival inside the tree, so that its returns are those of
+    `models/rollout.py`. The model aggregates its particles' values at each leaf; rewards on the
+    way are averaged over particles. With fewer simulations than actions, some are never tried.
     """
 
     METRICS: ClassVar[dict[str, str]] = {
-        "root_value": "The search's estimate of the return, in units of reward; mean over the episode's decisions.",
-        "root_value_gap": "Difference between the best and the worst value among the root's visited actions; same mean.",
-        "depth": "Steps from the root to the deepest node; same mean.",
-        "invalid_fraction": "Share of nodes below the root whose reward or value was not a finite number; same mean.",
+        "root_value": "The search's estimate of the return, in units of reward; "
+        "mean over the episode's decisions.",
+        "root_value_gap": "Difference between the best and the worst value of the root's visited "
+        "actions, in units of reward; mean over the episode's decisions.",
+        "depth": "Steps from the root to the deepest node; mean over the episode's decisions.",
+        "invalid_fraction": "Fraction of nodes below the root whose reward or value is not finite; "
+        "mean over the episode's decisions.",
     }
 
     action_space: AbstractActionSpace
     discount: float = eqx.field(static=True)
     num_simulations: int = eqx.field(static=True)
     max_depth: int = eqx.field(static=True)  # steps
-    num_actions: int = eqx.field(static=True)  # candidates a node, for Box actions
+    num_actions: int = eqx.field(static=True)  # candidates at a node, for Box actions
     policy: str = eqx.field(static=True)
 
     def init(self, key):
@@ -57,77 +61,70 @@ class MCTS(AbstractPlanner):
 
     def plan(self, key, model, observation, state):
         encode_key, candidates_key, search_key = jax.random.split(key, 3)
-        root_imagined = rollout.start(encode_key, model, observation)
-        root_node = Node(
-            root_imagined,
-            self.action_space.candidates(candidates_key, self.num_actions),
-            jnp.zeros((), bool),
+        rollout_state = rollout.start(encode_key, model, observation)
+        candidates = self.action_space.candidates(candidates_key, self.num_actions)
+        root = mctx.RootFnOutput(
+            prior_logits=jnp.zeros(candidates.shape[0]),
+            value=_finite_or(self._value(model, rollout_state), 0.0),
+            embedding=Node(rollout_state, candidates, jnp.zeros((), bool)),
         )
-
-        def simulate(_, key, action, node):
-            node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
-            step_key, candidates_key = jax.random.split(key)
-            imagined, reward = rollout.step(step_key, model, node.imagined, node.candidates[action])
-            reward, value = (
-                jnp.mean(reward),
-                model.aggregate(rollout.bootstrap_value(model, imagined, self.discount)),
-            )
-            diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
-            child = Node(
-                imagined, self.action_space.candidates(candidates_key, self.num_actions), diverged
-            )
-            output = mctx.RecurrentFnOutput(
-                reward=_finite_or(reward, worst),
-                discount=jnp.full((), self.discount),
-                prior_logits=jnp.zeros(child.candidates.shape[0]),
-                value=_finite_or(value, worst),
-            )
-            return _batch_of_one((output, child))
-
-        root_value = _finite_or(
-            model.aggregate(rollout.bootstrap_value(model, root_imagined, self.discount)), 0.0
-        )
-        # What a diverged prediction is worth: less than the worst rewards for ever, yet finite, so that sums up the tree stay so.
-        discount = (
-            self.discount if self.discount < 1 else 1 - 1 / self.max_depth
-        )  # which sums to as many rewards as there can be
-        lowest, _ = model.normaliser.return_bounds(discount)
-        worst = root_value - 10 * (1 + jnp.abs(root_value)) + lowest
-        prior_logits = jnp.zeros(root_node.candidates.shape[0])
-        root = mctx.RootFnOutput(prior_logits=prior_logits, value=root_value, embedding=root_node)
+        expand = partial(self._expand, model, self._invalid_value(model, root.value))
         with jax.numpy_dtype_promotion("standard"):  # mctx mixes dtypes
-            output = self._search(search_key, _batch_of_one(root), simulate)
-        summary = output.search_tree.summary()
-        visited = summary.visit_counts[0] > 0
-        q_values = summary.qvalues[0]
-        info = {
-            "root_value": summary.value[0],
-            "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf)
-            - jnp.min(q_values, where=visited, initial=jnp.inf),
-            "depth": _tree_depth(output.search_tree),
-            "invalid_fraction": _invalid_fraction(output.search_tree),
-        }
-        return root_node.candidates[output.action[0]], state, info
+            output = self._search(search_key, _batch_of_one(root), expand)
+        return candidates[output.action[0]], state, _info(output.search_tree)
 
-    def _search(self, key, root, simulate):
+    def _expand(self, model, invalid_value, params, key, action, node):
+        """Takes one imagined step from a node: mctx's `recurrent_fn`, on batches of one."""
+        node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
+        step_key, candidates_key = jax.random.split(key)
+        rollout_state, rewards = rollout.step(
+            step_key, model, node.rollout_state, node.candidates[action]
+        )
+        reward, value = jnp.mean(rewards), self._value(model, rollout_state)
+        candidates = self.action_space.candidates(candidates_key, self.num_actions)
+        output = mctx.RecurrentFnOutput(
+            reward=_finite_or(reward, invalid_value),
+            discount=jnp.full((), self.discount),
+            prior_logits=jnp.zeros(candidates.shape[0]),
+            value=_finite_or(value, invalid_value),
+        )
+        diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
+        return _batch_of_one((output, Node(rollout_state, candidates, diverged)))
+
+    def _value(self, model, rollout_state):
+        return model.aggregate(rollout.bootstrap_value(model, rollout_state, self.discount))
+
+    def _invalid_value(self, model, root_value):
+        """The value of a diverged prediction: below the worst return, yet finite.
+
+        It must be finite because the search averages values up the tree.
+        """
+        # Undiscounted, at most `max_depth` rewards are summed; 1 / (1 - discount) is that many.
+        discount = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
+        lowest, _ = model.normaliser.return_bounds(discount)
+        return root_value - 10 * (1 + jnp.abs(root_value)) + lowest
+
+    def _search(self, key, root, expand):
+        num_actions = root.prior_logits.shape[1]
         settings: dict[str, Any] = {
             "num_simulations": self.num_simulations,
             "max_depth": self.max_depth,
         }
-        num_actions = root.prior_logits.shape[1]
         if self.policy == "gumbel":
-            # mctx would consider the first 16 only, and never choose another.
+            # By default mctx considers only the first 16 actions.
             settings["max_num_considered_actions"] = num_actions
-            # The larger it is, the sooner Q-values outweigh visits, and the deeper and narrower the tree: with few actions that pays
-            # (docs/lab-notes/planners.md), with many sampled ones a node's first few values tell too little.
+            # A larger maxvisit_init lets Q-values outweigh visits sooner: a deeper, narrower tree.
+            # That helps with few actions (docs/lab-notes/planners.md). With many sampled actions, the
+            # first few values of a node are too uncertain for it.
             settings["qtransform"] = partial(
                 mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions
             )
-            return mctx.gumbel_muzero_policy((), key, root, simulate, gumbel_scale=0.0, **settings)
-        # MuZero's constant weighs a prior near one; a uniform prior of 1/n is weighed n times as much, or little would be explored.
+            return mctx.gumbel_muzero_policy((), key, root, expand, gumbel_scale=0.0, **settings)
+        # MuZero's constant assumes that the best prior is near one. The factor compensates for a
+        # uniform prior of 1 / num_actions, with which PUCT would hardly explore.
         settings["pb_c_init"] = PB_C_INIT * num_actions
         return mctx.muzero_policy(
-            (), key, root, simulate, dirichlet_fraction=0.0, temperature=0.0, **settings
+            (), key, root, expand, dirichlet_fraction=0.0, temperature=0.0, **settings
         )
 
     def __check_init__(self):
@@ -136,32 +133,43 @@ class MCTS(AbstractPlanner):
         check_count(self, "max_depth")
         check_count(self, "num_actions")
         if self.policy not in ("gumbel", "muzero"):
-            raise ValueError(f"planner.policy={self.policy} must be 'gumbel' or 'muzero'.")
+            raise ValueError(f"planner.policy={self.policy}: must be 'gumbel' or 'muzero'.")
 
 
-def _finite_or(number, otherwise):
-    return jnp.where(jnp.isfinite(number), number, otherwise)
+def _finite_or(value, default):
+    return jnp.where(jnp.isfinite(value), value, default)
 
 
 def _batch_of_one(tree):
     return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
-def _tree_depth(tree):
-    """Depth of the deepest node that the search reached: children are written after their parents."""
+def _info(tree):
+    """The metrics of a finished search."""
+    summary = tree.summary()
+    visited = summary.visit_counts[0] > 0
+    q_values = summary.qvalues[0]
+    expanded = tree.node_visits[0, 1:] > 0
+    num_expanded = jnp.sum(expanded)
+    num_invalid = jnp.sum(expanded & tree.embeddings.diverged[0, 1:])
+    return {
+        "root_value": summary.value[0],
+        "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf)
+        - jnp.min(q_values, where=visited, initial=jnp.inf),
+        "depth": _tree_depth(tree),
+        "invalid_fraction": num_invalid.astype(jnp.float32)
+        / jnp.maximum(num_expanded, 1).astype(jnp.float32),
+    }
 
-    def place(depths, node):
+
+def _tree_depth(tree):
+    """Depth of the deepest expanded node. Relies on mctx storing parents before their children."""
+
+    def assign_depth(depths, node):
         parent = tree.parents[0, node]
         depth = jnp.where(parent >= 0, depths[parent] + 1, 0)
         return depths.at[node].set(depth), depth
 
     num_nodes = tree.parents.shape[1]
-    _, depths = jax.lax.scan(place, jnp.zeros(num_nodes, jnp.int32), jnp.arange(num_nodes))
+    _, depths = jax.lax.scan(assign_depth, jnp.zeros(num_nodes, jnp.int32), jnp.arange(num_nodes))
     return jnp.max(depths).astype(jnp.float32)
-
-
-def _invalid_fraction(tree):
-    nodes = tree.node_visits[0, 1:] > 0
-    return jnp.sum(nodes & tree.embeddings.diverged[0, 1:]).astype(jnp.float32) / jnp.maximum(
-        jnp.sum(nodes), 1
-    ).astype(jnp.float32)

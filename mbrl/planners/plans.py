@@ -1,7 +1,8 @@
-"""Distributions over plans: what sampling planners draw candidates from and fit to the best of them.
+"""Distributions over plans: sampling planners draw candidates from them and refit them.
 
-Discrete and continuous actions differ here and nowhere else in the sampling planners. Both kinds of distribution live in the
-space of action features (`types.py`) and turn standard normal noise into plans, so that the noise may be of any colour.
+The sampling planners distinguish discrete and continuous actions here and nowhere else. Both
+distributions are over action features (`types.py`) and turn standard normal noise into plans, so
+that either can be sampled with white, coloured or smoothed noise.
 """
 
 from abc import abstractmethod
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
-SAMPLE_CLIP = 1.1  # of Gaussian draws, for actions in [-1, 1]
+SAMPLE_CLIP = 1.1  # bound of Gaussian samples, for actions in [-1, 1]
 
 
 class AbstractPlanDistribution(eqx.Module):
@@ -23,11 +24,11 @@ class AbstractPlanDistribution(eqx.Module):
     def sample(
         self, noise: Float[Array, "population horizon features"]
     ) -> Shaped[Array, "population horizon *action"]:
-        """Candidate plans, one for each sequence of standard normal noise; `actions` tells what each does."""
+        """Candidate plans, one for each sequence of noise; `actions` maps them into the bounds."""
 
     @abstractmethod
     def actions(self, plans: Shaped[Array, "*plans"]) -> Shaped[Array, "*plans"]:
-        """What plans do, within the bounds of actions."""
+        """The actions that plans execute, clipped to the bounds."""
 
     @abstractmethod
     def refit(
@@ -36,7 +37,10 @@ class AbstractPlanDistribution(eqx.Module):
         weights: Float[Array, " population"],
         momentum: float,
     ) -> "AbstractPlanDistribution":
-        """momentum · this distribution + (1 - momentum) · the weighted maximum-likelihood fit; weights sum to one."""
+        """momentum · this distribution + (1 - momentum) · the weighted maximum-likelihood fit.
+
+        Weights sum to one.
+        """
 
     @abstractmethod
     def with_mean(
@@ -44,38 +48,44 @@ class AbstractPlanDistribution(eqx.Module):
         plans: Shaped[Array, "population horizon *action"],
         weights: Float[Array, " population"],
     ) -> "AbstractPlanDistribution":
-        """The distribution around the weighted mean of the plans, as wide as this one where width is a thing of its own."""
+        """The distribution around the plans' weighted mean; a Gaussian keeps its std."""
 
     @abstractmethod
     def mode(self) -> Shaped[Array, "horizon *action"]:
-        """The plan that this distribution believes in: its mode."""
+        """The most likely plan."""
 
     @abstractmethod
     def shifted(self) -> "AbstractPlanDistribution":
-        """The distribution one step later, to start the next decision from: the last step is fresh, all are wide again."""
+        """The initial distribution of the next decision: one step later, and wide again.
+
+        The last step is as in the initial distribution.
+        """
 
 
 class CategoricalPlan(AbstractPlanDistribution):
-    """Probabilities of each feature at each step: of the actions of a Discrete space, or of each entry of a MultiDiscrete one."""
+    """Probabilities of each feature at each step.
+
+    They are over the actions of a Discrete space, or over each entry of a MultiDiscrete one.
+    """
 
     action_space: AbstractActionSpace
     probabilities: Float[Array, "horizon features"]
 
     def sample(self, noise):
-        # The Gumbel-max trick: the largest of log p + Gumbel noise is a draw from p. -log(-log Φ(z)) is Gumbel where z is normal.
+        # The Gumbel-max trick: argmax of log p + Gumbel noise is a sample from p.
+        # If z is standard normal, -log(-log Φ(z)) is Gumbel.
         gumbel = -jnp.log(-jax.scipy.special.log_ndtr(noise))
-        return jax.vmap(jax.vmap(self.action_space.from_features))(
-            jnp.log(self.probabilities)[None] + gumbel
-        )
+        logits = jnp.log(self.probabilities)[None] + gumbel
+        return jax.vmap(jax.vmap(self.action_space.from_features))(logits)
 
     def actions(self, plans):
         return plans
 
     def refit(self, plans, weights, momentum):
-        fitted = jnp.einsum("p,phf->hf", weights, _features(self.action_space, plans))
-        return CategoricalPlan(
-            self.action_space, momentum * self.probabilities + (1 - momentum) * fitted
-        )
+        features = jax.vmap(jax.vmap(self.action_space.features))(plans)
+        fitted = jnp.einsum("p,phf->hf", weights, features)
+        probabilities = momentum * self.probabilities + (1 - momentum) * fitted
+        return CategoricalPlan(self.action_space, probabilities)
 
     def with_mean(self, plans, weights):
         return self.refit(plans, weights, 0.0)
@@ -85,16 +95,17 @@ class CategoricalPlan(AbstractPlanDistribution):
 
     def shifted(self):
         uniform = jnp.broadcast_to(self.action_space.mean_features, self.probabilities.shape)
-        moved = jnp.concatenate([self.probabilities[1:], uniform[:1]])
-        return CategoricalPlan(self.action_space, (moved + uniform) / 2)
+        shifted = jnp.concatenate([self.probabilities[1:], uniform[:1]])
+        return CategoricalPlan(self.action_space, (shifted + uniform) / 2)
 
 
 class GaussianPlan(AbstractPlanDistribution):
-    """A Gaussian at each step, whose draws are clipped to [-1, 1] where they are acted on: a plan can stay at a bound, and leave it again.
+    """A Gaussian at each step, whose samples are clipped to [-1, 1] when they are executed.
 
-    It is fitted to draws that reach a little beyond, and its mean kept within the bounds. The mean of clipped draws never comes to a
-    bound, and what acts on it pushes less than the best plans do; draws far beyond, which all act alike, would pull it there from
-    afar (docs/lab-notes/planners.md).
+    Samples are fitted before that, clipped only to [-SAMPLE_CLIP, SAMPLE_CLIP], and the fitted mean
+    is clipped to [-1, 1]. The mean of fully clipped samples would never reach a bound, so plans
+    would push less than the best ones. Unclipped samples, however far out, all act alike, and
+    would pull the mean to the bound too soon (docs/lab-notes/planners.md).
     """
 
     mean: Float[Array, "horizon action"]
@@ -117,9 +128,8 @@ class GaussianPlan(AbstractPlanDistribution):
         )
 
     def with_mean(self, plans, weights):
-        return GaussianPlan(
-            self.actions(jnp.einsum("p,pha->ha", weights, plans)), self.std, self.initial_std
-        )
+        mean = self.actions(jnp.einsum("p,pha->ha", weights, plans))
+        return GaussianPlan(mean, self.std, self.initial_std)
 
     def mode(self):
         return self.mean
@@ -129,25 +139,29 @@ class GaussianPlan(AbstractPlanDistribution):
         return GaussianPlan(mean, jnp.full_like(self.std, self.initial_std), self.initial_std)
 
 
-def initial_plan(
+def initial_plan_distribution(
     action_space: AbstractActionSpace, horizon: int, initial_std: float
 ) -> AbstractPlanDistribution:
-    """The distribution that prefers nothing."""
-    centre = jnp.broadcast_to(action_space.mean_features, (horizon, action_space.num_features))
+    """Uniform probabilities, or Gaussians with mean zero and `initial_std`.
+
+    Raises TypeError for another kind of action space.
+    """
+    mean = jnp.broadcast_to(action_space.mean_features, (horizon, action_space.num_features))
     if isinstance(action_space, Discrete | MultiDiscrete):
-        return CategoricalPlan(action_space, centre)
+        return CategoricalPlan(action_space, mean)
     if isinstance(action_space, Box):
-        return GaussianPlan(centre, jnp.full(centre.shape, initial_std, float), initial_std)
+        return GaussianPlan(mean, jnp.full(mean.shape, initial_std, float), initial_std)
     raise TypeError(
-        f"{type(action_space).__name__} actions have no plan distribution; add one to planners/plans.py."
+        f"{type(action_space).__name__} actions have no plan distribution. "
+        "Add one to planners/plans.py."
     )
 
 
 def check_initial_std(initial_std: float) -> None:
-    """Raises ValueError for a spread that no distribution has."""
+    """Raises ValueError for a standard deviation that is not positive."""
     if not initial_std > 0:
         raise ValueError(
-            f"planner.initial_std={initial_std} must be positive: of actions in [-1, 1]; try 0.5."
+            f"planner.initial_std={initial_std}: must be positive, for actions in [-1, 1]. Try 0.5."
         )
 
 
@@ -155,12 +169,5 @@ def random_plans(
     key: PRNGKeyArray, action_space: AbstractActionSpace, population_size: int, horizon: int
 ) -> Shaped[Array, "population horizon *action"]:
     """Plans of uniformly random actions."""
-    return jax.vmap(jax.vmap(action_space.sample))(
-        jax.random.split(key, (population_size, horizon))
-    )
-
-
-def _features(
-    action_space: AbstractActionSpace, plans: Shaped[Array, "population horizon *action"]
-):
-    return jax.vmap(jax.vmap(action_space.features))(plans)
+    keys = jax.random.split(key, (population_size, horizon))
+    return jax.vmap(jax.vmap(action_space.sample))(keys)

@@ -1,4 +1,4 @@
-"""Random: the floor that every planner must beat."""
+"""Random: the baseline that every planner must beat."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from mbrl.types import AbstractActionSpace
 
 
 class RandomPlanner(AbstractPlanner):
-    """Uniformly random actions, whatever the model says."""
+    """Uniformly random actions; ignores the model."""
 
     METRICS: ClassVar[dict[str, str]] = {}
 

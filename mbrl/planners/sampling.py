@@ -1,6 +1,6 @@
-"""The skeleton of the sampling planners: draw plans, score them in the model, fit the distribution to the good ones.
+"""The loop of the sampling planners: sample plans, score them in the model, refit the distribution.
 
-A planner differs from the next in two verbs, `sample` and `refit`, in its schedule, and in the plan that it acts on.
+A planner defines `sample` and `refit`, its schedule, and the plan to act on.
 """
 
 from abc import abstractmethod
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models import rollout
+from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
 from mbrl.planners.plans import AbstractPlanDistribution, random_plans
 from mbrl.types import AbstractActionSpace
@@ -23,20 +24,20 @@ MAX_ITERATIONS = 1000
 
 
 class Schedule(NamedTuple):
-    """What the iterations of a decision score."""
+    """The candidates of each iteration of a decision."""
 
-    num_plans: tuple[int, ...]  # drawn anew in each iteration
-    num_kept: int = 0  # best plans that stand again in the next iteration and, a step later, in the next decision
-    mode_in_last: bool = (
-        False  # whether the distribution's own mode stands among the last iteration's plans
-    )
+    num_plans: tuple[int, ...]  # sampled in each iteration
+    # Best plans that are candidates again in the next iteration and, shifted, the next decision.
+    num_reused_elites: int = 0
+    # Whether the distribution's mode is a candidate of the last iteration.
+    mode_in_last: bool = False
 
 
 class WarmStart(NamedTuple):
     """What a sampling planner carries from one decision to the next."""
 
     distribution: AbstractPlanDistribution
-    elites: Shaped[Array, "kept horizon *action"]
+    elites: Shaped[Array, "elites horizon *action"]
 
 
 class Best(NamedTuple):
@@ -47,13 +48,17 @@ class Best(NamedTuple):
 
 
 class AbstractSamplingPlanner(AbstractPlanner):
-    """A planner whose state is a distribution over plans, and the best plans of the last decision."""
+    """A planner whose state is a distribution over plans and the elites to reuse."""
 
     METRICS: ClassVar[dict[str, str]] = {
-        "score_best": "Best imagined return of the decision's candidates, in units of reward; mean over the episode's decisions.",
-        "score_mean": "Mean imagined return of the last iteration's candidates, those that are no finite number left out; same mean.",
-        "score_std": "Standard deviation of the same returns: how much the choice seems to matter; same mean.",
-        "invalid_fraction": "Share of candidates whose imagined return was not a finite number; same mean.",
+        "score_best": "Best imagined return of the decision's candidates, in units of reward; "
+        "mean over the episode's decisions.",
+        "score_mean": "Mean imagined return of the last iteration's candidates, except those that "
+        "are not finite, in units of reward; mean over the episode's decisions.",
+        "score_std": "Standard deviation of the same returns, in units of reward: how much the "
+        "choice of a plan seems to matter; mean over the episode's decisions.",
+        "invalid_fraction": "Fraction of candidates whose imagined return is not finite; "
+        "mean over the episode's decisions.",
     }
 
     action_space: AbstractActionSpace
@@ -63,7 +68,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
     @abstractmethod
     def schedule(self) -> Schedule:
-        """How many plans each iteration scores; a property of the settings alone."""
+        """The candidates of each iteration; depends on the settings only."""
 
     @abstractmethod
     def initial_distribution(self) -> AbstractPlanDistribution:
@@ -82,69 +87,79 @@ class AbstractSamplingPlanner(AbstractPlanner):
         plans: Shaped[Array, "population horizon *action"],
         scores: Float[Array, " population"],
     ) -> AbstractPlanDistribution:
-        """The distribution after the candidates' scores are known; those that are no finite number are -inf."""
+        """The distribution fitted to the scored candidates. A score that is not finite is -inf."""
 
     @abstractmethod
     def select_plan(
         self, distribution: AbstractPlanDistribution, best_sample: Shaped[Array, "horizon *action"]
     ) -> Shaped[Array, "horizon *action"]:
-        """The plan to act on, given the last distribution and the best plan that was scored."""
+        """The plan to act on, given the final distribution and the best plan that was scored."""
 
     def init(self, key):
-        return WarmStart(
-            self.initial_distribution(),
-            random_plans(key, self.action_space, self.schedule().num_kept, self.horizon),
-        )
+        num_elites = self.schedule().num_reused_elites
+        elites = random_plans(key, self.action_space, num_elites, self.horizon)
+        return WarmStart(self.initial_distribution(), elites)
 
     def plan(self, key, model, observation, state):
-        num_plans, num_kept, mode_in_last = self.schedule()
+        num_plans, _, mode_in_last = self.schedule()
         encode_key, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
         start = rollout.start(encode_key, model, observation)
-
-        def iterate(
-            carry: tuple[WarmStart, Best], key: PRNGKeyArray, num_plans: int, with_mode: bool
-        ):
-            (distribution, kept), best = carry
-            sample_key, score_key = jax.random.split(key)
-            drawn = [self.sample(sample_key, distribution, num_plans), kept]
-            plans = jnp.concatenate([*drawn, distribution.mode()[None]] if with_mode else drawn)
-            # One key for all: candidates are compared under the same luck of the model.
-            actions = distribution.actions(plans)
-            scores = jax.vmap(
-                lambda actions: rollout.plan_return(score_key, model, start, actions, self.discount)
-            )(actions)
-            # With no finite score there is nothing to learn from, and the distribution stays as it was.
-            usable = jnp.any(jnp.isfinite(scores))
-            refitted = self.refit(distribution, plans, scores)
-            distribution = jax.tree.map(
-                lambda new, old: jnp.where(usable, new, old), refitted, distribution
-            )
-            # top_k prefers the first of equals, as argmax does.
-            places = jax.lax.top_k(scores, max(1, num_kept))[1]
-            first, score = plans[places[0]], scores[places[0]]
-            better = score > best.score
-            best = Best(jnp.where(better, first, best.plan), jnp.where(better, score, best.score))
-            return (WarmStart(distribution, plans[places[:num_kept]]), best), scores
-
-        carry, all_scores = (state, Best(state.distribution.mode(), jnp.array(-jnp.inf))), []
-        in_last = [mode_in_last and i == len(num_plans) - 1 for i in range(len(num_plans))]
-        for sizes, group in groupby(
-            zip(num_plans, in_last, strict=True)
-        ):  # equal iterations are one compiled loop
+        with_mode = [False] * (len(num_plans) - 1) + [mode_in_last]
+        carry = (state, Best(state.distribution.mode(), jnp.array(-jnp.inf)))
+        all_scores = []
+        # Consecutive iterations of the same size are compiled as one loop.
+        for sizes, group in groupby(zip(num_plans, with_mode, strict=True)):
             group_keys = jnp.stack([keys.pop(0) for _ in group])
-            carry, scores = jax.lax.scan(
-                partial(iterate, num_plans=sizes[0], with_mode=sizes[1]), carry, group_keys
-            )
+            iterate = partial(self._iterate, model, start, *sizes)
+            carry, scores = jax.lax.scan(iterate, carry, group_keys)
             all_scores.append(scores)
-        memory, best = carry
-        plan = memory.distribution.actions(self.select_plan(memory.distribution, best.plan))
-        return plan[0], self._shift(shift_key, memory), _summary(all_scores)
+        warm_start, best = carry
+        distribution = warm_start.distribution
+        plan = distribution.actions(self.select_plan(distribution, best.plan))
+        return plan[0], self._shift(shift_key, warm_start), _summary(all_scores)
 
-    def _shift(self, key: PRNGKeyArray, memory: WarmStart) -> WarmStart:
-        last = random_plans(key, self.action_space, memory.elites.shape[0], 1)
-        return WarmStart(
-            memory.distribution.shifted(), jnp.concatenate([memory.elites[:, 1:], last], axis=1)
+    def _iterate(
+        self,
+        model: AbstractWorldModel,
+        start: rollout.RolloutState,
+        num_plans: int,
+        with_mode: bool,
+        carry: tuple[WarmStart, Best],
+        key: PRNGKeyArray,
+    ):
+        """One iteration: samples plans, scores them and refits; returns the scores too."""
+        (distribution, elites), best = carry
+        sample_key, score_key = jax.random.split(key)
+        candidates = [self.sample(sample_key, distribution, num_plans), elites]
+        if with_mode:
+            candidates.append(distribution.mode()[None])
+        plans = jnp.concatenate(candidates)
+        # One key for all candidates, so that they are compared under the same noise of the model.
+        scores = jax.vmap(
+            lambda actions: rollout.plan_return(score_key, model, start, actions, self.discount)
+        )(distribution.actions(plans))
+        # If no score is finite, the distribution stays as it is.
+        usable = jnp.any(jnp.isfinite(scores))
+        refitted = self.refit(distribution, plans, scores)
+        distribution = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old), refitted, distribution
         )
+        # Ties go to the first plan, in top_k as in argmax.
+        num_elites = elites.shape[0]
+        indices = jax.lax.top_k(scores, max(1, num_elites))[1]
+        first_plan, first_score = plans[indices[0]], scores[indices[0]]
+        better = first_score > best.score
+        best = Best(
+            jnp.where(better, first_plan, best.plan), jnp.where(better, first_score, best.score)
+        )
+        return (WarmStart(distribution, plans[indices[:num_elites]]), best), scores
+
+    def _shift(self, key: PRNGKeyArray, warm_start: WarmStart) -> WarmStart:
+        """Moves plans one step on for the next decision; their new last step is random."""
+        distribution, elites = warm_start
+        last_step = random_plans(key, self.action_space, elites.shape[0], 1)
+        elites = jnp.concatenate([elites[:, 1:], last_step], axis=1)
+        return WarmStart(distribution.shifted(), elites)
 
     def __check_init__(self):
         check_discount(self.discount)
@@ -153,7 +168,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
 
 def _summary(all_scores: list[Float[Array, "_ _"]]) -> dict[str, Float[Array, ""]]:
-    """Of all iterations' scores, grouped by their population sizes."""
+    """Metrics of a decision, from its scores: one array [iterations, candidates] for each loop."""
     last = all_scores[-1][-1]
     every = jnp.concatenate([scores.ravel() for scores in all_scores])
     return {

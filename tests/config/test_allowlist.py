@@ -72,7 +72,7 @@ def refusal(node: object, trust: tuple[str, ...] = ()) -> str:
         ("mbrl.envs.gymnasium.GymnasiumEnvironment.__init__.__globals__", {}),
         ("mbrl.envs.gymnasium.GymnasiumEnvironment.__subclasses__", {}),
         ("mbrl.loggers.files.logger.handle", {}),
-        ("mbrl.envs.gymnasium._sentence", {"reason": 1}),
+        ("mbrl.envs.gymnasium._to_float32", {"space": 1}),
         ("optax.schedules._join.jnp.save", {"file": "{canary}", "arr": [1]}),
         ("optax._src.base.jax.numpy.save", {"file": "{canary}", "arr": [1]}),
         ("optax.tree_utils.tree_get", {"tree": {}, "key": "__class__"}),

@@ -1,4 +1,4 @@
-"""The corridor as an environment, its chances, and why it cannot be planned in means."""
+"""The corridor: its environment, its probabilities, and why planning in means fails."""
 
 import gymnasium
 import jax
@@ -20,7 +20,7 @@ def in_cell(env: Corridor, cell: int) -> Corridor:
     return env
 
 
-def test_gymnasium_finds_no_fault_with_it():
+def test_it_passes_gymnasiums_checks():
     check_env(Corridor(), skip_render_check=True)
 
 
@@ -31,7 +31,7 @@ def test_it_is_made_by_its_id_and_truncated_after_fifty_steps():
     assert endings == [(False, False)] * 49 + [(False, True)]
 
 
-def test_a_seed_decides_the_slips():
+def test_the_seed_determines_the_slips():
     def episode(seed):
         env = Corridor(length=100, slip=0.3)
         env.reset(seed=seed)
@@ -42,7 +42,7 @@ def test_a_seed_decides_the_slips():
 
 
 @pytest.mark.parametrize(("length", "start"), [(5, 2), (10, 5), (11, 5)])
-def test_it_starts_in_the_middle_and_shows_the_position_between_minus_one_and_one(length, start):
+def test_it_starts_in_the_middle_and_observes_positions_from_minus_one_to_one(length, start):
     env = Corridor(length, slip=0.0)
     assert env.observation_space == spaces.Box(-1, 1, (1,), np.float32)
     observation, _ = env.reset(seed=0)
@@ -68,29 +68,29 @@ def test_it_starts_in_the_middle_and_shows_the_position_between_minus_one_and_on
         (3, 0, 0, False),
     ],
 )
-def test_the_prize_the_fall_and_the_small_reward_beside_it(cell, action, reward, terminated):
+def test_rewards_and_terminations_of_cells(cell, action, reward, terminated):
     assert in_cell(Corridor(slip=0.0), cell).step(action)[1:3] == (reward, terminated)
 
 
 @pytest.mark.parametrize(("slip", "action"), [(0.1, 0), (0.1, 1), (0.4, 1), (0.0, 0)])
-def test_a_move_slips_as_often_as_it_should(slip, action):
-    number, env, dynamics = 10_000, Corridor(slip=slip), corridor.TrueDynamics(slip=slip)
+def test_moves_slip_with_the_given_probability(slip, action):
+    num_moves, env, dynamics = 10_000, Corridor(slip=slip), corridor.TrueDynamics(slip=slip)
     env.reset(seed=0)
     real = []
-    for _ in range(number):
+    for _ in range(num_moves):
         env.cell = 5
         env.step(action)
         real.append(env.cell)
     step = jax.vmap(lambda key: dynamics.step(key, jnp.array([5.0]), jax.nn.one_hot(action, 2))[0])
-    imagined = np.asarray(step(jax.random.split(jax.random.key(0), number)))
+    imagined = np.asarray(step(jax.random.split(jax.random.key(0), num_moves)))
     slipped = 4 if action == 1 else 6
-    error = 4 * np.sqrt(slip * (1 - slip) / number)  # four standard errors
+    error = 4 * np.sqrt(slip * (1 - slip) / num_moves)  # four standard errors
     for cells in (np.array(real), imagined):
         assert set(np.unique(cells)) == ({4, 6} if slip else {10 - slipped})
         assert abs(np.mean(cells == slipped) - slip) <= error
 
 
-def test_without_a_key_a_move_goes_as_far_as_on_average_but_never_off_the_line():
+def test_without_a_key_a_move_is_the_mean_within_the_corridor():
     dynamics, right, left = corridor.TrueDynamics(), jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0])
     np.testing.assert_allclose(dynamics.step(None, jnp.array([5.0]), right), [5.8], rtol=1e-6)
     np.testing.assert_allclose(dynamics.step(None, jnp.array([1.4]), left), [0.6], rtol=1e-6)
@@ -99,7 +99,7 @@ def test_without_a_key_a_move_goes_as_far_as_on_average_but_never_off_the_line()
 
 
 @pytest.mark.parametrize(
-    ("position", "reward", "ended"),
+    ("position", "reward", "terminated"),
     [
         (0.4, -10, True),
         (0.6, 1, False),
@@ -109,52 +109,51 @@ def test_without_a_key_a_move_goes_as_far_as_on_average_but_never_off_the_line()
         (8.6, 10, True),
     ],
 )
-def test_between_cells_the_nearest_counts(position, reward, ended):
-    at = corridor.TrueDynamics().observe(jnp.array([position]))
-    step = (jnp.zeros(1), jnp.zeros(2), at)
+def test_positions_between_cells_count_as_the_nearest_cell(position, reward, terminated):
+    observation = corridor.TrueDynamics().observe(jnp.array([position]))
+    step = (jnp.zeros(1), jnp.zeros(2), observation)
     assert corridor.reward(*step) == reward
-    assert corridor.termination(*step) == ended
+    assert corridor.termination(*step) == terminated
 
 
 @pytest.mark.parametrize("setting", [{"length": 4}, {"slip": -0.1}, {"slip": 0.505}])
 @pytest.mark.parametrize("part", [Corridor, corridor.TrueDynamics])
-def test_a_corridor_that_cannot_be_is_refused(part, setting):
+def test_invalid_settings_are_rejected(part, setting):
     name, value = next(iter(setting.items()))
-    with pytest.raises(ValueError, match=f"{name}={value} must be"):
+    with pytest.raises(ValueError, match=f"{name}={value}: must be"):
         part(**setting)
 
 
 def values(
     policy: np.ndarray | None, slip: float, num_steps: int = 50
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expected return from each cell, and the chance [steps to go, cell] of moving right: the best one where none is given."""
+    """Expected return from each cell, and the policy: probabilities [steps to go, cell] of right.
+
+    Without a given policy, the best one.
+    """
     cells = jnp.arange(10.0)[:, None]
-    nothing = (
-        jnp.zeros((10, 1)),
-        jnp.zeros((10, 2)),
-        jax.vmap(corridor.TrueDynamics().observe)(cells),
-    )
-    rewards, ended = (
-        np.asarray(jax.vmap(corridor.reward)(*nothing), np.float64),
-        np.asarray(jax.vmap(corridor.termination)(*nothing)),
-    )
-    value, chosen = np.zeros(10), []
+    observations = jax.vmap(corridor.TrueDynamics().observe)(cells)
+    steps = (jnp.zeros((10, 1)), jnp.zeros((10, 2)), observations)
+    rewards = np.asarray(jax.vmap(corridor.reward)(*steps), np.float64)
+    terminated = np.asarray(jax.vmap(corridor.termination)(*steps))
+    value, probabilities = np.zeros(10), []
     for step in range(num_steps):
-        ahead = rewards + np.where(ended, 0.0, value)
-        left, right = np.roll(ahead, 1), np.roll(ahead, -1)
+        next_value = rewards + np.where(terminated, 0.0, value)
+        left, right = np.roll(next_value, 1), np.roll(next_value, -1)
         left, right = (1 - slip) * left + slip * right, (1 - slip) * right + slip * left
-        chosen.append((right > left).astype(float) if policy is None else policy[step])
-        value = np.where(ended, 0.0, chosen[-1] * right + (1 - chosen[-1]) * left)
-    return value, np.array(chosen)
+        go_right = (right > left).astype(float) if policy is None else policy[step]
+        value = np.where(terminated, 0.0, go_right * right + (1 - go_right) * left)
+        probabilities.append(go_right)
+    return value, np.array(probabilities)
 
 
-def test_who_does_not_think_of_slips_falls():
+def test_a_policy_that_ignores_slips_earns_little():
     best, _ = values(None, slip=0.1)
-    without_slips, blind = values(None, slip=0.0)
+    without_slips, ignorant_policy = values(None, slip=0.0)
     returns = [
         best[5],
         without_slips[5],
-        values(blind, slip=0.1)[0][5],
+        values(ignorant_policy, slip=0.1)[0][5],
         values(np.full((50, 10), 0.5), slip=0.1)[0][5],
     ]
     np.testing.assert_allclose(returns, [10.0, 30.0, 0.82, 1.97], atol=0.01)

@@ -1,4 +1,4 @@
-"""A watched environment says what went wrong, at which step; what is right passes through."""
+"""The fault wrapper reports which fault occurred at which step, and otherwise changes nothing."""
 
 import threading
 import time
@@ -12,31 +12,31 @@ from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper, TimeLimitExc
 
 
 class Scripted(gymnasium.Env):
-    """Does at step k what is scripted for it."""
+    """An environment that fails in a given way at step 3."""
 
     observation_space = Box(-1.0, 1.0, (2,), np.float32)
     action_space = Discrete(2)
 
     def __init__(self, **script):
         self.script = script
-        self.number = 0
+        self.num_steps = 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.number = 0
+        self.num_steps = 0
         return self.script.get("start", np.zeros(2, np.float32)), {}
 
     def step(self, action):
-        self.number += 1
-        observation, reward = np.full(2, self.number / 10, np.float32), 1.0
-        if self.number == 3:
+        self.num_steps += 1
+        observation, reward = np.full(2, self.num_steps / 10, np.float32), 1.0
+        if self.num_steps == 3:
             if "seconds" in self.script:
                 time.sleep(self.script["seconds"])
             if "error" in self.script:
                 raise self.script["error"]
             observation = self.script.get("observation", observation)
             reward = self.script.get("reward", reward)
-        return observation, reward, False, False, {"number": self.number}
+        return observation, reward, False, False, {"num_steps": self.num_steps}
 
 
 def third_step(timeout: float | None = None, **script):
@@ -47,30 +47,33 @@ def third_step(timeout: float | None = None, **script):
     return env.step(0)
 
 
-def test_a_close_that_fails_is_a_warning_and_no_more(caplog):
-    """A score that is there already does not depend on it."""
+def test_a_close_that_fails_is_only_a_warning(caplog):
+    """No result depends on it."""
 
     class Stuck(Scripted):
         def close(self):
-            raise RuntimeError("the door jams")
+            raise RuntimeError("cannot close")
 
     FaultWrapper(Stuck(), "env.id=Stuck-v0", None).close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.messages == [
-        "env.id=Stuck-v0 raised RuntimeError at close() (the door jams): mend the environment."
+        "env.id=Stuck-v0 raised RuntimeError at close() (cannot close). Fix the environment."
     ]
 
 
-def test_what_is_right_passes_through():
+def test_without_faults_steps_pass_through():
     observation, reward, terminated, truncated, info = third_step(timeout=60.0)
     assert observation.tolist() == pytest.approx([0.3, 0.3])
-    assert (reward, terminated, truncated, info) == (1.0, False, False, {"number": 3})
+    assert (reward, terminated, truncated, info) == (1.0, False, False, {"num_steps": 3})
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
-        ({"error": RuntimeError("no\nlight")}, "raised RuntimeError at step 3 of its episode"),
+        (
+            {"error": RuntimeError("no\nlight.")},
+            r"raised RuntimeError at step 3 of its episode \(no light\)\.",
+        ),
         (
             {"observation": np.array([0.0, np.nan], np.float32)},
             "returned the observation .* at step 3 of its episode, which is not finite",
@@ -81,17 +84,17 @@ def test_what_is_right_passes_through():
         ({"seconds": 5.0}, r"did not return from step 3 of its episode within 0\.1 seconds"),
     ],
 )
-def test_what_is_wrong_is_said(script, said):
-    with pytest.raises(EnvironmentFault, match=f"env.id=Scripted-v0 {said}"):
+def test_faults_are_reported_with_their_step(script, message):
+    with pytest.raises(EnvironmentFault, match=f"env.id=Scripted-v0 {message}"):
         third_step(timeout=0.1, **script)
 
 
-def test_a_start_that_is_no_number_is_said():
+def test_a_first_observation_that_is_not_finite_is_reported():
     with pytest.raises(EnvironmentFault, match=r"observation .* at reset\(seed=4\)"):
         FaultWrapper(Scripted(start=np.full(2, np.nan)), "it", None).reset(seed=4)
 
 
-def test_a_time_limit_is_over_with_its_block():
+def test_a_time_limit_ends_with_its_block():
     with time_limit(0.05):
         pass
     time.sleep(0.1)
@@ -100,19 +103,19 @@ def test_a_time_limit_is_over_with_its_block():
     time.sleep(0.1)
 
 
-def test_in_another_thread_it_raises_when_it_returns():
-    said, go_on = [], threading.Event()
+def test_in_another_thread_it_raises_after_the_block():
+    raised, release = [], threading.Event()
 
     def hang():
         try:
             with time_limit(0.05):
-                go_on.wait(60)
+                release.wait(60)
         except TimeLimitExceeded:
-            said.append("too late")
+            raised.append(True)
 
     thread = threading.Thread(target=hang, daemon=True)
     thread.start()
     time.sleep(0.2)
-    go_on.set()
+    release.set()
     thread.join(60)
-    assert said == ["too late"]
+    assert raised == [True]

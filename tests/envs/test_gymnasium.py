@@ -1,4 +1,4 @@
-"""Environments as everything inside sees them; and in one sentence each, those that cannot be used."""
+"""Gymnasium environments: their observations and actions, and messages for unsupported ones."""
 
 import gymnasium
 import numpy as np
@@ -10,7 +10,7 @@ from mbrl.types import Box, Discrete, MultiDiscrete
 
 
 class Echo(gymnasium.Env):
-    """Keeps the last action that it was given; everything else is as asked for."""
+    """Stores the last action that it received."""
 
     def __init__(self, action_space, observation_space=None):
         self.action_space = action_space
@@ -29,7 +29,7 @@ class Echo(gymnasium.Env):
 
 @pytest.fixture
 def echo():
-    """Makes an environment of Echo with these spaces."""
+    """Makes an environment of Echo with the given spaces."""
 
     def make(
         *spaces: spaces.Space, registered_limit: int | None = 7, **facts
@@ -48,51 +48,49 @@ def test_box_actions_reach_both_ends_of_the_environments_bounds(echo):
         spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 10.0], np.float32))
     )
     assert environment.action_space == Box(2)
-    instance = environment.make()
-    instance.reset(seed=0)
+    env = environment.make()
+    env.reset(seed=0)
     for inside, outside in (
         ([-1, -1], [-3, 0]),
         ([1, 1], [1, 10]),
         ([0, 0.5], [-1, 7.5]),
         ([-1, 1], [-3, 10]),
     ):
-        instance.step(np.array(inside, np.float32))
-        np.testing.assert_allclose(instance.unwrapped.received, outside, rtol=1e-6)
-        assert instance.unwrapped.action_space.contains(
-            instance.unwrapped.received.astype(np.float32)
-        )
+        env.step(np.array(inside, np.float32))
+        np.testing.assert_allclose(env.unwrapped.received, outside, rtol=1e-6)
+        assert env.unwrapped.action_space.contains(env.unwrapped.received.astype(np.float32))
 
 
 def test_double_precision_bounds_are_reached_too(echo):
-    instance = echo(spaces.Box(-2.0, 2.0, (1,), np.float64)).make()
-    instance.reset(seed=0)
-    instance.step(np.array([-1], np.float32))
-    np.testing.assert_array_equal(instance.unwrapped.received, [-2])
+    env = echo(spaces.Box(-2.0, 2.0, (1,), np.float64)).make()
+    env.reset(seed=0)
+    env.step(np.array([-1], np.float32))
+    np.testing.assert_array_equal(env.unwrapped.received, [-2])
 
 
-def test_discrete_actions_count_from_zero_wherever_the_environment_starts(echo):
+def test_discrete_actions_are_offset_by_the_start_of_the_space(echo):
     environment = echo(spaces.Discrete(3, start=5))
     assert environment.action_space == Discrete(3)
-    instance = environment.make()
-    instance.reset(seed=0)
+    env = environment.make()
+    env.reset(seed=0)
     for action in range(3):
-        instance.step(np.int32(action))
-        assert instance.unwrapped.received == action + 5
-        assert isinstance(instance.unwrapped.received, int)
+        env.step(np.int32(action))
+        assert env.unwrapped.received == action + 5
+        assert isinstance(env.unwrapped.received, int)
 
 
-@pytest.mark.parametrize("start", [None, [5, -1, 0]], ids=["from zero", "from elsewhere"])
-def test_several_choices_at_once_count_from_zero_wherever_the_environment_starts(echo, start):
+@pytest.mark.parametrize("start", [None, [5, -1, 0]], ids=["zero", "nonzero"])
+def test_multi_discrete_actions_are_offset_by_the_start_of_the_space(echo, start):
     environment = echo(spaces.MultiDiscrete([3, 2, 4], start=start))
     assert environment.action_space == MultiDiscrete((3, 2, 4))
-    instance = environment.make()
-    instance.reset(seed=0)
+    env = environment.make()
+    env.reset(seed=0)
     for action in ([0, 0, 0], [2, 1, 3], [1, 0, 2]):
-        instance.step(np.array(action, np.int32))
+        env.step(np.array(action, np.int32))
         np.testing.assert_array_equal(
-            instance.unwrapped.received, np.array(action) + np.array(start or [0, 0, 0])
+            env.unwrapped.received, np.array(action) + np.array(start or [0, 0, 0])
         )
-        assert instance.unwrapped.action_space.contains(instance.unwrapped.received)
+        assert env.unwrapped.action_space.contains(env.unwrapped.received)
 
 
 @pytest.mark.parametrize(
@@ -108,61 +106,61 @@ def test_several_choices_at_once_count_from_zero_wherever_the_environment_starts
     ],
     ids=str,
 )
-def test_observations_are_flat_vectors_of_single_precision(echo, space, size):
+def test_observations_are_float32_vectors(echo, space, size):
     environment = echo(spaces.Discrete(2), space)
     assert environment.observation_size == size
-    instance = environment.make()
-    for observation in (instance.reset(seed=0)[0], instance.step(np.int32(0))[0]):
+    env = environment.make()
+    for observation in (env.reset(seed=0)[0], env.step(np.int32(0))[0]):
         assert observation.shape == (size,)
         assert observation.dtype == np.float32
 
 
 @pytest.mark.parametrize("id", ["FrozenLake-v1", "Taxi-v4"])
-def test_a_numbered_state_is_one_hot(id):
+def test_discrete_observations_are_one_hot(id):
     environment = GymnasiumEnvironment(id)
-    instance = environment.make()
-    observation, _ = instance.reset(seed=0)
-    assert environment.observation_size == instance.unwrapped.observation_space.n
-    np.testing.assert_array_equal(np.flatnonzero(observation), [instance.unwrapped.s])
+    env = environment.make()
+    observation, _ = env.reset(seed=0)
+    assert environment.observation_size == env.unwrapped.observation_space.n
+    np.testing.assert_array_equal(np.flatnonzero(observation), [env.unwrapped.s])
     assert observation.max() == 1
-    instance.close()
+    env.close()
 
 
-def test_rewards_and_endings_are_gymnasiums_own():
+def test_observations_rewards_and_terminations_are_gymnasiums():
     environment = GymnasiumEnvironment("CartPole-v1")
-    ours, theirs = environment.make(), gymnasium.make("CartPole-v1")
-    ours.reset(seed=3)
-    theirs.reset(seed=3)
+    env, original = environment.make(), gymnasium.make("CartPole-v1")
+    env.reset(seed=3)
+    original.reset(seed=3)
     ended = False
     while not ended:
-        observation, *rest = ours.step(np.int32(1))
-        expected, *expected_rest = theirs.step(1)
+        observation, *rest = env.step(np.int32(1))
+        expected, *expected_rest = original.step(1)
         np.testing.assert_array_equal(observation, expected)
         assert rest == expected_rest
         ended = rest[1] or rest[2]
     assert rest[1]
 
 
-@pytest.mark.parametrize(("limit", "steps"), [(None, 7), (3, 3), (20, 20)])
-def test_an_episode_limit_replaces_the_registered_one(echo, limit, steps):
-    instance = echo(spaces.Discrete(2), episode_limit=limit).make()
-    instance.reset(seed=0)
-    taken, truncated = 0, False
+@pytest.mark.parametrize(("limit", "expected"), [(None, 7), (3, 3), (20, 20)])
+def test_an_episode_limit_replaces_the_registered_one(echo, limit, expected):
+    env = echo(spaces.Discrete(2), episode_limit=limit).make()
+    env.reset(seed=0)
+    num_steps, truncated = 0, False
     while not truncated:
-        _, _, terminated, truncated, _ = instance.step(np.int32(0))
-        taken += 1
+        _, _, terminated, truncated, _ = env.step(np.int32(0))
+        num_steps += 1
         assert not terminated
-    assert taken == steps
+    assert num_steps == expected
 
 
 def test_keyword_arguments_reach_the_environment():
-    instance = GymnasiumEnvironment(
+    env = GymnasiumEnvironment(
         "FrozenLake-v1", kwargs={"map_name": "8x8", "is_slippery": False}
     ).make()
-    assert instance.unwrapped.observation_space.n == 64
+    assert env.unwrapped.observation_space.n == 64
 
 
-def test_each_instance_is_its_own(echo):
+def test_environments_of_make_are_independent(echo):
     environment = echo(spaces.Discrete(2))
     first, second = environment.make(), environment.make()
     first.reset(seed=0)
@@ -170,14 +168,14 @@ def test_each_instance_is_its_own(echo):
     assert second.unwrapped.received is None
 
 
-def refusal(make) -> str:
+def error_message(make) -> str:
     with pytest.raises(ValueError) as caught:
         make()
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("id", "kwargs", "words"),
+    ("id", "kwargs", "parts"),
     [
         (
             "NoSuchTask-v3",
@@ -208,9 +206,9 @@ def refusal(make) -> str:
         ),
     ],
 )
-def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words):
-    message = refusal(lambda: GymnasiumEnvironment(id, kwargs=kwargs))
-    assert all(word in message for word in words), message
+def test_invalid_ids_and_arguments_are_rejected_with_a_clear_message(id, kwargs, parts):
+    message = error_message(lambda: GymnasiumEnvironment(id, kwargs=kwargs))
+    assert all(part in message for part in parts), message
     assert "\n" not in message
     assert message.endswith(".")
 
@@ -230,10 +228,10 @@ def test_what_gymnasium_cannot_make_is_refused_in_one_sentence(id, kwargs, words
     ],
     ids=["image", "dict with an image", "text", "tuple"],
 )
-def test_observations_that_are_no_vectors_are_refused(echo, space):
-    message = refusal(lambda: echo(spaces.Discrete(2), space))
-    assert "env.id=Echo-v0 has the observation space" in message
-    assert "so choose an environment with a one-dimensional Box" in message
+def test_observations_that_are_not_vectors_are_rejected(echo, space):
+    message = error_message(lambda: echo(spaces.Discrete(2), space))
+    assert "env.id=Echo-v0: the observation space" in message
+    assert "Choose an environment with a one-dimensional Box" in message
 
 
 @pytest.mark.parametrize(
@@ -247,22 +245,19 @@ def test_observations_that_are_no_vectors_are_refused(echo, space):
     ],
     ids=["MultiDiscrete of a table", "MultiBinary", "matrix", "unbounded", "integers"],
 )
-def test_actions_that_cannot_be_planned_are_refused(echo, space):
-    message = refusal(lambda: echo(space))
-    assert "env.id=Echo-v0 has the action space" in message
-    assert (
-        "choose an environment with Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats"
-        in message
-    )
+def test_unsupported_actions_are_rejected(echo, space):
+    message = error_message(lambda: echo(space))
+    assert "env.id=Echo-v0: the action space" in message
+    assert "Choose an environment with Discrete or MultiDiscrete actions or a one-dim" in message
 
 
-def test_episodes_without_a_limit_are_refused(echo):
-    message = refusal(lambda: echo(spaces.Discrete(2), registered_limit=None))
-    assert message.startswith("env.id=Echo-v0 has no limit to the steps of an episode")
-    assert message.endswith("give it one: env.episode_limit=200, say.")
+def test_episodes_without_a_limit_are_rejected(echo):
+    message = error_message(lambda: echo(spaces.Discrete(2), registered_limit=None))
+    assert message.startswith("env.id=Echo-v0: has no limit on the steps of an episode")
+    assert message.endswith("Set one, such as env.episode_limit=200.")
 
 
-def test_the_configs_limit_is_enough(echo):
-    instance = echo(spaces.Discrete(2), registered_limit=None, episode_limit=2).make()
-    instance.reset(seed=0)
-    assert [instance.step(np.int32(0))[3] for _ in range(2)] == [False, True]
+def test_a_limit_in_the_config_is_enough(echo):
+    env = echo(spaces.Discrete(2), registered_limit=None, episode_limit=2).make()
+    env.reset(seed=0)
+    assert [env.step(np.int32(0))[3] for _ in range(2)] == [False, True]

@@ -1,4 +1,4 @@
-"""The point mass of conf/env/point_mass.yaml, known for certain: its own dynamics, and the value of its best control."""
+"""The point mass of conf/env/point_mass.yaml with its true dynamics and its optimal value."""
 
 import equinox as eqx
 import jax
@@ -12,16 +12,16 @@ from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
 from mbrl.planners.base import AbstractPlanner
 
-# Along each axis, of position and velocity.
+# Of position and velocity, along each axis.
 DYNAMICS = np.array(
     [[1.0, TIME_STEP * (1 - TIME_STEP * FRICTION)], [0.0, 1 - TIME_STEP * FRICTION]]
 )
 CONTROL = np.array([TIME_STEP**2, TIME_STEP])
-STATE_COST = np.diag([1.0, 0.0])  # of where a step leads
+STATE_COST = np.diag([1.0, 0.0])  # of the next state
 
 
 class LinearQuadraticValue(AbstractValue):
-    """What the best control of a mass earns whose force has no bounds: -Σ z'Pz over the axes, z their position and velocity."""
+    """The optimal value for unbounded forces: -Σ z'Pz over axes, z = (position, velocity)."""
 
     cost: jax.Array
 
@@ -31,17 +31,19 @@ class LinearQuadraticValue(AbstractValue):
 
 
 def cost_to_go(discount: float) -> np.ndarray:
-    """The matrix P, by iterating the Riccati equation."""
+    """The matrix P, by iteration of the Riccati equation."""
     cost = STATE_COST
     for _ in range(1000):
-        ahead = STATE_COST + discount * cost
-        gain = CONTROL @ ahead @ DYNAMICS / (FORCE_COST + CONTROL @ ahead @ CONTROL)
-        cost = DYNAMICS.T @ ahead @ (DYNAMICS - np.outer(CONTROL, gain))
+        next_cost = STATE_COST + discount * cost
+        gain = CONTROL @ next_cost @ DYNAMICS / (FORCE_COST + CONTROL @ next_cost @ CONTROL)
+        cost = DYNAMICS.T @ next_cost @ (DYNAMICS - np.outer(CONTROL, gain))
     return cost
 
 
-def known_plane(planner: str, actions: str, *overrides: str) -> tuple[AbstractPlanner, WorldModel]:
-    """A planner of conf/planner in its own size, and the plane with that kind of action."""
+def planner_and_true_model(
+    planner: str, actions: str, *overrides: str
+) -> tuple[AbstractPlanner, WorldModel]:
+    """A planner of conf/planner at its default size, and the true model for these actions."""
     choices = [
         f"planner={planner}",
         "env=point_mass",
@@ -83,10 +85,9 @@ def episode_return(
     return jnp.sum(rewards)
 
 
-def some_starts(number: int) -> jax.Array:
-    """Observations away from the middle, moving anywhere."""
-    generator = np.random.default_rng(0)
-    position = generator.uniform(0.5, 1.0, (number, 2)) * generator.choice([-1, 1], (number, 2))
-    return jnp.asarray(
-        np.concatenate([position, generator.uniform(-1, 1, (number, 2))], axis=1), jnp.float32
-    )
+def initial_observations(num_observations: int) -> jax.Array:
+    """Observations away from the middle, with velocities in any direction."""
+    generator, shape = np.random.default_rng(0), (num_observations, 2)
+    position = generator.uniform(0.5, 1.0, shape) * generator.choice([-1, 1], shape)
+    velocity = generator.uniform(-1, 1, shape)
+    return jnp.asarray(np.concatenate([position, velocity], axis=1), jnp.float32)

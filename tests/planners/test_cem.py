@@ -1,4 +1,4 @@
-"""CEM: its refit by hand, and what it does with its elites. What it finds is in test_sampling.py."""
+"""CEM: its refit by hand, and its use of elites. Optima are tested in test_sampling.py."""
 
 import equinox as eqx
 import jax
@@ -34,8 +34,8 @@ def plan(planner, world, observation, state, key):
     return planner.plan(key, world, observation, state)
 
 
-def test_the_first_iterations_refit_is_by_hand():
-    """The elites' frequencies, mixed with the uniform distribution by the momentum, one step on and half forgotten."""
+def test_the_refit_of_one_iteration_matches_a_computation_by_hand():
+    """Elite frequencies mixed with the old distribution by momentum, then shifted."""
     world, path_return = tree(seed=1)
     cem = planner(population_size=24, num_elites=5, num_iterations=1, momentum=0.25)
     start = cem.init(KEY)
@@ -56,15 +56,15 @@ def test_the_first_iterations_refit_is_by_hand():
     assert info["invalid_fraction"] == 0
 
 
-def test_its_noise_is_white_and_as_wide_as_asked():
+def test_its_noise_is_white_with_the_initial_std():
     cem = planner(Box(1), initial_std=0.1)
-    drawn = np.asarray(cem.sample(KEY, cem.initial_distribution(), 4000))[:, :, 0]
-    # Standard errors 1.1 % of the spread and 0.016 of a correlation: five of them.
-    np.testing.assert_allclose(drawn.std(0), 0.1, rtol=0.056)
-    np.testing.assert_allclose(np.corrcoef(drawn.T), np.eye(3), atol=0.08)
+    samples = np.asarray(cem.sample(KEY, cem.initial_distribution(), 4000))[:, :, 0]
+    # Standard errors: 1.1 % of the std, 0.016 of a correlation. Tolerance: five of them.
+    np.testing.assert_allclose(samples.std(0), 0.1, rtol=0.056)
+    np.testing.assert_allclose(np.corrcoef(samples.T), np.eye(3), atol=0.08)
 
 
-def test_the_best_sample_is_the_best_of_all_iterations():
+def test_the_best_sample_is_the_best_over_all_iterations():
     cem = planner(
         Box(1),
         horizon=1,
@@ -81,7 +81,7 @@ def test_the_best_sample_is_the_best_of_all_iterations():
 
 
 def test_the_next_decision_starts_from_the_last_plan():
-    """With one iteration, what a decision leaves unsettled the next one settles."""
+    """With one iteration a decision, plans still improve from decision to decision."""
     world, cem = (
         hill([0.55]),
         planner(Box(1), population_size=64, num_elites=8, num_iterations=1, momentum=0.0),
@@ -96,7 +96,7 @@ def test_the_next_decision_starts_from_the_last_plan():
         ):
             action, state, _ = plan(cem, world, START, state, key)
             errors.setdefault(name, []).append(abs(float(action[0]) - 0.55))
-    # Means of 20 whose standard errors are about a tenth of them; the third is near a half of the first.
+    # Means of 20, with standard errors of about a tenth. The third is about half of the first.
     assert np.mean(errors["third decision"]) < 0.8 * np.mean(errors["first decision"])
 
 
@@ -104,7 +104,10 @@ def test_the_next_decision_starts_from_the_last_plan():
     ("best", "error"), [(1.0, 0.045), (0.85, 0.06)], ids=["at the bound", "near it"]
 )
 def test_its_defaults_come_close_to_the_best_action(best, error):
-    """After four decisions they are 0.03 and 0.05; fitted to clipped draws 0.075 and 0.04, to draws of any size 0.02 and 0.08."""
+    """Errors after four decisions are 0.03 and 0.05.
+
+    Fitted to clipped samples they would be 0.075 and 0.04, to unclipped ones 0.02 and 0.08.
+    """
     world, cem = (
         hill([best]),
         build(compose(["planner=cem", "discount=1"]).planner, (), action_space=Box(1)),
@@ -115,19 +118,19 @@ def test_its_defaults_come_close_to_the_best_action(best, error):
         for key in jax.random.split(jax.random.key(seed), 4):
             action, state, _ = plan(cem, world, START, state, key)
         actions.append(float(action[0]))
-    # Standard errors are a tenth of what is measured.
+    # Standard errors are a tenth of the errors.
     assert np.mean(np.abs(np.array(actions) - best)) < error
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"horizon": 0}, r"planner.horizon=0 must be at least 1"),
-        ({"population_size": 0, "num_elites": 0}, r"planner.\w+=0 must be at least 1"),
-        ({"discount": 1.5}, r"discount=1.5 must be in \(0, 1\]"),
+        ({"horizon": 0}, r"planner.horizon=0: must be at least 1"),
+        ({"population_size": 0, "num_elites": 0}, r"planner.\w+=0: must be at least 1"),
+        ({"discount": 1.5}, r"discount=1.5: must be in \(0, 1\]"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes, message):
-    """Those of its elites in test_elites.py."""
+def test_invalid_settings_are_rejected(changes, message):
+    """Settings of elites are tested in test_elites.py."""
     with pytest.raises(ValueError, match=message):
         planner(**changes)

@@ -1,4 +1,4 @@
-"""What is asked of every planner: each conf/planner/*.yaml, with each kind of action; and of two of them in each kind of model."""
+"""The contract of planners: each conf/planner/*.yaml with each kind of action."""
 
 import equinox as eqx
 import jax
@@ -10,41 +10,39 @@ from mbrl.config.build import build
 from mbrl.planners.random import RandomPlanner
 from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
 from tests.models.small import poisoned, some_normaliser, weighted
-from tests.planners.plane import episode_return, known_plane, some_starts
-from tests.planners.worlds import bandit, choices, hill
+from tests.planners.plane import episode_return, initial_observations, planner_and_true_model
+from tests.planners.worlds import bandit, hill, reward_table
 
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
-NUM_EPISODES = 2  # planned in one batch
+NUM_EPISODES = 2  # in one batch
 DEFAULT_MODEL = "ensemble"
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """Every planner with each kind of action in the default model, and a planner of either sort in every other one."""
-    others = [model for model in options("model") if model != DEFAULT_MODEL]
-    of_planners = [
+    """Every planner with each kind of action in the default model; CEM and MCTS in the others."""
+    other_models = [model for model in options("model") if model != DEFAULT_MODEL]
+    in_default_model = [
         (planner, actions, DEFAULT_MODEL)
         for planner in options("planner")
         for actions in ACTION_KINDS
     ]
-    return of_planners + [
+    return in_default_model + [
         (planner, actions, model)
         for planner, actions in (("cem", "box"), ("mcts", "discrete"))
-        for model in others
+        for model in other_models
     ]
 
 
 class Case:
-    """A planner and a model of one environment, compiled once for all tests of the two."""
+    """A planner and a model of one environment, compiled once for all tests of both."""
 
     def __init__(self, planner: str, actions: str, model: str):
         config = small_config(f"planner={planner}", *point_mass_with(actions), f"model={model}")
         environment = build(config.env)
-        self.action_space, self.observation_size = (
-            environment.action_space,
-            environment.observation_size,
-        )
+        self.action_space = environment.action_space
+        self.observation_size = environment.observation_size
         sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
         self.planner = build(config.planner, action_space=self.action_space)
         model = weighted(lambda: build(config.model, key=KEY, **sizes))
@@ -62,20 +60,14 @@ class Case:
     def states(self):
         return jax.vmap(self.planner.init)(jax.random.split(KEY, NUM_EPISODES))
 
-    def act(self, number: int, states, model=None, episodes=slice(None)):
-        """Decision `number` of two episodes side by side, or of those of them named."""
-        keys = jax.random.split(jax.random.fold_in(KEY, number), NUM_EPISODES)
-        observations = jnp.asarray(
-            np.random.default_rng(number).normal(size=(NUM_EPISODES, self.observation_size)),
-            jnp.float32,
-        )
-        return self._act(
-            self.planner,
-            self.model if model is None else model,
-            keys[episodes],
-            observations[episodes],
-            states,
-        )
+    def act(self, index: int, states, model=None, episodes=slice(None)):
+        """Decision `index` of a batch of two episodes, or of the given ones."""
+        keys = jax.random.split(jax.random.fold_in(KEY, index), NUM_EPISODES)
+        shape = (NUM_EPISODES, self.observation_size)
+        observations = np.random.default_rng(index).normal(size=shape)
+        observations = jnp.asarray(observations, jnp.float32)
+        model = self.model if model is None else model
+        return self._act(self.planner, model, keys[episodes], observations[episodes], states)
 
 
 @pytest.fixture(scope="module", params=cases(), ids="-".join)
@@ -84,7 +76,7 @@ def case(request):
 
 
 def assert_in_space(actions, action_space):
-    """An action lies in its space if nothing in there is nearer to it than itself."""
+    """An action is in its space if it is its own nearest neighbour there."""
     sample = action_space.sample(KEY)
     assert actions.dtype == sample.dtype
     assert actions.shape[1:] == sample.shape
@@ -94,19 +86,19 @@ def assert_in_space(actions, action_space):
     np.testing.assert_array_equal(nearest, actions)
 
 
-def assert_usable(states):
+def assert_finite(states):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(states))
 
 
-def assert_alike(one, other):
+def assert_equal(one, other):
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(left, right)
 
 
-def test_actions_lie_in_the_space_and_metrics_are_numbers_with_a_glossary(case):
+def test_actions_are_in_the_space_and_metrics_are_finite_and_documented(case):
     actions, states, info = case.act(0, case.states())
     assert_in_space(actions, case.action_space)
-    assert_usable(states)
+    assert_finite(states)
     assert info.keys() == case.planner.METRICS.keys()
     for name, values in info.items():
         assert values.shape == (NUM_EPISODES,), name
@@ -115,39 +107,39 @@ def test_actions_lie_in_the_space_and_metrics_are_numbers_with_a_glossary(case):
     assert np.all(info.get("invalid_fraction", 0) == 0)
 
 
-def test_it_compiles_once_for_all_decisions_while_the_model_learns(case):
+def test_it_compiles_once_although_the_model_changes(case):
     states, model = case.states(), case.model
-    for number in range(3):
-        _, states, _ = case.act(number, states, model)
+    for index in range(3):
+        _, states, _ = case.act(index, states, model)
         model = jax.tree.map(lambda leaf: 1.1 * leaf if eqx.is_inexact_array(leaf) else leaf, model)
     assert case.num_compiled == 1
 
 
 def test_the_same_key_gives_the_same_decision(case):
-    assert_alike(case.act(0, case.states()), case.act(0, case.states()))
+    assert_equal(case.act(0, case.states()), case.act(0, case.states()))
 
 
-def test_episodes_side_by_side_know_nothing_of_each_other(case):
-    """Whatever the one beside it sees, draws and remembers, an episode decides the same."""
-    beside = np.array([1, 1])
+def test_episodes_of_a_batch_are_independent(case):
+    """The decision of an episode does not depend on the other one in its batch."""
+    twice = np.array([1, 1])
     states = case.states()
-    together = case.act(0, states)
-    other = case.act(0, jax.tree.map(lambda leaf: leaf[beside], states), episodes=beside)
-    assert_alike(
-        jax.tree.map(lambda leaf: leaf[1], together), jax.tree.map(lambda leaf: leaf[1], other)
+    both = case.act(0, states)
+    other = case.act(0, jax.tree.map(lambda leaf: leaf[twice], states), episodes=twice)
+    assert_equal(
+        jax.tree.map(lambda leaf: leaf[1], both), jax.tree.map(lambda leaf: leaf[1], other)
     )
 
 
-def test_nothing_leaks_from_an_episode_into_the_next(case):
+def test_consecutive_episodes_are_independent(case):
     before = case.act(0, case.states())
     states = case.states()
-    for number in range(1, 4):
-        _, states, _ = case.act(number, states)
-    assert_alike(before, case.act(0, case.states()))
+    for index in range(1, 4):
+        _, states, _ = case.act(index, states)
+    assert_equal(before, case.act(0, case.states()))
 
 
-def test_its_state_can_be_carried_through_a_scan(case):
-    """Structure, shapes and dtypes stay: else `scan` refuses, and a loop compiles twice."""
+def test_its_state_can_be_the_carry_of_a_scan(case):
+    """Its structure, shapes and dtypes never change. Otherwise a loop would compile twice."""
 
     def decide(state, key):
         action, state, info = case.planner.plan(
@@ -161,22 +153,18 @@ def test_its_state_can_be_carried_through_a_scan(case):
     )
     assert jax.tree.structure(start) == jax.tree.structure(end)
     for before, after in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True):
-        assert (before.shape, before.dtype, before.weak_type) == (
-            after.shape,
-            after.dtype,
-            after.weak_type,
-        )
+        for attribute in ("shape", "dtype", "weak_type"):
+            assert getattr(before, attribute) == getattr(after, attribute)
     assert actions.shape[0] == 3
     assert all(values.shape == (3,) for values in info.values())
 
 
-def test_it_survives_a_model_that_diverges_everywhere_and_says_so(case):
+def test_it_recovers_from_a_model_that_diverges_everywhere(case):
     actions, states, info = case.act(0, case.states(), poisoned(case.model))
     assert_in_space(actions, case.action_space)
-    assert_usable(states)
-    assert ("invalid_fraction" in info) != isinstance(
-        case.planner, RandomPlanner
-    )  # which looks at nothing
+    assert_finite(states)
+    uses_model = not isinstance(case.planner, RandomPlanner)
+    assert ("invalid_fraction" in info) == uses_model
     assert np.all(info.get("invalid_fraction", 1) == 1)
     actions, _, info = case.act(1, states)
     assert_in_space(actions, case.action_space)
@@ -184,25 +172,24 @@ def test_it_survives_a_model_that_diverges_everywhere_and_says_so(case):
     assert np.all(info.get("invalid_fraction", 0) == 0)
 
 
-def test_candidates_are_compared_under_the_same_luck_of_the_model():
-    """Where the model draws what comes next, plans that are all the same earn the same."""
+def test_candidates_are_compared_under_the_same_noise_of_the_model():
+    """In a stochastic model, equal plans have equal scores."""
     case = Case("cem", "box", "probabilistic")
     assert case.model.propagation.stochastic
     states = eqx.tree_at(
-        lambda memory: memory.distribution.std, case.states(), replace_fn=jnp.zeros_like
+        lambda warm_start: warm_start.distribution.std, case.states(), replace_fn=jnp.zeros_like
     )
     _, _, info = case.act(0, states)
     np.testing.assert_allclose(info["score_std"], 0, atol=1e-3)
-    assert np.any(
-        info["score_best"] - info["score_mean"] > 1
-    )  # which another iteration had more of
+    # Other iterations have other noise, and other scores.
+    assert np.any(info["score_best"] - info["score_mean"] > 1)
 
 
 DIVERGING = {
     "discrete": (bandit([0.0, np.nan, 1.0], pulls=3), lambda action: action != 1),
     "box": (hill([0.4], cliff=0.0), lambda action: action[0] <= 0),
     "multi_discrete": (
-        choices(np.array([[0.0, 1.0], [2.0, np.nan], [np.nan, 0.5]])),
+        reward_table(np.array([[0.0, 1.0], [2.0, np.nan], [np.nan, 0.5]])),
         lambda action: tuple(action) not in ((1, 1), (2, 0)),
     ),
 }
@@ -210,15 +197,15 @@ DIVERGING = {
 
 @pytest.mark.parametrize(("world", "is_sane"), DIVERGING.values(), ids=DIVERGING.keys())
 @pytest.mark.parametrize("planner", options("planner"))
-def test_it_keeps_away_from_candidates_that_diverge_and_counts_them(planner, world, is_sane):
+def test_it_avoids_candidates_that_diverge_and_counts_them(planner, world, is_sane):
     part = build(small_config(f"planner={planner}").planner, action_space=world.action_space)
     action, state, info = eqx.filter_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
     assert_in_space(action[None], world.action_space)
-    assert_usable(state)
-    if not isinstance(part, RandomPlanner):  # which looks at nothing
+    assert_finite(state)
+    if not isinstance(part, RandomPlanner):  # which ignores the model
         assert is_sane(np.asarray(action))
         assert 0 < info["invalid_fraction"] < 1
-        assert all(np.isfinite(number) for number in info.values())
+        assert all(np.isfinite(value) for value in info.values())
 
 
 @eqx.filter_jit
@@ -231,11 +218,12 @@ def returns(planner, model, starts):
 
 @pytest.mark.parametrize("actions", ACTION_KINDS)
 @pytest.mark.parametrize("planner", [name for name in options("planner") if name != "random"])
-def test_in_its_own_size_it_beats_random_actions_on_the_point_mass(planner, actions):
-    """Where the world is known, and what lies beyond the horizon too; paired by where the episodes start."""
-    starts = some_starts(16)
-    gains = returns(*known_plane(planner, actions, "horizon=8"), starts) - returns(
-        *known_plane("random", actions), starts
+def test_with_its_defaults_it_beats_random_actions_on_the_point_mass(planner, actions):
+    """In the true dynamics, with the optimal value; both planners have the same start states."""
+    starts = initial_observations(16)
+    gains = returns(*planner_and_true_model(planner, actions, "horizon=8"), starts) - returns(
+        *planner_and_true_model("random", actions), starts
     )
-    # Random actions earn -14 to -16, the best planners -9 to -10; the least gain is that of random plans, 3.4 with a standard error of 0.6.
+    # Random actions earn -14 to -16, the best planners -9 to -10. Random shooting has the smallest
+    # gain, 3.4 with a standard error of 0.6.
     assert np.mean(gains) > 2.5

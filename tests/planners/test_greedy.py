@@ -1,4 +1,4 @@
-"""Greedy: one step of reward and the value of where it leads, by hand."""
+"""Greedy: one step of reward and the value of the next state, by hand."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ import pytest
 from mbrl.models.value import ZeroValue
 from mbrl.planners.greedy import Greedy
 from mbrl.types import Box, Discrete, MultiDiscrete
-from tests.planners.worlds import bandit, board, choices, hill
+from tests.planners.worlds import bandit, board, hill, reward_table
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -37,20 +37,12 @@ def plan(greedy, world, key=KEY):
         ([1.0, 0.5, 0.2], [0.0, 0.0, 2.0], 1.0, 2, 0.2 + 0.5 * 2.0),
         ([1.0, 0.5, 0.2], [0.0, 0.0, 1.5], 1.0, 0, 1.0),  # undiscounted, 1.7 would be more
         ([1.0, 0.5, 0.2], [1.0, 3.0, 3.0], 1.0, 1, 0.5 + 0.5 * 3.0),
-        (
-            [1.0, 0.5, 0.2],
-            [0.0, 0.0, 9.0],
-            [1.0, 1.0, 0.0],
-            0,
-            1.0,
-        ),  # what comes after the end is not reached
+        ([1.0, 0.5, 0.2], [0.0, 0.0, 9.0], [1.0, 1.0, 0.0], 0, 1.0),  # 9 is after the end
         ([1.0, 0.5, 0.2], [0.0, 8.0, 9.0], [1.0, 0.5, 0.4], 1, 0.5 + 0.5 * 0.5 * 8.0),
         ([-4.0, -1.0, -2.0], [-1.0, -8.0, -3.0], 1.0, 2, -2.0 - 0.5 * 3.0),
     ],
 )
-def test_it_goes_where_reward_and_discounted_value_are_best(
-    rewards, values, continuation, expected, score
-):
+def test_it_maximises_reward_plus_discounted_value(rewards, values, continuation, expected, score):
     world = board([[1, 2, 3]], [rewards], np.broadcast_to(continuation, (1, 3)), [0.0, *values])
     action, info = plan(planner(), world)
     assert action == expected
@@ -58,8 +50,8 @@ def test_it_goes_where_reward_and_discounted_value_are_best(
     assert info["invalid_fraction"] == 0
 
 
-def test_it_sees_one_step_and_no_further():
-    """Action 1 leads to where 100 can be earned, but the value does not say so."""
+def test_it_looks_one_step_ahead_only():
+    """Action 1 leads to a state in which 100 can be earned, but whose value is 0."""
     action, _ = plan(
         planner(),
         board(
@@ -70,39 +62,40 @@ def test_it_sees_one_step_and_no_further():
     assert action == 0
 
 
-def test_it_refuses_a_model_without_a_value():
+def test_a_model_without_a_value_is_rejected():
     world = replace(bandit([0.0, 1.0, 0.0]), value_function=ZeroValue())
-    message = "planner=greedy with model/value=none sees one reward ahead and nothing else: choose model/value=fitted, or another planner."
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises(
+        ValueError, match=r"^planner=greedy: needs a value function.*Choose another"
+    ):
         plan(planner(), world)
 
 
-def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
+def test_box_actions_are_the_best_of_candidates_sampled_for_each_decision():
     actions = [
         float(plan(planner(Box(1), num_actions=8), hill([0.4]), key)[0][0])
         for key in jax.random.split(KEY, 20)
     ]
     assert np.abs(actions).max() <= 1
     assert np.unique(actions).size == 20
-    # The nearest of 8 uniform candidates is 0.12 from the top on average, a random one 0.58; 20 of either vary by a fifth of it.
+    # On average, the nearest of 8 uniform candidates is 0.12 from the top, a random one 0.58. The
+    # standard error of a mean of 20 is a fifth of it.
     assert np.abs(np.array(actions) - 0.4).mean() < 0.25
 
 
-def test_the_more_candidates_the_better():
+def test_many_candidates_come_close_to_the_best_action():
     action, info = plan(planner(Box(1), num_actions=2000), hill([0.4]))
-    np.testing.assert_allclose(
-        action, [0.4], atol=0.005
-    )  # the nearest of 2000 is farther in one of e^10 cases
+    # The nearest of 2000 is farther with a probability of e^-10.
+    np.testing.assert_allclose(action, [0.4], atol=0.005)
     np.testing.assert_allclose(info["score_best"], -((action[0] - 0.4) ** 2), atol=1e-7)
 
 
-def test_few_pairs_of_choices_are_all_candidates_and_many_are_samples():
+def test_few_combinations_are_all_candidates_and_many_are_sampled():
     rewards = np.random.default_rng(0).normal(size=(8, 8))
-    action, info = plan(planner(MultiDiscrete((8, 8)), num_actions=1), choices(rewards))
+    action, info = plan(planner(MultiDiscrete((8, 8)), num_actions=1), reward_table(rewards))
     np.testing.assert_array_equal(action, np.unravel_index(rewards.argmax(), (8, 8)))
     np.testing.assert_allclose(info["score_best"], rewards.max(), rtol=1e-6)
     many = [
-        plan(planner(MultiDiscrete((9, 8)), num_actions=1), choices(np.zeros((9, 8))), key)[0]
+        plan(planner(MultiDiscrete((9, 8)), num_actions=1), reward_table(np.zeros((9, 8))), key)[0]
         for key in jax.random.split(KEY, 10)
     ]
     assert len({tuple(np.asarray(action)) for action in many}) > 5
@@ -110,7 +103,7 @@ def test_few_pairs_of_choices_are_all_candidates_and_many_are_samples():
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 @pytest.mark.parametrize("offset", [-1000.0, 1000.0])
-def test_it_keeps_away_from_predictions_that_diverge(bad, offset):
+def test_it_avoids_rewards_that_diverge(bad, offset):
     action, info = plan(planner(), bandit([offset, bad, offset + 1]))
     assert action == 2
     np.testing.assert_allclose(info["invalid_fraction"], 1 / 3, rtol=1e-6)
@@ -119,7 +112,7 @@ def test_it_keeps_away_from_predictions_that_diverge(bad, offset):
 @pytest.mark.parametrize(
     ("continuation", "value"), [(1.0, NAN), (NAN, 1.0)], ids=["value", "continuation"]
 )
-def test_it_keeps_away_from_values_and_continuations_that_diverge(continuation, value):
+def test_it_avoids_values_and_continuations_that_diverge(continuation, value):
     world = board(
         [[1, 2, 3]], [[0.0, 5.0, 1.0]], [[1.0, continuation, 1.0]], [0.0, 0.0, value, 0.0]
     )
@@ -128,7 +121,7 @@ def test_it_keeps_away_from_values_and_continuations_that_diverge(continuation, 
     np.testing.assert_allclose(info["invalid_fraction"], 1 / 3, rtol=1e-6)
 
 
-def test_it_survives_predictions_that_all_diverge():
+def test_it_returns_a_valid_action_if_all_predictions_diverge():
     action, info = plan(planner(), bandit([NAN, NAN, NAN]))
     assert 0 <= action <= 2
     assert info["invalid_fraction"] == 1
@@ -138,10 +131,10 @@ def test_it_survives_predictions_that_all_diverge():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_actions": 0}, r"planner.num_actions=0 must be at least 1"),
-        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+        ({"num_actions": 0}, r"planner.num_actions=0: must be at least 1"),
+        ({"discount": 0.0}, r"discount=0.0: must be in \(0, 1\]"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes, message):
+def test_invalid_settings_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         planner(**changes)

@@ -1,4 +1,4 @@
-"""Tree search, by either policy, where the best action is known."""
+"""Tree search with either policy, in worlds whose best action is known."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import pytest
 
 from mbrl.planners.mcts import MCTS
 from mbrl.types import Box, Discrete, MultiDiscrete
-from tests.planners.worlds import bandit, best_path, board, choices, hill, tree
+from tests.planners.worlds import bandit, best_path, board, hill, reward_table, tree
 
 KEY = jax.random.key(0)
 START = jnp.zeros(1)
@@ -37,13 +37,13 @@ def compiled_plan(planner, world, key):
 @pytest.mark.parametrize(
     "rewards", [[0.1, 0.9, 0.3], [-3.0, -5.0, -4.0], [5.0, 7.0, 9.0], [1e4, 0.0, -1e4]], ids=str
 )
-def test_it_pulls_the_best_arm(policy, rewards):
+def test_it_chooses_the_best_arm_of_a_bandit(policy, rewards):
     action, info = plan(planner(policy), bandit(rewards))
     assert action == np.argmax(rewards)
     np.testing.assert_allclose(info["root_value_gap"], max(rewards) - min(rewards), rtol=1e-4)
 
 
-def test_every_action_is_considered_however_many_there_are():
+def test_more_than_16_actions_are_all_considered():
     chosen = [
         plan(planner(action_space=Discrete(20)), bandit(np.eye(20)[best]))[0]
         for best in (0, 15, 16, 19)
@@ -52,44 +52,47 @@ def test_every_action_is_considered_however_many_there_are():
 
 
 @both_policies
-def test_few_pairs_of_choices_are_all_considered(policy):
-    """Sixteen pairs, though `num_actions` is 8; what an entry is worth depends on the other one."""
+def test_few_combinations_are_all_considered(policy):
+    """16 combinations although `num_actions` is 8; the reward of an entry depends on the other."""
     for seed in range(5):
         rewards = np.random.default_rng(seed).normal(size=(4, 4))
-        action, info = plan(planner(policy, MultiDiscrete((4, 4)), max_depth=1), choices(rewards))
+        action, info = plan(
+            planner(policy, MultiDiscrete((4, 4)), max_depth=1), reward_table(rewards)
+        )
         np.testing.assert_array_equal(action, np.unravel_index(rewards.argmax(), (4, 4)))
         np.testing.assert_allclose(info["root_value_gap"], np.ptp(rewards), rtol=1e-4)
 
 
-def mean_regret(policy: str, offset: float, ending: float) -> float:
-    """How much less than the best path the best path through the chosen action is worth, on average over 60 trees."""
+def mean_regret(policy: str, offset: float, termination: float) -> float:
+    """The best return minus the best return after the chosen action; mean over 60 trees."""
     regrets = []
     for seed in range(60):
-        world, path_return = tree(seed, ending=ending, offset=offset)
+        world, path_return = tree(seed, termination=termination, offset=offset)
         action = int(plan(planner(policy), world)[0])
         regrets.append(
             path_return(best_path(path_return))
-            - path_return(best_path(path_return, beginning=(action,)))
+            - path_return(best_path(path_return, prefix=(action,)))
         )
     return np.mean(regrets)
 
 
-@pytest.mark.parametrize("ending", [0.0, 0.3])
+@pytest.mark.parametrize("termination", [0.0, 0.3])
 @pytest.mark.parametrize("offset", [-3.0, 0.0, 3.0])
 @both_policies
-def test_it_finds_what_exhaustive_search_finds(policy, offset, ending):
-    """27 paths, which end early where the episode ends. Search averages where it explores, and Gumbel's digs for what looks good first:
-    now and then it misses by a little.
+def test_it_almost_finds_the_best_path_of_a_small_tree(policy, offset, termination):
+    """27 paths, some of which end early. Random actions have a mean regret of 1.2.
 
-    A blind choice would cost 1.2 on average.
+    Values are averaged over explored paths, and Gumbel MuZero deepens promising actions early, so
+    a small regret remains.
     """
-    assert mean_regret(policy, offset, ending) < (0.15 if policy == "gumbel" else 0.1)
+    assert mean_regret(policy, offset, termination) < (0.15 if policy == "gumbel" else 0.1)
 
 
-def test_the_root_value_is_the_mean_of_what_each_simulation_returns():
-    """With one action a simulation goes one step deeper than the last, up to max_depth; the root's own value is 0.
+def test_the_root_value_is_the_mean_return_of_the_simulations():
+    """With one action, each simulation is a step longer than the last, up to max_depth.
 
-    A reward of 1 a step, discounted by 0.9 and survived by 0.5: a simulation of n steps returns the sum of 0.45^t below n.
+    The root's own value is 0. With a reward of 1 a step, a discount of 0.9 and a survival of 0.5,
+    a simulation of n steps returns the sum of 0.45^t over t < n.
     """
     world = board(moves=[[0]], rewards=[[1.0]], continuation=[[0.5]])
     _, info = plan(
@@ -103,7 +106,7 @@ def test_the_root_value_is_the_mean_of_what_each_simulation_returns():
 
 @both_policies
 def test_it_looks_beyond_the_first_step(policy):
-    """The first step costs 2 for action 0, else 3; the second one 3, but nothing for action 2 after action 1; the third nothing."""
+    """Action 0 is cheapest first (2 instead of 3); only action 1 then allows a free second step."""
     costs = [[-2.0, -3.0, -3.0], [-3.0, -3.0, -3.0], [-3.0, -3.0, 0.0], [-3.0, -3.0, -3.0]]
     action, info = plan(planner(policy), board([[1, 2, 3], [4, 4, 4], [4, 4, 4], [4, 4, 4]], costs))
     assert action == 1
@@ -111,7 +114,7 @@ def test_it_looks_beyond_the_first_step(policy):
 
 
 @both_policies
-def test_it_goes_where_the_value_is(policy):
+def test_it_takes_the_action_with_the_best_next_value(policy):
     action, info = plan(
         planner(policy), board([[1, 2, 3]], [[0.0, 0.0, 0.0]], values=[0.0, -8.0, 4.0, -2.0])
     )
@@ -120,8 +123,8 @@ def test_it_goes_where_the_value_is(policy):
 
 
 @both_policies
-def test_a_value_counts_as_far_as_it_is_reached(policy):
-    """10 with a chance of 0.1 is less than 5 for certain."""
+def test_values_are_weighted_by_survival(policy):
+    """10 with a probability of 0.1 is less than a certain 5."""
     action, info = plan(
         planner(policy),
         board([[1, 2, 3]], [[0.0, 0.0, 0.0]], [[0.1, 1.0, 1.0]], [0.0, 10.0, 5.0, 0.0]),
@@ -131,27 +134,28 @@ def test_a_value_counts_as_far_as_it_is_reached(policy):
 
 
 @both_policies
-@pytest.mark.parametrize(("chance", "expected"), [(1.0, 1), (0.1, 0)])
-def test_what_comes_after_the_end_is_not_counted(policy, chance, expected):
-    """Action 0 earns 1 and ends the episode; action 1 earns 0.7, and may be taken again if the episode goes on."""
+@pytest.mark.parametrize(("continuation", "expected"), [(1.0, 1), (0.1, 0)])
+def test_rewards_after_the_end_are_not_counted(policy, continuation, expected):
+    """Action 0 earns 1 and terminates; action 1 earns 0.7 each time until the episode ends."""
     action, _ = plan(
-        planner(policy), board([[0, 0, 0]], [[1.0, 0.7, 0.0]], [[0.0, chance, chance]])
+        planner(policy), board([[0, 0, 0]], [[1.0, 0.7, 0.0]], [[0.0, continuation, continuation]])
     )
     assert action == expected
 
 
-def test_box_actions_are_the_best_of_candidates_that_are_drawn_anew():
+def test_box_actions_are_the_best_of_candidates_sampled_for_each_decision():
     actions = [
         float(plan(planner(action_space=Box(1)), hill([0.4]), key)[0][0])
         for key in jax.random.split(KEY, 20)
     ]
     assert np.abs(actions).max() <= 1
     assert np.unique(actions).size == 20
-    # The nearest of 8 uniform candidates is 0.12 from the top on average, a random one 0.58; 20 of either vary by a fifth of it.
+    # On average, the nearest of 8 uniform candidates is 0.12 from the top, a random one 0.58. The
+    # standard error of a mean of 20 is a fifth of it.
     assert np.abs(np.array(actions) - 0.4).mean() < 0.25
 
 
-def test_half_a_box_may_diverge():
+def test_it_avoids_the_half_of_a_box_that_diverges():
     actions = [
         float(plan(planner(action_space=Box(1)), hill([0.4], cliff=0.0), key)[0][0])
         for key in jax.random.split(KEY, 5)
@@ -164,13 +168,13 @@ def test_half_a_box_may_diverge():
     "rewards", [[1.0, 9.0, 2.0], [-2.0, 9.0, -1.0], [-60.0, 9.0, -50.0]], ids=str
 )
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
-def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
-    """Action 1 diverges; of the others, 2 is better. How bad a reward can be, the model's normaliser has seen."""
+def test_it_avoids_rewards_that_diverge(policy, rewards, bad):
+    """Action 1 diverges; of the others, 2 is better. The normaliser knows the smallest reward."""
     world = bandit([rewards[0], bad, rewards[2]], pulls=3)
-    world = eqx.tree_at(lambda w: w.normaliser.reward_min, world, jnp.float32(min(rewards)))
+    world = eqx.tree_at(lambda world: world.normaliser.reward_min, world, jnp.float32(min(rewards)))
     action, info = plan(planner(policy), world)
     assert action == 2
-    assert all(np.isfinite(number) for number in info.values())
+    assert all(np.isfinite(value) for value in info.values())
     assert 0 < info["invalid_fraction"] < 1
 
 
@@ -179,20 +183,22 @@ def test_it_keeps_away_from_predictions_that_diverge(policy, rewards, bad):
     [([0.0, 1.0, 2.0], 0), ([0.0, NAN, 2.0], 1 / 3), ([NAN, 1.0, INF], 2 / 3)],
     ids=str,
 )
-def test_the_invalid_are_the_share_of_nodes_whose_predictions_diverge(rewards, expected):
-    """Three simulations try each of three actions once."""
+def test_invalid_fraction_is_the_fraction_of_nodes_that_diverge(rewards, expected):
+    """Three simulations try each of the three actions once."""
     _, info = plan(planner(num_simulations=3), bandit(rewards))
     np.testing.assert_allclose(info["invalid_fraction"], expected, rtol=1e-6)
 
 
 @both_policies
 @pytest.mark.parametrize("where", ["value", "continuation"])
-def test_it_keeps_away_from_values_and_continuations_that_diverge(policy, where):
+def test_it_avoids_values_and_continuations_that_diverge(policy, where):
     values = [0.0, 1.0, NAN if where == "value" else 1.0, 2.0]
-    chances = [[1.0, NAN if where == "continuation" else 1.0, 1.0]]
-    action, info = plan(planner(policy), board([[1, 2, 3]], [[0.0, 5.0, 0.0]], chances, values))
+    continuations = [[1.0, NAN if where == "continuation" else 1.0, 1.0]]
+    action, info = plan(
+        planner(policy), board([[1, 2, 3]], [[0.0, 5.0, 0.0]], continuations, values)
+    )
     assert action == 2
-    assert all(np.isfinite(number) for number in info.values())
+    assert all(np.isfinite(value) for value in info.values())
     assert info["invalid_fraction"] > 0
 
 
@@ -205,14 +211,14 @@ def test_it_keeps_away_from_values_and_continuations_that_diverge(policy, where)
     ],
     ids=["gumbel", "muzero", "box"],
 )
-def test_it_survives_predictions_that_all_diverge(mcts, world):
+def test_it_returns_a_valid_action_if_all_predictions_diverge(mcts, world):
     action, info = plan(mcts, world)
     assert np.all((action >= -1) & (action <= 2))
-    assert all(np.isfinite(number) for number in info.values())
+    assert all(np.isfinite(value) for value in info.values())
     assert info["invalid_fraction"] == 1
 
 
-def test_a_discount_may_be_a_whole_number():
+def test_a_discount_may_be_an_integer():
     mcts = planner(discount=1)
     jax.eval_shape(lambda: mcts.plan(KEY, bandit([0.0, 0.0, 1.0]), START, mcts.init(KEY)))
 
@@ -220,13 +226,13 @@ def test_a_discount_may_be_a_whole_number():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_simulations": 0}, r"planner.num_simulations=0 must be at least 1"),
-        ({"max_depth": 0}, r"planner.max_depth=0 must be at least 1"),
-        ({"num_actions": -1}, r"planner.num_actions=-1 must be at least 1"),
-        ({"policy": "alpha"}, r"planner.policy=alpha must be 'gumbel' or 'muzero'"),
-        ({"discount": 0.0}, r"discount=0.0 must be in \(0, 1\]"),
+        ({"num_simulations": 0}, r"planner.num_simulations=0: must be at least 1"),
+        ({"max_depth": 0}, r"planner.max_depth=0: must be at least 1"),
+        ({"num_actions": -1}, r"planner.num_actions=-1: must be at least 1"),
+        ({"policy": "alpha"}, r"planner.policy=alpha: must be 'gumbel' or 'muzero'"),
+        ({"discount": 0.0}, r"discount=0.0: must be in \(0, 1\]"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes, message):
+def test_invalid_settings_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         planner(**changes)

@@ -1,4 +1,7 @@
-"""Random shooting: the best of its plans by hand, and nothing remembered. What it finds is in test_sampling.py."""
+"""Random shooting: the best of its plans by hand, and no state.
+
+Optima are tested in test_sampling.py.
+"""
 
 import equinox as eqx
 import jax
@@ -27,22 +30,22 @@ def plan(planner, world, state, key):
     return planner.plan(key, world, START, state)
 
 
-def drawn_plans(shooter, key) -> np.ndarray:
-    """What the decision with this key draws: the encoding and the memory have a key each, and the only iteration the third."""
+def sampled_plans(shooter, key) -> np.ndarray:
+    """The plans that a decision with this key samples. Its keys: encoding, shift, iteration."""
     sample_key, _ = jax.random.split(jax.random.split(key, 3)[2])
     return np.asarray(
         random_plans(sample_key, shooter.action_space, shooter.population_size, shooter.horizon)
     )
 
 
-def test_it_takes_the_first_step_of_the_best_of_its_plans():
-    """Six of 27: seldom the best there is."""
+def test_it_takes_the_first_action_of_its_best_plan():
+    """Six of 27 plans, seldom the best of all."""
     shooter = planner()
     for seed in range(10):
         world, path_return = tree(seed)
         key = jax.random.key(seed)
         action, _, info = plan(shooter, world, shooter.init(KEY), key)
-        plans = drawn_plans(shooter, key)
+        plans = sampled_plans(shooter, key)
         returns = np.array([path_return(path) for path in plans])
         assert action == plans[np.argmax(returns)][0]
         np.testing.assert_allclose(info["score_best"], returns.max(), rtol=1e-5)
@@ -51,11 +54,11 @@ def test_it_takes_the_first_step_of_the_best_of_its_plans():
         assert info["invalid_fraction"] == 0
 
 
-def test_the_invalid_are_counted_and_left_out_of_the_mean():
+def test_invalid_scores_are_counted_and_excluded_from_mean_and_std():
     shooter = planner(Box(1), horizon=1, population_size=50)
     action, _, info = plan(shooter, hill([0.4], cliff=0.0), shooter.init(KEY), KEY)
-    drawn = drawn_plans(shooter, KEY)[:, 0, 0]
-    valid = drawn[drawn <= 0]
+    samples = sampled_plans(shooter, KEY)[:, 0, 0]
+    valid = samples[samples <= 0]
     assert action[0] == valid.max()
     assert 0 < valid.size < 50
     np.testing.assert_allclose(info["invalid_fraction"], 1 - valid.size / 50, rtol=1e-5)
@@ -64,11 +67,12 @@ def test_the_invalid_are_counted_and_left_out_of_the_mean():
 
 
 def test_its_plans_are_uniform():
-    drawn = np.asarray(planner(Box(1)).sample(KEY, planner(Box(1)).initial_distribution(), 4000))
-    assert drawn.shape == (4000, 3, 1)
-    # Standard errors 0.009 of the mean and 0.005 of the variance: five of them.
-    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.046)
-    np.testing.assert_allclose(drawn.var(0), 1 / 3, atol=0.024)
+    shooter = planner(Box(1))
+    samples = np.asarray(shooter.sample(KEY, shooter.initial_distribution(), 4000))
+    assert samples.shape == (4000, 3, 1)
+    # Standard errors: 0.009 of the mean, 0.005 of the variance. Tolerance: five of them.
+    np.testing.assert_allclose(samples.mean(0), 0, atol=0.046)
+    np.testing.assert_allclose(samples.var(0), 1 / 3, atol=0.024)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_its_plans_are_uniform():
     [(planner(), tree(1)[0]), (planner(Box(2)), hill([0.3, -0.6]))],
     ids=["discrete", "box"],
 )
-def test_nothing_is_carried_over(shooter, world):
+def test_its_state_never_changes(shooter, world):
     fresh = shooter.init(KEY)
     _, state, _ = plan(shooter, world, fresh, KEY)
     for left, right in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
@@ -84,6 +88,6 @@ def test_nothing_is_carried_over(shooter, world):
 
 
 @pytest.mark.parametrize("name", ["horizon", "population_size"])
-def test_settings_that_make_no_sense_are_refused(name):
-    with pytest.raises(ValueError, match=rf"planner.{name}=0 must be at least 1"):
+def test_invalid_settings_are_rejected(name):
+    with pytest.raises(ValueError, match=rf"planner.{name}=0: must be at least 1"):
         planner(**{name: 0})

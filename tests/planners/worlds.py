@@ -1,4 +1,4 @@
-"""Worlds whose best plans are known: boards that can be searched by hand, choices, a hill, and a linear-quadratic point mass."""
+"""Worlds with known best plans: boards, tables of combinations, a hill, a linear-quadratic mass."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -14,32 +14,31 @@ from mbrl.models.base import AbstractWorldModel, Prediction
 from mbrl.models.value import AbstractValue
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
-Facts = dict[
-    str, jax.Array
-]  # the numbers of a world: what differs in nothing else is compiled once
+# The numbers of a world. Worlds that differ only in these are compiled once.
+Facts = dict[str, jax.Array]
 Path = tuple[int, ...]
 
 
-class Worth(AbstractValue):
-    """Says that a world's states have a value, which the world itself knows; nobody asks this one."""
+class PlaceholderValue(AbstractValue):
+    """Marks that a world has values; `World.value` computes them, and this is never called."""
 
     def __call__(self, normaliser, observation):
         raise NotImplementedError
 
 
 class World(AbstractWorldModel):
-    """A deterministic world, known for certain: its state is the observation, its one particle moves by plain functions."""
+    """A deterministic world with one particle, whose state is the observation."""
 
     action_space: AbstractActionSpace
     facts: Facts
-    transition: Callable[..., jax.Array] = eqx.field(
-        static=True
-    )  # of facts, state and action, as the next two
+    # Functions of facts, state and action.
+    transition: Callable[..., jax.Array] = eqx.field(static=True)
     reward: Callable[..., jax.Array] = eqx.field(static=True)
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
-    worth: Callable[..., jax.Array] = eqx.field(static=True)  # of facts and state
+    # A function of facts and state.
+    state_value: Callable[..., jax.Array] = eqx.field(static=True)
     parts: tuple = ()
-    value_function: AbstractValue = Worth()
+    value_function: AbstractValue = PlaceholderValue()
     normaliser: Normaliser = eqx.field(
         default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6))
     )
@@ -49,19 +48,15 @@ class World(AbstractWorldModel):
         return observation[None]
 
     def step(self, key, state, action):
-        step = (self.facts, state[0], action)
-        return Prediction(
-            self.transition(*step)[None],
-            self.reward(*step)[None],
-            self.continuation(*step)[None],
-            jnp.zeros(()),
-        )
+        functions = (self.transition, self.reward, self.continuation)
+        outputs = [function(self.facts, state[0], action)[None] for function in functions]
+        return Prediction(*outputs, jnp.zeros(()))
 
     def collapse_particles(self, key, state):
         return state
 
     def value(self, state):
-        return self.worth(self.facts, state[0])[None]
+        return self.state_value(self.facts, state[0])[None]
 
     def aggregate(self, estimates):
         return jnp.mean(estimates)
@@ -73,18 +68,18 @@ class World(AbstractWorldModel):
         return {}
 
     def knowing(self, **facts: jax.Array) -> "World":
-        """The same world with some numbers changed."""
-        return replace(
-            self,
-            facts=self.facts
-            | {name: jnp.asarray(value, self.facts[name].dtype) for name, value in facts.items()},
-        )
+        """The same world with other numbers."""
+        changed = {
+            name: jnp.asarray(value, self.facts[name].dtype) for name, value in facts.items()
+        }
+        return replace(self, facts=self.facts | changed)
 
 
-# Boards: places 0, 1, …; each action moves somewhere, earns a reward, and perhaps ends the episode. Play starts at place 0.
+# Boards: squares 0, 1, …, starting at 0. Each action moves to a square, earns a reward, and may end
+# the episode.
 
-NUM_PLACES = 40  # a tree of depth 3 fills them: 1 + 3 + 9 + 27
-CHILDREN = 3  # of each of a tree's nodes
+NUM_SQUARES = 40  # those of a tree of depth 3: 1 + 3 + 9 + 27
+CHILDREN = 3  # of each node of a tree
 
 
 def board(
@@ -93,101 +88,96 @@ def board(
     continuation: np.ndarray | float = 1.0,
     values: np.ndarray | float = 0.0,
 ) -> World:
-    """`moves`, `rewards` and `continuation` by [place, action], `values` by [place]; places that are not given lead nowhere."""
+    """`moves`, `rewards`, `continuation`: [square, action]; `values`: [square].
+
+    From squares that are not given, each action stays and earns nothing.
+    """
     num_actions = np.shape(rewards)[1]
-    tables = {
-        "moves": np.tile(np.arange(NUM_PLACES)[:, None], (1, num_actions)),
-        "rewards": np.zeros((NUM_PLACES, num_actions)),
+    shape = (NUM_SQUARES, num_actions)
+    defaults = {
+        "moves": np.tile(np.arange(NUM_SQUARES)[:, None], (1, num_actions)),
+        "rewards": np.zeros(shape),
+        "continuation": np.ones(shape),
+        "values": np.zeros(NUM_SQUARES),
     }
-    tables |= {"continuation": np.ones((NUM_PLACES, num_actions)), "values": np.zeros(NUM_PLACES)}
-    for name, given in (
-        ("moves", moves),
-        ("rewards", rewards),
-        ("continuation", continuation),
-        ("values", values),
-    ):
-        tables[name][: np.shape(given)[0] if np.ndim(given) else None] = given
-    facts = {
-        name: jnp.asarray(table, int if name == "moves" else float)
-        for name, table in tables.items()
-    }
-    return World(Discrete(num_actions), facts, _move, _earn, _go_on, _be_there)
+    facts = {}
+    given = (moves, rewards, continuation, values)
+    for (name, table), rows in zip(defaults.items(), given, strict=True):
+        table[: np.shape(rows)[0] if np.ndim(rows) else None] = rows
+        facts[name] = jnp.asarray(table, int if name == "moves" else float)
+    functions = (_board_transition, _board_reward, _board_continuation, _board_value)
+    return World(Discrete(num_actions), facts, *functions)
 
 
-def _move(facts, state, action):
+def _board_transition(facts, state, action):
     return facts["moves"][state.astype(int), action].astype(float)
 
 
-def _earn(facts, state, action):
+def _board_reward(facts, state, action):
     return facts["rewards"][state[0].astype(int), action]
 
 
-def _go_on(facts, state, action):
+def _board_continuation(facts, state, action):
     return facts["continuation"][state[0].astype(int), action]
 
 
-def _be_there(facts, state):
+def _board_value(facts, state):
     return facts["values"][state[0].astype(int)]
 
 
 def bandit(rewards: Sequence[float], pulls: int = 1) -> World:
-    """Arm k earns rewards[k], up to three times."""
-    places = np.arange(pulls)[:, None]
-    return board(np.tile(places + 1, (1, len(rewards))), np.tile(np.array(rewards), (pulls, 1)))
+    """Arm k earns rewards[k]; `pulls` arms can be pulled in an episode."""
+    squares = np.arange(pulls)[:, None]
+    return board(np.tile(squares + 1, (1, len(rewards))), np.tile(np.array(rewards), (pulls, 1)))
 
 
 def tree(
-    seed: int, depth: int = 3, ending: float = 0.0, offset: float = 0.0
+    seed: int, depth: int = 3, termination: float = 0.0, offset: float = 0.0
 ) -> tuple[World, Callable[[Path], float]]:
-    """A tree of random rewards, and the return of a path through it by plain arithmetic, undiscounted.
+    """A tree of random rewards, and a function that computes the undiscounted return of a path.
 
-    Node n's children are 3n + 1, 3n + 2 and 3n + 3; a share of `ending` of the steps end the episode. Rewards are standard
-    normal plus `offset`.
+    The children of node n are 3n + 1, 3n + 2 and 3n + 3. Each edge terminates with probability
+    `termination`. Rewards are standard normal plus `offset`.
     """
     generator = np.random.default_rng(seed)
     num_inner = sum(CHILDREN**level for level in range(depth))
     rewards = offset + generator.normal(size=(num_inner, CHILDREN))
-    ends = generator.random((num_inner, CHILDREN)) < ending
+    terminates = generator.random((num_inner, CHILDREN)) < termination
 
     def path_return(path: Path) -> float:
         node, total = 0, 0.0
         for action in path:
             total += rewards[node, action]
-            if ends[node, action]:
+            if terminates[node, action]:
                 break
             node = CHILDREN * node + 1 + action
         return total
 
     children = CHILDREN * np.arange(num_inner)[:, None] + 1 + np.arange(CHILDREN)
-    return board(children, rewards, 1.0 - ends), path_return
+    return board(children, rewards, 1.0 - terminates), path_return
 
 
-def best_path(path_return: Callable[[Path], float], depth: int = 3, beginning: Path = ()) -> Path:
-    """The best of all paths with this beginning, by trying them all."""
-    rest = itertools.product(range(CHILDREN), repeat=depth - len(beginning))
-    return max((beginning + path for path in rest), key=path_return)
+def best_path(path_return: Callable[[Path], float], depth: int = 3, prefix: Path = ()) -> Path:
+    """The best path with this prefix, by exhaustive search."""
+    rest = itertools.product(range(CHILDREN), repeat=depth - len(prefix))
+    return max((prefix + path for path in rest), key=path_return)
 
 
-# Choices: nothing changes, and an action of two entries earns what the table says of both together.
+# A reward table: the state never changes, and an action of two entries earns an entry of the table.
 
 
-def choices(rewards: np.ndarray) -> World:
-    """`rewards` by [first entry, second entry]."""
-    return World(
-        MultiDiscrete(np.shape(rewards)),
-        {"rewards": jnp.asarray(rewards, float)},
-        _stay,
-        _earn_both,
-        _surely,
-        _nothing,
-    )
+def reward_table(rewards: np.ndarray) -> World:
+    """`rewards`: [first entry, second entry]."""
+    facts = {"rewards": jnp.asarray(rewards, float)}
+    return World(MultiDiscrete(np.shape(rewards)), facts, _stay, _table_reward, _one, _zero)
 
 
-def _earn_both(facts, state, action):
+def _table_reward(facts, state, action):
     return facts["rewards"][action[0], action[1]]
 
 
-# A hill: nothing changes, and an action costs the square of its distance from the top. Beyond the cliff predictions diverge.
+# A hill: the state never changes, and an action costs the square of its distance from the top.
+# Predictions diverge for actions whose first entry is beyond the cliff.
 
 
 def hill(top: Sequence[float], cliff: float = np.inf) -> World:
@@ -196,10 +186,10 @@ def hill(top: Sequence[float], cliff: float = np.inf) -> World:
         "cliff": jnp.asarray(cliff, float),
         "bad": jnp.asarray(np.nan, float),
     }
-    return World(Box(len(top)), facts, _stay, _height, _surely, _nothing)
+    return World(Box(len(top)), facts, _stay, _hill_reward, _one, _zero)
 
 
-def _height(facts, state, action):
+def _hill_reward(facts, state, action):
     return jnp.where(
         action[0] > facts["cliff"], facts["bad"], -jnp.sum((action - facts["top"]) ** 2)
     )
@@ -209,15 +199,15 @@ def _stay(facts, state, action):
     return state
 
 
-def _surely(facts, state, action):
+def _one(facts, state, action):
     return jnp.ones(())
 
 
-def _nothing(facts, state):
+def _zero(facts, state):
     return jnp.zeros(())
 
 
-# A mass on a line, pushed towards the origin; quadratic costs of state and action, and of the state that is left at the end.
+# A mass on a line, with quadratic costs of state and action and of the final state.
 
 TIME_STEP = 0.3
 DYNAMICS = np.array([[1.0, TIME_STEP], [0.0, 1.0]])
@@ -235,32 +225,27 @@ def point_mass() -> World:
         "final cost": FINAL_COST,
     }
     facts = {name: jnp.asarray(matrix, float) for name, matrix in matrices.items()}
-    return World(Box(1), facts, _pushed, _push_reward, _surely, _end_reward)
+    return World(Box(1), facts, _mass_transition, _mass_reward, _one, _final_value)
 
 
-def _pushed(facts, state, action):
+def _mass_transition(facts, state, action):
     return facts["dynamics"] @ state + facts["control"] * action
 
 
-def _push_reward(facts, state, action):
+def _mass_reward(facts, state, action):
     return -(state @ facts["state cost"] @ state + ACTION_COST * action[0] ** 2)
 
 
-def _end_reward(facts, state):
+def _final_value(facts, state):
     return -(state @ facts["final cost"] @ state)
 
 
 def riccati(horizon: int, discount: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The cost-to-go matrix P and the gains K of each step of the finite horizon: cost s'Ps, action -Ks."""
+    """The cost-to-go matrix P at the first step and the gains K of all: cost s'Ps, action -Ks."""
     cost, gains = FINAL_COST, []
     for _ in range(horizon):
-        gain = (
-            discount
-            * CONTROL
-            @ cost
-            @ DYNAMICS
-            / (ACTION_COST + discount * CONTROL @ cost @ CONTROL)
-        )
+        action_cost = ACTION_COST + discount * CONTROL @ cost @ CONTROL
+        gain = discount * CONTROL @ cost @ DYNAMICS / action_cost
         cost = STATE_COST + discount * DYNAMICS.T @ cost @ (DYNAMICS - np.outer(CONTROL, gain))
         gains.insert(0, gain)
     return cost, gains
