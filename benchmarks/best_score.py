@@ -31,6 +31,7 @@ from mbrl.assemble import assemble
 from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.config.process import set_threads
+from mbrl.config.resolve import resolve
 from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.models import rollout
 from mbrl.models.base import with_value
@@ -153,7 +154,7 @@ def parse_arguments() -> argparse.Namespace:
 def evaluate_proportional_power() -> str:
     """Returns of the best factor for each start state, as text."""
     config = compose([f"env={PROPORTIONAL}", "model/value=none", "planner=random"])
-    _, environment, _, state = assemble(config)
+    _, environment, _, state = assemble(resolve(config))
     planners = [
         ProportionalPower(environment.action_space, jnp.asarray(factor, jnp.float32))
         for factor in FACTORS
@@ -169,7 +170,7 @@ def evaluate_proportional_power() -> str:
 def evaluate_grid_policy(env: str, planner: list[str], num_points: int) -> str:
     """Returns of a planner with the value of a grid, as text."""
     common = [f"env={env}", "model=oracle", "model/value=none", "discount=1"]
-    _, environment, _, state = assemble(compose([*common, "planner=random"]))
+    _, environment, _, state = assemble(resolve(compose([*common, "planner=random"])))
     axes = AXES[env]
     grid = [axis.points(num_points) for axis in axes]
     dynamics = state.model.parts.dynamics.function
@@ -180,8 +181,8 @@ def evaluate_grid_policy(env: str, planner: list[str], num_points: int) -> str:
     while not changes or (changes[-1] > TOLERANCE and len(changes) < environment.episode_limit):
         value, change = sweep(state.model, value, states, actions)
         changes.append(float(change))
-    config = compose([*common, *planner])
-    acting = build(config.planner, (), action_space=environment.action_space)
+    config = resolve(compose([*common, *planner]))
+    acting = build(config.tree.planner, action_space=environment.action_space)
     state = state._replace(model=with_grid_value(state.model, value))
     returns = evaluate(environment, acting, state, NUM_EPISODES, FIRST_SEED)
     assert returns is not None

@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 
 from mbrl.config.compose import compose
-from mbrl.config.resolve import resolve, to_yaml
+from mbrl.config.resolve import resolve
 from mbrl.loggers.metrics import METRICS
 
 PLANNERS, ENVIRONMENTS = ("cem", "icem", "mppi", "mcts"), ("cartpole", "pendulum")
@@ -49,7 +49,7 @@ def make_runs(folder: Path, num_runs: int) -> None:
 def composed_config(env: str, planner: str) -> str:
     """The config as YAML, with a placeholder for the seed."""
     overrides = [f"env={env}", f"planner={planner}", f"seed={PLACEHOLDER_SEED}"]
-    return to_yaml(resolve(compose(overrides)))
+    return resolve(compose(overrides)).to_yaml()
 
 
 def provenance(env: str, planner: str, seed: int) -> dict:

@@ -33,12 +33,13 @@ def run_cell(planner: str, model: str, actions: str) -> float:
     import jax
 
     from mbrl.assemble import assemble
+    from mbrl.config.resolve import resolve
     from mbrl.training.loop import train
     from mbrl.training.snapshot import Snapshot
 
     start = perf_counter()
     choices = [f"env.kwargs.actions={actions}", f"planner={planner}", f"model={model}"]
-    *parts, state = assemble(compose([*TOY, *choices]))
+    *parts, state = assemble(resolve(compose([*TOY, *choices])))
     rows: list[dict] = []
     _, evaluation = train(*parts, Snapshot(state), rows.append)
     score = evaluation["evaluation/return_mean"]

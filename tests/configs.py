@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.compose import CONFIG_FOLDER, compose
+from mbrl.config.resolve import ResolvedConfig, resolve
 
 # Upper bounds of these settings, in any part of a config.
 SMALL = {
@@ -31,6 +32,16 @@ def point_mass_with(actions: str) -> list[str]:
 def options(group: str) -> list[str]:
     """The options of a config group: the names of its files."""
     return sorted(path.stem for path in Path(CONFIG_FOLDER, group).glob("*.yaml"))
+
+
+def resolved(*overrides: str) -> ResolvedConfig:
+    """The resolved config of these overrides."""
+    return resolve(compose(overrides))
+
+
+def resolved_small(*overrides: str) -> ResolvedConfig:
+    """The same with small networks, populations and searches."""
+    return resolve(small_config(*overrides))
 
 
 def small_config(*overrides: str) -> DictConfig:

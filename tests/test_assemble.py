@@ -28,7 +28,10 @@ def refusal(*overrides: str) -> str:
         (["env=gymnasium", "env.id=CartPole-v9"], "env.id=CartPole-v9 is not an environment"),
         (["env.kwargs={wings: 2}"], "env.kwargs={'wings': 2} do not fit env.id=CartPole-v1"),
         (["planner.horizon=-3"], "planner.horizon=-3: must be at least 1"),
-        (["planner.num_elites=41"], "planner.num_elites=41: must not exceed planner.population_size=40"),
+        (
+            ["planner.num_elites=41"],
+            "planner.num_elites=41: must not exceed planner.population_size=40",
+        ),
         (["planner.momentum=1"], "planner.momentum=1: must be in [0, 1)"),
         (
             ["planner.return_mode=whim"],

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.envs import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
-from tests.configs import options
+from tests.configs import options, resolved
 
 NUM_STEPS = 6000
 NUM_KEYS = 64  # samples of a random step
@@ -54,8 +54,7 @@ def case(request) -> tuple[DictConfig, Steps]:
 @cache
 def _case(choice: tuple[str, ...]) -> tuple[DictConfig, Steps]:
     name, *overrides = choice
-    config = compose([f"env={name}", *overrides]).env
-    OmegaConf.resolve(config)
+    config = resolved(f"env={name}", *overrides).tree.env
     return config, random_steps(config)
 
 
@@ -164,7 +163,7 @@ def test_episodes_terminate_unless_terminates_on_is_never(case):
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_config_agrees_with_the_registered_spec(name):
-    config = compose([f"env={name}"]).env
+    config = resolved(f"env={name}").tree.env
     registered = gymnasium.spec(config.id.split(":")[-1])
     assert config.episode_limit == registered.max_episode_steps
     assert registered.reward_threshold in (None, config.solved_score)
@@ -174,7 +173,7 @@ def test_the_config_agrees_with_the_registered_spec(name):
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_random_score_is_the_return_of_random_actions(name):
-    config = compose([f"env={name}"]).env
+    config = resolved(f"env={name}").tree.env
     env = build(config).make()
     env.action_space.seed(1)
     returns = np.array([_random_return(env, seed) for seed in range(NUM_EPISODES)])
@@ -197,7 +196,7 @@ def _random_return(env: gymnasium.Env, seed: int) -> float:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_true_dynamics_accept_the_environments_observations(name):
-    config = compose([f"env={name}"]).env
+    config = resolved(f"env={name}").tree.env
     env = build(config).make()
     observation, _ = env.reset(seed=0)
     assert build(config.true_dynamics).from_observation(jnp.asarray(observation)).ndim == 1

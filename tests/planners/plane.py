@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.envs.point_mass import FORCE_COST, FRICTION, TIME_STEP
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
 from mbrl.planners.base import AbstractPlanner
+from tests.configs import resolved
 
 # Of position and velocity, along each axis.
 DYNAMICS = np.array(
@@ -51,7 +51,7 @@ def planner_and_true_model(
         "model=oracle",
         "model/value=none",
     ]
-    config = compose([*choices, *overrides])
+    config = resolved(*choices, *overrides).tree
     environment = build(config.env)
     sizes = {
         "action_space": environment.action_space,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.planners.cem import CEM
 from mbrl.types import Box, Discrete
+from tests.configs import resolved
 from tests.planners.worlds import hill, tree
 
 KEY = jax.random.key(0)
@@ -108,10 +108,8 @@ def test_its_defaults_come_close_to_the_best_action(best, error):
 
     Fitted to clipped samples they would be 0.075 and 0.04, to unclipped ones 0.02 and 0.08.
     """
-    world, cem = (
-        hill([best]),
-        build(compose(["planner=cem", "discount=1"]).planner, (), action_space=Box(1)),
-    )
+    node = resolved("planner=cem", "discount=1").tree.planner
+    world, cem = hill([best]), build(node, action_space=Box(1))
     actions = []
     for seed in range(40):
         state = cem.init(KEY)

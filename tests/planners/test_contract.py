@@ -8,7 +8,7 @@ import pytest
 
 from mbrl.config.build import build
 from mbrl.planners.random import RandomPlanner
-from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
+from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small
 from tests.models.small import poisoned, some_normaliser, weighted
 from tests.planners.plane import episode_return, initial_observations, planner_and_true_model
 from tests.planners.worlds import bandit, hill, reward_table
@@ -39,7 +39,8 @@ class Case:
     """A planner and a model of one environment, compiled once for all tests of both."""
 
     def __init__(self, planner: str, actions: str, model: str):
-        config = small_config(f"planner={planner}", *point_mass_with(actions), f"model={model}")
+        choices = (f"planner={planner}", *point_mass_with(actions), f"model={model}")
+        config = resolved_small(*choices).tree
         environment = build(config.env)
         self.action_space = environment.action_space
         self.observation_size = environment.observation_size
@@ -198,7 +199,8 @@ DIVERGING = {
 @pytest.mark.parametrize(("world", "is_sane"), DIVERGING.values(), ids=DIVERGING.keys())
 @pytest.mark.parametrize("planner", options("planner"))
 def test_it_avoids_candidates_that_diverge_and_counts_them(planner, world, is_sane):
-    part = build(small_config(f"planner={planner}").planner, action_space=world.action_space)
+    node = resolved_small(f"planner={planner}").tree.planner
+    part = build(node, action_space=world.action_space)
     action, state, info = eqx.filter_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
     assert_in_space(action[None], world.action_space)
     assert_finite(state)
