@@ -78,12 +78,16 @@ def check_command_line(arguments: Sequence[str]) -> None:
 
 
 def use_local_launcher() -> None:
-    """Has Hydra take the launcher `local` where it would take `basic`, its own, which claims no folder and loses what is killed.
+    """Replaces Hydra's default launcher `basic` by `local`, which locks the sweep's folder and can resume.
 
-    A default in conf/config.yaml would keep experiments from choosing a launcher; and a plugin must not choose for other programs.
+    A default in conf/config.yaml would keep experiments from choosing a launcher, and a plugin would
+    change it for other programs too.
     """
-    Plugins.instance()  # which stores Hydra's own
-    node = {"_target_": "hydra_plugins.mbrl.LocalLauncher"}
+    Plugins.instance()  # stores Hydra's own `basic`, which this replaces
+    node = {
+        "_target_": "hydra_plugins.mbrl.SweepLauncher",
+        "backend": "mbrl.launchers.local.Local",
+    }
     ConfigStore.instance().store(group="hydra/launcher", name="basic", node=node, provider="mbrl")
 
 
