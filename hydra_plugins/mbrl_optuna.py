@@ -1,6 +1,7 @@
-"""Where Hydra finds the Optuna sweeper: it takes plugins from `hydra_plugins` only, and imports them all at every start of run.py.
+"""Where Hydra finds the Optuna sweeper.
 
-So nothing heavy is imported here; mbrl/sweepers does the work.
+Hydra looks for plugins only in `hydra_plugins` and imports all of them at every start of run.py. So
+this module imports nothing heavy; mbrl/sweepers does the work.
 """
 
 from typing import Any
@@ -9,10 +10,10 @@ from hydra.plugins.sweeper import Sweeper
 
 
 class OptunaSweeper(Sweeper):
-    """`hydra/sweeper=optuna`; conf/hydra/sweeper/optuna.yaml says what its settings mean."""
+    """`hydra/sweeper=optuna`; conf/hydra/sweeper/optuna.yaml explains its settings."""
 
     def __init__(self, **settings: Any):
-        """The settings are read from the config in `setup`, where what is wrong with them can be said in one sentence."""
+        """Ignores the settings; `setup` reads them from the config and reports errors."""
 
     def setup(self, *, hydra_context, task_function, config) -> None:
         from functools import partial
@@ -29,9 +30,11 @@ class OptunaSweeper(Sweeper):
             raise ConfigError(
                 "hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'."
             ) from missing
-        launch_by = Plugins.instance().instantiate_launcher
         make_launcher = partial(
-            launch_by, hydra_context=hydra_context, task_function=task_function, config=config
+            Plugins.instance().instantiate_launcher,
+            hydra_context=hydra_context,
+            task_function=task_function,
+            config=config,
         )
         self._search = OptunaSearch(config, make_launcher, hydra_context.config_loader)
 

@@ -70,6 +70,15 @@ def check_command_line(arguments: Sequence[str]) -> None:
         raise ConfigError(f"{one_line(error)}, or is not an option of this project.") from error
 
 
+def check_job(job: DictConfig, sweep: DictConfig) -> None:
+    """Raises ConfigError where a job's choices from a foreign config change Hydra's settings."""
+    main = os.path.realpath(CONFIG_FOLDER)
+    sources = {each.provider: each.path for each in sweep.hydra.runtime.config_sources}
+    is_foreign = "command-line" in sources or os.path.realpath(sources["main"]) != main
+    if is_foreign and "hydra" not in trusted_packages(sweep.hydra.overrides.task):
+        check_hydra_settings(job, sweep)
+
+
 def check_hydra_settings(actual: DictConfig, expected: DictConfig) -> None:
     """Raises ConfigError for the first setting that is neither as expected nor harmless."""
     declared = _settings(expected)

@@ -26,5 +26,6 @@ def use_local_launcher() -> None:
     experiments from choosing a launcher, and a plugin must not choose for other programs.
     """
     Plugins.instance()  # registers Hydra's own launchers first
-    node = {"_target_": "hydra_plugins.mbrl.LocalLauncher"}
+    launcher = {"_target_": "hydra_plugins.mbrl.SweepLauncher"}
+    node = launcher | {"backend": "mbrl.launchers.local.Local"}
     ConfigStore.instance().store(group="hydra/launcher", name="basic", node=node, provider="mbrl")

@@ -1,1 +1,1 @@
-"""Launchers: how the jobs of a sweep are carried out, on this machine or others."""
+"""Launchers: run the jobs of a sweep, on this machine or on a cluster."""

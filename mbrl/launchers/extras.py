@@ -1,4 +1,4 @@
-"""Packages that only some launchers and sweepers need."""
+"""Packages that only some launchers need."""
 
 import importlib
 from types import ModuleType
@@ -7,10 +7,11 @@ from mbrl.errors import ConfigError
 
 
 def optional_import(package: str, extra: str) -> ModuleType:
-    """The package, imported. Raises ConfigError that says how to install it."""
+    """Import a package. Raises ConfigError with the command that installs it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"This launcher needs the package {package}, which is not installed: pip install 'mbrl-experiments[{extra}]'."
+            f"This launcher needs the package {package}, which is not installed: "
+            f"pip install 'mbrl-experiments[{extra}]'."
         ) from error

@@ -1,7 +1,9 @@
-"""A job of a sweep: a run that is written down, and can be carried out, or gone on with, wherever its folder is seen."""
+"""One job of a sweep, and the interface of the backends that run them."""
 
 import json
+import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from hydra.core.utils import configure_log, env_override
 from omegaconf import OmegaConf
 
 from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
@@ -18,64 +21,84 @@ from mbrl.runs.reader import is_completed, is_running
 
 @dataclass(frozen=True)
 class Job:
-    """What a process, here or on another machine, must be told to carry out a job."""
+    """One job of a sweep: all that a process needs, here or on another machine, to run it.
+
+    Its config is saved first, so any process that can see the folder can start or resume it.
+    """
 
     folder: Path  # absolute
-    trust: tuple[str, ...] = ()  # packages that the sweep's command line vouches for
-    environment: Mapping[str, str] = field(
-        default_factory=dict
-    )  # variables to set (hydra.job.env_set)
-    num_threads: int = 1  # that it computes with
-    logging: Mapping[str, Any] | None = (
-        None  # hydra.job_logging, for where it is carried out in this very process or handed over
-    )
-    verbose: bool | str | Sequence[str] = False  # hydra.verbose
-    program: str = ""  # the same for jobs that differ in nothing but their seeds
+    trust: tuple[str, ...] = ()  # packages trusted on the sweep's command line
+    environment: Mapping[str, str] = field(default_factory=dict)  # hydra.job.env_set
+    num_threads: int = 1
+    # hydra.job_logging and hydra.verbose, for backends that call `run`.
+    logging: Mapping[str, Any] | None = None
+    verbose: bool | str | Sequence[str] = False
+    program: str = ""  # equal for jobs that differ only in their seeds
 
     def run(self, owns_terminal: bool = False) -> None:
-        """Begins the run in this process, or goes on with it from its last checkpoint; `owns_terminal` if no other writes to its terminal.
+        """Start the run in this process, or resume it from its last checkpoint.
 
-        Raises what a run raises.
+        `owns_terminal`: no other process writes to the terminal. Raises what a run raises.
         """
-        if is_completed(self.folder):  # by another, since it was handed over
+        if is_completed(self.folder):  # by another process, since the job was submitted
             return
         with env_override(dict(self.environment)):
-            self._run(owns_terminal)
+            config, provenance, trust = read_run(self.folder, self.arguments)
+            if self.logging is None:
+                log_to(self.folder)
+            else:
+                configure_log(OmegaConf.create(dict(self.logging)), self.verbose)
+            # Imported after read_run, which selects JAX's platform.
+            from mbrl.experiment import execute
 
-    def _run(self, owns_terminal: bool) -> None:
-        config, kept, trust = read_run(self.folder, self.arguments)
-        if self.logging is None:
-            log_to(self.folder)
-        else:
-            configure_log(OmegaConf.create(dict(self.logging)), self.verbose)
-        from mbrl.experiment import execute  # here, once it is known what JAX shall run on
-
-        execute(
-            config, run_info_from_provenance(self.folder, kept, trust, owns_terminal), resume=True
-        )
+            info = run_info_from_provenance(self.folder, provenance, trust, owns_terminal)
+            execute(resolve(config), info, resume=True)
 
     def command(self) -> list[str]:
-        """What carries it out in a process of its own."""
-        return [
-            sys.executable,
-            "-m",
-            "mbrl",
-            "resume",
-            str(self.folder),
-            "--plain",
-            *self.arguments,
-        ]
+        """The command that runs the job in a process of its own."""
+        resume = [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--plain"]
+        return [*resume, *self.arguments]
 
     @property
     def arguments(self) -> list[str]:
-        """What the command line of a process that carries it out must say."""
+        """The overrides for that command."""
         return [f"trust={json.dumps(self.trust)}"] if self.trust else []
 
 
+class AbstractBackend(ABC):
+    """Runs jobs. The constructor's arguments are the settings of a file in conf/hydra/launcher.
+
+    The constructor raises ConfigError for invalid settings.
+    """
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run each job to its end. A failed job is recorded in its summary.json and stops no other.
+
+        Raises KeyboardInterrupt if asked to stop, after each running job has saved a checkpoint.
+        """
+
+
 def check_not_running(jobs: Sequence[Job]) -> None:
-    """Raises ConfigError where a job is being carried out already: by what outlived a sweep that was killed, or by somebody else."""
+    """Raises ConfigError if a job is running already, for example left over from a killed sweep."""
     for job in jobs:
         if is_running(job.folder):
             raise ConfigError(
-                f"{job.folder} is running already: wait until it ends, and give the same command again."
+                f"{job.folder} is still running. Wait until it ends, "
+                "then give the same command again."
             )
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # missing on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def max_parallel_jobs(jobs: Sequence[Job]) -> int:
+    """How many jobs can run at once without more threads than cores.
+
+    A job's num_threads is never lowered, because the last digits of its results depend on it.
+    """
+    return max(1, usable_cores() // max((job.num_threads for job in jobs), default=1))

@@ -5,32 +5,30 @@ import traceback
 from collections.abc import Sequence
 
 from mbrl.errors import ConfigError, RunError
-from mbrl.launchers.job import Job, check_not_running
-from mbrl.launchers.way import AbstractBackend
+from mbrl.launchers.job import AbstractBackend, Job, check_not_running
 from mbrl.runs.reader import CorruptRun
 
-MOST_JOBS = 10  # until what was compiled is forgotten
+# After this many jobs the compiled programs are dropped: each uses some of the memory maps that
+# Linux allows a process.
+MAX_JOBS_PER_CACHE = 10
 
 
 class Local(AbstractBackend):
-    """The default. No process is started, so that a debugger sees it all."""
+    """The default. Starts no process, so a debugger sees everything."""
 
     def run(self, jobs: Sequence[Job]) -> None:
         check_not_running(jobs)
-        for number, job in enumerate(jobs):
-            print(f"Job {number + 1} of {len(jobs)}: {job.folder.name}", flush=True)
-            if number > 0 and (job.program != jobs[number - 1].program or number % MOST_JOBS == 0):
-                _forget_programs()
+        for index, job in enumerate(jobs):
+            print(f"Job {index + 1} of {len(jobs)}: {job.folder.name}", flush=True)
+            if index > 0 and (
+                job.program != jobs[index - 1].program or index % MAX_JOBS_PER_CACHE == 0
+            ):
+                import jax  # only now, because the first job selects JAX's platform
+
+                jax.clear_caches()
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
                 print(f"Error: {error}", file=sys.stderr)
-            except Exception:  # a defect; the next job may not have it
+            except Exception:  # a bug, which the next job may not meet
                 traceback.print_exc()
-
-
-def _forget_programs() -> None:
-    """Lets go of what was compiled, each piece of which takes some of the memory maps that a process may have."""
-    import jax
-
-    jax.clear_caches()

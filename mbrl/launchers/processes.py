@@ -1,4 +1,4 @@
-"""ProcessGroup that compute for this one, and are told what it is told: a signal reaches each of them once."""
+"""Child processes that receive each signal sent to this process exactly once."""
 
 import os
 import signal
@@ -11,31 +11,32 @@ from mbrl.runs.signals import SIGNALS, Interrupted
 
 
 class ProcessGroup:
-    """Runs commands, from any thread, while this context manager is entered in the main one.
+    """Context manager, entered in the main thread, in which any thread can run commands.
 
-    Ctrl-C and SIGTERM are passed on, so that runs write a checkpoint and end; after that no further command is started.
+    Ctrl-C and SIGTERM are forwarded to the processes, so that runs save a checkpoint and end. After
+    a signal no further command is started.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self._running: set[subprocess.Popen] = set()
-        self._lock = threading.RLock()  # a handler may interrupt its holder
-        self._before: dict[int, object] = {}
+        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
+        self._previous_handlers: dict[int, object] = {}
 
     def __enter__(self) -> "ProcessGroup":
-        self._before = {signum: signal.signal(signum, self._pass_on) for signum in SIGNALS}
+        self._previous_handlers = {s: signal.signal(s, self._forward) for s in SIGNALS}
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        for signum, handler in self._before.items():
+        for signum, handler in self._previous_handlers.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> int | None:
-        """Waits for the command; returns its exit status (128 + the signal that ended it, as shells say it).
+        """Run a command and return its exit status; 128 + the signal's number if one ended it.
 
-        None where it was not started, since a signal has come.
+        Returns None if the command was not started because a signal had arrived.
         """
         process = self._start(command, environment or {})
         if process is None:
@@ -47,30 +48,30 @@ class ProcessGroup:
                 self._running.discard(process)
         return status if status >= 0 else 128 - status
 
-    def check(self, sentence: str) -> None:
-        """Raises Interrupted, saying `sentence`, where a signal has come."""
+    def check(self, message: str) -> None:
+        """Raises Interrupted with this message if a signal has arrived."""
         if self.signum is not None:
-            raise Interrupted(self.signum, sentence)
+            raise Interrupted(self.signum, message)
 
     def _start(
         self, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen | None:
         with self._lock:
-            if self._was_told():
+            if self._interrupted():
                 return None
-            # A session of its own: else a terminal's Ctrl-C would reach it a second time.
+            # In a new session: otherwise a terminal's Ctrl-C would reach the process a second time.
             process = subprocess.Popen(
                 command, env=os.environ | environment, start_new_session=True
             )
             self._running.add(process)
-            if self._was_told():  # while the process was started
+            if self._interrupted():  # by a signal that arrived while the process was starting
                 process.send_signal(self.signum or signal.SIGINT)
             return process
 
-    def _was_told(self) -> bool:
+    def _interrupted(self) -> bool:
         return self.signum is not None
 
-    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+    def _forward(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
         for process in tuple(self._running):
             process.send_signal(signum)

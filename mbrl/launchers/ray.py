@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster: one that is there, or one that is started here for the sweep."""
+"""Jobs on a Ray cluster: an existing one, or one that is started for the sweep."""
 
 import contextlib
 import os
@@ -7,26 +7,24 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mbrl.errors import ConfigError
-from mbrl.launchers.cores import usable_cores
+from mbrl.errors import ConfigError, one_line
 from mbrl.launchers.extras import optional_import
-from mbrl.launchers.job import Job, check_not_running
-from mbrl.launchers.way import AbstractBackend
+from mbrl.launchers.job import AbstractBackend, Job, check_not_running, usable_cores
 from mbrl.runs.signals import interrupted_by
 
-OBJECT_STORE = 100 * 2**20  # bytes; jobs hand over nothing but their folders' names
-LOCK_PATIENCE = (
-    120.0  # seconds to wait for the process of a node that was lost to notice it, and end
-)
-LOOK_EVERY = 1.0  # seconds
+OBJECT_STORE_BYTES = 100 * 2**20  # small, because tasks exchange only folder names
+# Seconds to wait for the process of a lost node to notice the loss and end.
+LOCK_TIMEOUT = 120.0
+POLL_INTERVAL = 1.0  # seconds
 
 
 class Ray(AbstractBackend):
-    """A task a job, in a process of its own, on any node that sees the sweep's folder by the same path and has mbrl installed.
+    """Runs each job as a task in a process of its own.
 
-    `address` is a cluster's (`auto`, `host:port`, `ray://host:port`); null starts one on this machine. `init` are further
-    arguments of ray.init. A task whose process or node is lost goes on elsewhere from the run's last checkpoint, `max_retries`
-    times at most.
+    Every node must see the sweep's folder by the same path and have mbrl installed. `address` is a
+    cluster's (`auto`, `host:port`, `ray://host:port`); null starts one on this machine. `init` has
+    further arguments of ray.init. A task whose process or node is lost resumes on another one from
+    the run's last checkpoint, at most `max_retries` times.
     """
 
     def __init__(
@@ -38,15 +36,16 @@ class Ray(AbstractBackend):
     ):
         if max_retries < -1:
             raise ConfigError(
-                f"hydra.launcher.max_retries={max_retries} must be at least 0, or -1 for ever."
+                f"hydra.launcher.max_retries={max_retries}: must be at least 0, or -1 for no limit."
             )
-        # Else it would report to its makers, and leave out lines that look like others.
-        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
-        self._ray = optional_import("ray", extra="ray")
         if num_cpus_per_job is not None and not num_cpus_per_job > 0:
             raise ConfigError(
-                f"hydra.launcher.num_cpus_per_job={num_cpus_per_job} must be positive, or null for the job's num_threads."
+                f"hydra.launcher.num_cpus_per_job={num_cpus_per_job}: must be positive, "
+                "or null for the job's num_threads."
             )
+        # By default Ray reports usage to its developers and drops similar output lines.
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
+        self._ray = optional_import("ray", extra="ray")
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
 
@@ -54,8 +53,9 @@ class Ray(AbstractBackend):
         check_not_running(jobs)
         self._connect()
         try:
-            with interrupted_by(signal.SIGTERM):  # again, since Ray has taken it
-                self._run(jobs)
+            with interrupted_by(signal.SIGTERM):  # ray.init has replaced the handler
+                self._check_cpus(jobs)
+                self._run_tasks({self._start(job): job for job in jobs})
         finally:
             self._ray.shutdown()
 
@@ -64,62 +64,71 @@ class Ray(AbstractBackend):
         if self._address is None:
             arguments |= {
                 "num_cpus": usable_cores(),
-                "object_store_memory": OBJECT_STORE,
+                "object_store_memory": OBJECT_STORE_BYTES,
                 "include_dashboard": False,
             }
         try:
             self._ray.init(**arguments | self._init)
         except (ConnectionError, ValueError, TypeError, RuntimeError) as error:
+            address = "null" if self._address is None else self._address
             raise ConfigError(
-                f"hydra.launcher.address={self._address}: Ray cannot be reached or started: {error}"
+                f"hydra.launcher.address={address}: Ray cannot be reached or started "
+                f"({one_line(error)}). Check the address and hydra.launcher.init."
             ) from error
 
-    def _run(self, jobs: Sequence[Job]) -> None:
-        self._refuse_what_fits_nowhere(jobs)
-        tasks = {self._start(job): job for job in jobs}
-        try:
-            while tasks:
-                ended, _ = self._ray.wait(list(tasks), timeout=LOOK_EVERY)
-                for task in ended:
-                    self._report(task, tasks.pop(task))
-        except KeyboardInterrupt:
-            for task in tasks:
-                self._ray.cancel(task)  # an interrupt: the run writes a checkpoint and ends
-            with contextlib.suppress(KeyboardInterrupt):
-                self._ray.wait(list(tasks), num_returns=len(tasks), timeout=LOCK_PATIENCE)
-            raise
-
-    def _refuse_what_fits_nowhere(self, jobs: Sequence[Job]) -> None:
-        wanted = self._num_cpus or max((job.num_threads for job in jobs), default=0)
+    def _check_cpus(self, jobs: Sequence[Job]) -> None:
+        """Raises ConfigError if a job never fits. A given cluster is not checked: it may grow."""
+        needed = self._num_cpus or max((job.num_threads for job in jobs), default=0)
         largest = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes()), default=0)
-        if self._address is None and wanted > largest:  # another cluster may grow
+        if self._address is None and needed > largest:
             raise ConfigError(
-                f"A job wants {wanted} CPUs and there are {largest:g}: lower hydra.launcher.num_cpus_per_job or num_threads."
+                f"A job needs {needed} CPUs, but this machine has {largest:g}. "
+                "Lower hydra.launcher.num_cpus_per_job or num_threads."
             )
 
     def _start(self, job: Job) -> Any:
-        # max_calls: nothing of one job is left for the next. A run that failed by itself would do so again.
+        # max_calls=1: no process is reused, so no state of one job reaches the next. Exceptions are
+        # not retried: a run that failed by itself would fail again.
         task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(
-            run_once_free
+            run_when_unlocked
         )
         return task.options(
             num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]
         ).remote(job)
 
-    def _report(self, task: Any, job: Job) -> None:
+    def _run_tasks(self, tasks: dict[Any, Job]) -> None:
         try:
-            self._ray.get(task)
-        except self._ray.exceptions.RayError as error:
-            print(f"{job.folder.name}: {str(error).strip().splitlines()[-1]}", flush=True)
+            while tasks:
+                ended, _ = self._ray.wait(list(tasks), timeout=POLL_INTERVAL)
+                for task in ended:
+                    job = tasks.pop(task)
+                    try:
+                        self._ray.get(task)
+                    except self._ray.exceptions.RayError as error:
+                        print(
+                            f"{job.folder.name}: {str(error).strip().splitlines()[-1]}", flush=True
+                        )
+        except KeyboardInterrupt:
+            for task in tasks:
+                self._ray.cancel(
+                    task
+                )  # raises KeyboardInterrupt in the run, which saves a checkpoint
+            with contextlib.suppress(KeyboardInterrupt):
+                self._ray.wait(list(tasks), num_returns=len(tasks), timeout=LOCK_TIMEOUT)
+            raise
 
 
-def run_once_free(job: Job) -> None:
-    """Carries out a job once nobody else does: the process of a node that was lost may live some seconds longer than its node."""
-    give_up = time.monotonic() + LOCK_PATIENCE
+def run_when_unlocked(job: Job) -> None:
+    """Run a job as soon as its folder is unlocked.
+
+    The process of a lost node can outlive its node by some seconds. Raises BlockingIOError after
+    LOCK_TIMEOUT.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             return job.run()
         except BlockingIOError:
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""What became of a sweep's jobs, read from their folders without trusting them."""
+"""The status of a sweep's jobs, read from their folders, whose content is untrusted."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,30 +14,31 @@ from mbrl.tables import format_duration, format_number, print_table
 
 
 def print_jobs(sweep: Path) -> int:
-    """Prints what became of each job of a sweep, and how to go on; returns an exit status, 0 where all are completed."""
+    """Print the status of each job and the next commands. Returns 0 if all jobs are completed."""
     jobs = [_read(folder) for folder in runs_in(sweep)]
     print_table(_table(jobs))
     for job in jobs:
         if _reason(job):
             print(f"{job.folder.name}: {_reason(job)}")
-    unfinished = sum(_state(job) != "completed" for job in jobs)
+    unfinished = sum(_status(job) != "completed" for job in jobs)
     folder = shlex.quote(str(sweep))
     if unfinished:
         print(
-            f"{unfinished} of {len(jobs)} jobs are not completed; to finish them: python -m mbrl resume {folder}"
+            f"{unfinished} of {len(jobs)} jobs are not completed. "
+            f"To finish them: python -m mbrl resume {folder}"
         )
     print(f"To compare them: python -m mbrl compare {folder}")
     return 1 if unfinished else 0
 
 
 def why_not_completed(folder: Path) -> str:
-    """One sentence on a job that has no result."""
+    """The reason why a job has no result, in one sentence."""
     job = _read(folder)
-    return f"{folder}: {_reason(job) or f'it is {_state(job)}'}"
+    return f"{folder}: {_reason(job) or f'its status is {_status(job)}'}"
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a job is completed; one whose record is damaged is not."""
+    """Whether a job is completed; false if its files are damaged."""
     try:
         return is_completed(folder)
     except CorruptRun:
@@ -45,7 +46,7 @@ def is_done(folder: Path) -> bool:
 
 
 def shown_path(folder: Path) -> Path:
-    """As short as can be copied."""
+    """The folder relative to the working directory, if it is inside."""
     inside = folder.is_relative_to(Path.cwd()) and folder != Path.cwd()
     return folder.relative_to(Path.cwd()) if inside else folder
 
@@ -53,12 +54,11 @@ def shown_path(folder: Path) -> Path:
 def _table(jobs: Sequence[Record | UnreadableRun]) -> Table:
     table = Table("job", "status", "env steps", "evaluation return", "wall time")
     for job in jobs:
-        known = (
-            (str(job.env_steps), format_number(job.score), format_duration(job.wall_seconds))
-            if isinstance(job, Record)
-            else ("–", "–", "–")
-        )
-        table.add_row(Text(job.folder.name), _state(job), *known)
+        cells = ("–", "–", "–")
+        if isinstance(job, Record):
+            score, duration = format_number(job.score), format_duration(job.wall_seconds)
+            cells = (str(job.env_steps), score, duration)
+        table.add_row(Text(job.folder.name), _status(job), *cells)
     return table
 
 
@@ -69,7 +69,7 @@ def _read(folder: Path) -> Record | UnreadableRun:
         return damaged_by(reason, folder)
 
 
-def _state(job: Record | UnreadableRun) -> str:
+def _status(job: Record | UnreadableRun) -> str:
     return job.status if isinstance(job, Record) else "damaged"
 
 

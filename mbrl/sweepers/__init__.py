@@ -1,0 +1,1 @@
+"""Sweepers: choose the jobs of a sweep."""

@@ -1,4 +1,4 @@
-"""What a search ends with: a table of its trials, the best one as a command line, and where to look at the rest."""
+"""The report at the end of a search: its trials, and the best one as a command."""
 
 import shlex
 from collections import Counter
@@ -12,124 +12,105 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.engine import make_url
 
 from mbrl.errors import RunError
 from mbrl.runs.folder import write_atomic
-from mbrl.sweepers import trials
 from mbrl.sweepers.search_space import SearchSpace
+from mbrl.sweepers.study import without_password
+from mbrl.sweepers.trials import from_optuna
 from mbrl.tables import format_number, print_table
 
-SHOWN = 10  # trials in the table, the failed ones apart
-TUNED_ON = "training.evaluation_seed"  # start states of the search, which a report does not use
+MAX_ROWS = 10  # trials in the table, besides the failed ones
+STATES = {
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+EVALUATION_SEED = "training.evaluation_seed"  # the search's start states, not a report's
 
 
-def close(
-    study: Study, space: SearchSpace, seeds: Sequence[int], config: DictConfig, url: str
+def report(
+    study: Study, space: SearchSpace, seeds: Sequence[str], config: DictConfig, url: str
 ) -> dict[str, Any]:
-    """Prints what came of the search, and writes best_command.txt; returns the best trial's settings.
+    """Print the result and write best_command.txt. Returns the best trial's settings.
 
     Raises RunError if every trial failed.
     """
-    ranked, failed = _ranked(study), _in_state(study, TrialState.FAIL)
-    print_table(_table(study, space, seeds, [*ranked[:SHOWN], *failed]))
+    ranked, failed = _ranked(study), study.get_trials(states=(TrialState.FAIL,))
+    print_table(_table(study, space, seeds, [*ranked[:MAX_ROWS], *failed]))
     if not ranked:
         raise RunError(
-            f"All {len(failed)} trials of the search failed, the first at {trials.failure(failed[0])}."
+            f"All {len(failed)} trials of the search failed. "
+            f"The first failed at {from_optuna(failed[0]).failure}."
         )
-    command = _command(config, space, ranked[0])
+    command = _best_command(config, space, ranked[0])
     file = Path(config.hydra.sweep.dir).absolute() / "best_command.txt"
     write_atomic(file, command + "\n")
-    print(f"The best on seeds that it was not tuned on (also in {file}):\n\n    {command}\n")
-    print(
-        f"To look at the search: pip install optuna-dashboard, then\n\n    optuna-dashboard {shlex.quote(without_password(url))}\n"
-    )
+    print(f"The best settings on the seeds for reports (also in {file}):\n\n    {command}\n")
+    dashboard = f"optuna-dashboard {shlex.quote(without_password(url))}"
+    print(f"To browse the search: pip install optuna-dashboard, then\n\n    {dashboard}\n")
     return dict(ranked[0].params)
 
 
-def without_password(url: str) -> str:
-    """A database's address as it may be shown."""
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def _in_state(study: Study, state: TrialState) -> list[FrozenTrial]:
-    return study.get_trials(states=(state,))
-
-
 def _ranked(study: Study) -> list[FrozenTrial]:
-    """Completed trials, the best first; those that were pruned after them, since their means are over fewer seeds."""
+    """Completed trials, best first, then pruned ones, whose means are over fewer seeds."""
     best_first = study.direction == StudyDirection.MAXIMIZE
-    groups = (_in_state(study, state) for state in (TrialState.COMPLETE, TrialState.PRUNED))
-    return [trial for group in groups for trial in sorted(group, key=_value, reverse=best_first)]
+    groups = (study.get_trials(states=(s,)) for s in (TrialState.COMPLETE, TrialState.PRUNED))
+    return [t for group in groups for t in sorted(group, key=_score, reverse=best_first)]
 
 
-def _value(trial: FrozenTrial) -> float:
-    assert trial.value is not None  # of a pruned one, the mean of the seeds that it ran
+def _score(trial: FrozenTrial) -> float:
+    assert trial.value is not None  # a pruned trial has the mean of the seeds that it ran
     return trial.value
 
 
 def _table(
-    study: Study, space: SearchSpace, seeds: Sequence[int], trials: Sequence[FrozenTrial]
+    study: Study, space: SearchSpace, seeds: Sequence[str], trials: Sequence[FrozenTrial]
 ) -> Table:
-    states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    counts = ", ".join(
-        f"{states[name]} {meaning}" for name, meaning in MEANINGS.items() if states[name]
-    )
-    table = Table(caption=Text(f"{sum(states.values())} trials: {counts}"), caption_justify="left")
-    for name in (
-        "trial",
-        "mean score",
-        *_short_names(list(space.distributions)),
-        *(f"seed {seed}" for seed in seeds),
-        "",
-        "jobs",
-    ):
+    states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
+    counts = ", ".join(f"{states[state]} {name}" for state, name in STATES.items() if states[state])
+    table = Table(caption=Text(f"{states.total()} trials: {counts}"), caption_justify="left")
+    settings = _short_names(list(space.distributions))
+    for name in ("trial", "mean score", *settings, *(f"seed {s}" for s in seeds), "", "jobs"):
         table.add_column(Text(name), overflow="fold")
     for trial in trials:
         table.add_row(*map(Text, _cells(trial, space, seeds)))
     return table
 
 
-MEANINGS = {"complete": "completed", "pruned": "pruned", "fail": "failed"}  # of Optuna's states
-
-
-def _cells(trial: FrozenTrial, space: SearchSpace, seeds: Sequence[int]) -> Iterator[str]:
-    scores = trials.scores(trial)
+def _cells(trial: FrozenTrial, space: SearchSpace, seeds: Sequence[str]) -> Iterator[str]:
+    record = from_optuna(trial)
     yield str(trial.number)
-    yield "–" if trial.value is None else format_number(trial.value)
+    yield format_number(trial.value)
     for override in space.overrides(trial.params):
-        yield _shortened(override.partition("=")[2])
-    yield from (format_number(scores.get(seed)) for seed in seeds)
-    yield trials.failure(trial) or MEANINGS[trial.state.name.lower()]
-    yield ", ".join(map(str, trials.jobs(trial).values()))
+        yield _short_value(override.partition("=")[2])
+    yield from (format_number(record.scores.get(seed)) for seed in seeds)
+    yield record.failure or STATES[trial.state]
+    yield ", ".join(map(str, record.jobs.values()))
 
 
 def _short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each setting's name, where that tells it from the others."""
+    """The last part of each setting's name where it is unique, else the whole name."""
     tails = [key.rpartition(".")[2] for key in keys]
     return [tail if tails.count(tail) == 1 else key for key, tail in zip(keys, tails, strict=True)]
 
 
-def _shortened(text: str) -> str:
+def _short_value(text: str) -> str:
+    """Four significant digits of a number; other text and whole numbers unchanged."""
     try:
         return text if text.lstrip("-").isdigit() else format_number(float(text))
     except ValueError:
         return text
 
 
-def _command(config: DictConfig, space: SearchSpace, best: FrozenTrial) -> str:
-    """The command line that runs the best settings on the seeds, and from the start states, of a report."""
-    fixed = [
-        override for override in space.fixed if override.lstrip("+").partition("=")[0] != TUNED_ON
-    ]
-    overrides = [*fixed, *space.overrides(best.params), "seed=range(10)"]
-    return shlex.join(["python", "run.py", "-m", *_options(config), *overrides])
-
-
-def _options(config: DictConfig) -> Iterator[str]:
-    """Those of run.py's options that say which configs there are."""
+def _best_command(config: DictConfig, space: SearchSpace, best: FrozenTrial) -> str:
+    """The command that runs the best settings on the seeds and start states of a report."""
+    fixed = [o for o in space.fixed if o.lstrip("+").partition("=")[0] != EVALUATION_SEED]
+    options = []
     if config.hydra.job.config_name != "config":
-        yield f"--config-name={config.hydra.job.config_name}"
+        options.append(f"--config-name={config.hydra.job.config_name}")
     for source in config.hydra.runtime.config_sources:
         if source.provider == "command-line":
-            yield f"--config-dir={source.path}"
+            options.append(f"--config-dir={source.path}")
+    overrides = [*fixed, *space.overrides(best.params), "seed=range(10)"]
+    return shlex.join(["python", "run.py", "-m", *options, *overrides])

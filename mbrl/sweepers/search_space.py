@@ -1,4 +1,4 @@
-"""What a command line searches: each sweep in Hydra's override grammar becomes an Optuna distribution, all else is fixed."""
+"""The search space of a command line: each of Hydra's sweeps becomes an Optuna distribution."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,59 +23,53 @@ from optuna.distributions import (
 from mbrl.errors import ConfigError
 
 TAGS = ("int", "log")
-DIGITS = 12  # significant ones of a stepped number: 0.1 + 2 × 0.1 is 0.3 on a command line
+DIGITS = 12  # significant digits of a stepped number: 0.1 + 2 × 0.1 is 0.3 on a command line
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Overrides that every trial shares, as they were given, and what is searched, by its key on the command line."""
+    """The overrides that all trials share, and the distributions of the searched settings."""
 
-    fixed: tuple[str, ...]
-    distributions: dict[str, BaseDistribution]
+    fixed: tuple[str, ...]  # as given
+    distributions: dict[str, BaseDistribution]  # by key on the command line
 
-    def overrides(self, chosen: Mapping[str, Any]) -> list[str]:
-        """The searched settings as a command line gives them; `chosen` are values that Optuna drew, by key."""
-        return [
-            f"{key}={_text(distribution, chosen[key])}"
-            for key, distribution in self.distributions.items()
-        ]
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The values that Optuna drew, as overrides."""
+        return [f"{key}={_text(dist, params[key])}" for key, dist in self.distributions.items()]
 
     def validation_points(self) -> Iterator[list[str]]:
-        """Overrides in which each option of each choice is taken at least once: one at a time, the others at their first."""
-        first = {key: _options(distribution)[0] for key, distribution in self.distributions.items()}
+        """Overrides that contain each option of each choice at least once.
+
+        One choice varies at a time; the others keep their first option.
+        """
+        options = {key: _options(dist) for key, dist in self.distributions.items()}
+        first = {key: values[0] for key, values in options.items()}
         yield self.overrides(first)
-        for key, distribution in self.distributions.items():
-            yield from (
-                self.overrides(first | {key: option}) for option in _options(distribution)[1:]
-            )
+        for key, values in options.items():
+            yield from (self.overrides(first | {key: value}) for value in values[1:])
 
     def described(self) -> dict[str, str]:
-        """The space as text, to tell whether a study that goes on searches the same."""
-        return {key: str(distribution) for key, distribution in self.distributions.items()}
+        """The space as text, to compare it with that of a resumed study."""
+        return {key: str(dist) for key, dist in self.distributions.items()}
 
 
 def search_space(overrides: Sequence[Override]) -> SearchSpace:
     """The search space of a parsed command line.
 
-    choice(…), a,b and glob(…) are choices; range(…) has its steps; interval(a,b) is continuous and holds both ends; int(…) or
-    tag(int,…) makes whole numbers of an interval, tag(log,…) searches the exponent.
+    choice(…), a,b and glob(…) become categories and range(…) its steps. interval(a,b) is
+    continuous and includes both ends. int(…) or tag(int,…) makes an interval's values whole
+    numbers; tag(log,…) makes its scale logarithmic.
 
-    Raises ConfigError for a sweep that holds nothing or that Optuna cannot search, and where nothing is searched.
+    Raises ConfigError for an empty sweep, for one that Optuna cannot search, and if there is none.
     """
-    fixed = tuple(
-        str(override.input_line) for override in overrides if not override.is_sweep_override()
-    )
-    searched = {
-        override.get_key_element(): _distribution(override)
-        for override in overrides
-        if override.is_sweep_override()
-    }
-    if not searched:
+    fixed = tuple(str(o.input_line) for o in overrides if not o.is_sweep_override())
+    swept = [override for override in overrides if override.is_sweep_override()]
+    if not swept:
         raise ConfigError(
-            "hydra/sweeper=optuna has nothing to search: give at least one setting a choice(…), range(…) or interval(…) "
-            "on the command line, such as 'discount=interval(0.95,0.999)'."
+            "hydra/sweeper=optuna has nothing to search. Give at least one setting a choice(…), "
+            "range(…) or interval(…) on the command line, such as 'discount=interval(0.95,0.999)'."
         )
-    return SearchSpace(fixed, searched)
+    return SearchSpace(fixed, {o.get_key_element(): _distribution(o) for o in swept})
 
 
 def _distribution(override: Override) -> BaseDistribution:
@@ -83,74 +77,56 @@ def _distribution(override: Override) -> BaseDistribution:
     tags = sweep.tags if isinstance(sweep, Sweep) else set()
     unknown = sorted(tags.difference(TAGS))
     if unknown:
-        _refuse(
-            override,
-            f"has the tag {unknown[0]}, and only {' and '.join(TAGS)} mean something here; mend or remove it",
-        )
+        _refuse(override, f"has the unknown tag {unknown[0]}. Use {' or '.join(TAGS)}, or no tag")
     if isinstance(sweep, IntervalSweep):
         return _interval(override, sweep)
     if isinstance(sweep, RangeSweep):
         return _range(override, sweep)
     if tags:
-        _refuse(
-            override,
-            "tags a choice, which has no order; remove the tag, or give a range(…) or an interval(…)",
-        )
-    # In the order given, even where it says shuffle(…): a study that goes on must have the same choices.
-    options = (
-        map(Transformer.str, sweep.list)
-        if isinstance(sweep, ChoiceSweep)
-        else override.sweep_string_iterator()
-    )
-    return CategoricalDistribution(
-        list(dict.fromkeys(options)) or _refuse(override, "matches nothing; mend the pattern")
-    )
+        _refuse(override, "tags a choice, which has no order. Remove the tag, or give a range(…)")
+    # In the given order, also for shuffle(…): a resumed study must have the same choices.
+    if isinstance(sweep, ChoiceSweep):
+        options = [Transformer.str(option) for option in sweep.list]
+    else:
+        options = list(override.sweep_string_iterator())
+    if not options:
+        _refuse(override, "matches nothing. Correct the pattern")
+    return CategoricalDistribution(list(dict.fromkeys(options)))
 
 
 def _interval(override: Override, sweep: IntervalSweep) -> BaseDistribution:
-    low, high, log = sweep.start, sweep.end, "log" in sweep.tags
-    if (
-        low is None
-        or high is None
-        or not (math.isfinite(low) and math.isfinite(high) and low < high)
-    ):
-        _refuse(override, "must go from a finite number to a larger one; swap or mend its ends")
+    low = math.nan if sweep.start is None else sweep.start
+    high = math.nan if sweep.end is None else sweep.end
+    log = "log" in sweep.tags
+    if not -math.inf < low < high < math.inf:
+        _refuse(override, "must go from a finite number to a larger one. Swap or change its ends")
     if log and low <= 0:
-        _refuse(override, "is on a log scale, and so must begin above 0; raise its lower end")
+        _refuse(override, "has a log scale, so it must start above 0. Raise its lower end")
     if not isinstance(low, int) and "int" not in sweep.tags:  # int(interval(…)) has whole ends
         return FloatDistribution(low, high, log=log)
     if low != int(low) or high != int(high):
-        _refuse(override, "searches whole numbers, and so must have whole ends; round them")
+        _refuse(override, "searches whole numbers, so it must have whole ends. Round them")
     return IntDistribution(int(low), int(high), log=log)
 
 
 def _range(override: Override, sweep: RangeSweep) -> BaseDistribution:
-    values, log = _steps(override, sweep), "log" in sweep.tags
-    step, whole = (
-        abs(sweep.step),
-        all(isinstance(number, int) for number in (sweep.start, sweep.step)),
-    )
+    values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
+    log, step = "log" in sweep.tags, abs(sweep.step)
+    whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
+    if not values:
+        _refuse(override, "is empty. Swap its ends, or give a step that leads from start to end")
     if log and not (whole and step == 1 and min(values) > 0):
         _refuse(
             override,
-            "is on a log scale, which must have whole steps of 1 from above 0; use tag(log,interval(…))",
+            "has a log scale, so it must have steps of 1 from above 0. Use tag(log,interval(…))",
         )
     if "int" in sweep.tags and not whole:
         _refuse(
-            override, "searches whole numbers, and so must have whole ends and steps; round them"
+            override, "searches whole numbers, so it must have whole ends and steps. Round them"
         )
     if whole:
         return IntDistribution(int(min(values)), int(max(values)), step=int(step), log=log)
     return FloatDistribution(_rounded(min(values)), _rounded(max(values)), step=step)
-
-
-def _steps(override: Override, sweep: RangeSweep) -> list[float]:
-    """The numbers of a range, which as in Python and in Hydra does not hold its end."""
-    values = list(sweep.range()) if sweep.step else []
-    return values or _refuse(
-        override,
-        "holds no number; its first number must be on this side of its end, and its step not 0",
-    )
 
 
 def _refuse(override: Override, rule: str) -> NoReturn:
@@ -158,7 +134,7 @@ def _refuse(override: Override, rule: str) -> NoReturn:
 
 
 def _options(distribution: BaseDistribution) -> Sequence[Any]:
-    """Each of a choice; of numbers, which all compose alike, the least."""
+    """The options of a choice. Of a number only the smallest, because all compose alike."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -1,55 +1,56 @@
-"""What the study keeps of each trial, so that whoever goes on with it launches only what is missing."""
+"""One trial of a search: its settings, its jobs and their scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from optuna.trial import BaseTrial, Trial
-
-# Keys of a trial's user attributes. JSON has text for keys, so that seeds are text there.
-JOBS = "jobs"  # seed → the number of its job in the sweep, kept before the job is launched
-SCORES = "scores"  # seed → the mean evaluation return of its job
-OVERRIDES = "overrides"  # the trial's command line, its seeds apart
-FAILURE = "failure"  # why it failed, in one sentence
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 
-def jobs(trial: BaseTrial) -> dict[int, int]:
-    """The number of each job that the trial was given, by seed."""
-    return _by_seed(trial, JOBS)
+@dataclass
+class SearchTrial:
+    """A trial. Seeds are text, since they are keys of the JSON in which a study stores this."""
+
+    number: int
+    params: dict[str, Any]  # drawn by Optuna; by key on the command line
+    jobs: dict[str, int] = field(default_factory=dict)  # seed → index of its job in the sweep
+    scores: dict[str, float] = field(default_factory=dict)  # seed → mean evaluation return
+    failure: str | None = None  # why the trial failed, in one sentence
+
+    def mean(self, seeds: Sequence[str]) -> float:
+        return fmean(self.scores[seed] for seed in seeds)
+
+    def fail(self, seed: str, reason: str) -> None:
+        """Record a failure. The first one counts, because it can cause others."""
+        self.failure = self.failure or f"seed {seed} (job {self.jobs[seed]}): {reason}"
+
+    def to_optuna(
+        self,
+        distributions: dict[str, BaseDistribution],
+        rounds: Sequence[Sequence[str]],
+        overrides: Sequence[str],
+    ) -> FrozenTrial:
+        """The trial at its end: failed, completed, or pruned if some seeds did not run.
+
+        The mean after each round is an intermediate value; from those of pruned trials the sampler
+        learns too.
+        """
+        done = [seeds for seeds in rounds if self.scores.keys() >= set(seeds)]
+        state = TrialState.COMPLETE if len(done) == len(rounds) else TrialState.PRUNED
+        return create_trial(
+            state=TrialState.FAIL if self.failure else state,
+            value=None if self.failure else self.mean(done[-1]),
+            params=self.params,
+            distributions=distributions,
+            user_attrs={"overrides": list(overrides)}
+            | {"jobs": self.jobs, "scores": self.scores, "failure": self.failure},
+            intermediate_values={step: self.mean(seeds) for step, seeds in enumerate(done)},
+        )
 
 
-def scores(trial: BaseTrial) -> dict[int, float]:
-    """The score of each job that was completed, by seed."""
-    return _by_seed(trial, SCORES)
-
-
-def failure(trial: BaseTrial) -> str | None:
-    return trial.user_attrs.get(FAILURE)
-
-
-def mean_score(trial: BaseTrial, seeds: Sequence[int]) -> float:
-    """The trial's mean over these seeds, all of which it has run."""
-    known = scores(trial)
-    return fmean(known[seed] for seed in seeds)
-
-
-def set_job(trial: Trial, seed: int, number: int) -> None:
-    _keep(trial, JOBS, jobs(trial) | {seed: number})
-
-
-def set_score(trial: Trial, seed: int, score: float) -> None:
-    _keep(trial, SCORES, scores(trial) | {seed: score})
-
-
-def set_failure(trial: Trial, seed: int, reason: str) -> None:
-    """The first failure counts: it may be the cause of others."""
-    if failure(trial) is None:
-        trial.set_user_attr(FAILURE, f"seed {seed} (job {jobs(trial)[seed]}): {reason}")
-
-
-def _by_seed(trial: BaseTrial, key: str) -> dict[int, Any]:
-    return {int(seed): value for seed, value in trial.user_attrs.get(key, {}).items()}
-
-
-def _keep(trial: Trial, key: str, values: Mapping[int, Any]) -> None:
-    trial.set_user_attr(key, {str(seed): value for seed, value in values.items()})
+def from_optuna(trial: FrozenTrial) -> SearchTrial:
+    """The trial that `to_optuna` gave to the study."""
+    jobs, scores, failure = (trial.user_attrs[name] for name in ("jobs", "scores", "failure"))
+    return SearchTrial(trial.number, trial.params, jobs, scores, failure)

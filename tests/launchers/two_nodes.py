@@ -1,8 +1,8 @@
-"""A Ray cluster of two nodes on this machine, in a network of their own, and a sweep on it during which one node is lost.
+"""A Ray cluster of two nodes on this machine, and a sweep during which one node is lost.
 
     python tests/launchers/two_nodes.py SWEEP OVERRIDES…
 
-The node is lost once two jobs, one on each, have written a checkpoint. The exit status is that of the sweep.
+The node is killed when two jobs, one on each, have a checkpoint. The exit status is the sweep's.
 """
 
 import os
@@ -16,79 +16,62 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = "127.0.0.1:6379"
-PATIENCE = 300.0  # seconds
-# One secret for all, and a node is given up soon.
-TOGETHER = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-TOGETHER |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "1000"}
+TIMEOUT = 300.0  # seconds
+# All nodes share one token, and notice a lost node soon.
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_initial_delay_ms": "1000",
+}
 
 
 def main(sweep: Path, overrides: list[str]) -> int:
-    """Runs the sweep, in a network that has nothing but its own loopback interface."""
+    """Run the sweep in a network that has only a loopback interface."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    os.environ |= TOGETHER
+    os.environ |= SETTINGS
     launcher = ["hydra/launcher=ray", f"hydra.launcher.address={HEAD}", f"hydra.sweep.dir={sweep}"]
-    with (
-        node("--head", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"),
-        node_beside() as second,
-    ):
-        running = subprocess.Popen(
-            [sys.executable, str(ROOT / "run.py"), "-m", *overrides, *launcher]
-        )
-        wait_until(
-            lambda: (
-                running.poll() is not None
-                or len({file.parent for file in sweep.glob("*/checkpoint/*.npz")}) >= 2
-            )
-        )
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *overrides, *launcher]
+    head = ["--head", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    with node(*head), node(f"--address={HEAD}", "--node-ip-address=127.0.0.2") as second:
+        process = subprocess.Popen(command)
+        wait_until(lambda: process.poll() is not None or num_checkpointed(sweep) >= 2)
         second.kill()
-        print(
-            f"The second node was lost while the sweep {'was running' if running.poll() is None else 'had ended'}.",
-            flush=True,
-        )
-        return running.wait(timeout=PATIENCE)
+        moment = "was running" if process.poll() is None else "had ended"
+        print(f"The second node was lost while the sweep {moment}.", flush=True)
+        return process.wait(timeout=TIMEOUT)
 
 
-@contextmanager
-def node_beside() -> Iterator[subprocess.Popen]:
-    """The second node, once the first one is there."""
-    with node(f"--address={HEAD}", "--node-ip-address=127.0.0.2") as started:
-        yield started
+def num_checkpointed(sweep: Path) -> int:
+    """The number of jobs that have a checkpoint."""
+    return len({file.parent for file in sweep.glob("*/checkpoint/*.npz")})
 
 
 @contextmanager
 def node(*arguments: str) -> Iterator[subprocess.Popen]:
-    """A node in a process namespace of its own: it dies as a machine does, all its processes at one instant."""
+    """A node in its own process namespace: all its processes die at once, as on a lost machine."""
     with tempfile.TemporaryDirectory(prefix="node", ignore_cleanup_errors=True) as folder:
-        ray = [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            *arguments,
-            "--num-cpus=1",
-            "--object-store-memory=100000000",
-        ]
-        own = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        said = Path(folder, "said")
-        with said.open("w") as file:
-            process = subprocess.Popen(
-                [*own, *ray, "--block", f"--temp-dir={folder}"], stdout=file, stderr=file
-            )
+        namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, "--num-cpus=1"]
+        options = ["--object-store-memory=100000000", "--block", f"--temp-dir={folder}"]
+        output = Path(folder, "output")
+        with output.open("w") as file:
+            process = subprocess.Popen([*namespace, *ray, *options], stdout=file, stderr=file)
         try:
-            wait_until(
-                lambda: "Ray runtime started" in said.read_text() or process.poll() is not None
-            )
-            assert process.poll() is None, said.read_text()
+            started = "Ray runtime started"
+            wait_until(lambda: started in output.read_text() or process.poll() is not None)
+            assert process.poll() is None, output.read_text()
             yield process
         finally:
             process.kill()
             process.wait()
 
 
-def wait_until(reached) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < give_up, "waited too long"
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
 
 

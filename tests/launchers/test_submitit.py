@@ -1,0 +1,88 @@
+"""The Slurm backend with stand-ins for sbatch and squeue."""
+
+import json
+import subprocess
+
+import pytest
+
+from mbrl.errors import ConfigError
+from mbrl.launchers import submitit
+from mbrl.launchers.job import Job
+from mbrl.launchers.submitit import LOGS, Submitit, queued_jobs
+
+SBATCH = "#!/bin/sh\necho >> {log}\necho Submitted batch job 7\n"
+# Lists the tasks of the array for the first two calls.
+SQUEUE = "#!/bin/sh\necho >> {log}\n[ $(wc -l < {log}) -gt 2 ] || printf '7_0\\n7_1\\n5\\n'\n"
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Puts the stand-ins on PATH. Returns a function that counts the calls of one."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    scripts = {"srun": "", "sbatch": SBATCH, "squeue": SQUEUE}
+    for name, script in scripts.items():
+        file = commands / name
+        file.write_text(script.format(log=tmp_path / f"{name}.log"))
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands), prepend=":")
+    monkeypatch.setattr(submitit, "POLL_INTERVAL", {"slurm": 0.01, "local": 0.01})
+    return lambda name: len((tmp_path / f"{name}.log").read_text().splitlines())
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    folders = [tmp_path / "sweep" / name for name in ("0_seed=0", "1_seed=1")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return [Job(folder) for folder in folders]
+
+
+def test_jobs_are_submitted_as_one_array_and_awaited(slurm, jobs, capsys):
+    Submitit("slurm", timeout_min=1).run(jobs)
+    assert (slurm("sbatch"), slurm("squeue")) == (1, 3)
+    submitted = json.loads((jobs[0].folder.parent / LOGS / "jobs.json").read_text())
+    assert submitted == {"0_seed=0": "7_0", "1_seed=1": "7_1"}
+    assert "1_seed=1 is not completed. Its output is in" in capsys.readouterr().out
+
+
+def test_queued_jobs_are_not_submitted_again(slurm, jobs):
+    sweep = jobs[0].folder.parent
+    (sweep / LOGS).mkdir()
+    (sweep / LOGS / "jobs.json").write_text('{"0_seed=0": "7_0", "1_seed=1": "4"}')
+    assert queued_jobs(sweep) == {"0_seed=0": "7_0"}
+    Submitit("slurm", timeout_min=1).run(jobs)
+    assert slurm("sbatch") == 1
+    submitted = json.loads((sweep / LOGS / "jobs.json").read_text())
+    assert submitted == {"0_seed=0": "7_0", "1_seed=1": "7"}  # an array of one has no task index
+
+
+def test_an_interrupt_leaves_the_jobs_in_the_queue(slurm, jobs, monkeypatch, capsys):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitit.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Submitit("slurm", timeout_min=1).run(jobs)
+    assert "To end them: scancel 7_0 7_1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("[", None, "is damaged"),
+        ("[1]", None, "is damaged"),
+        ("{}", FileNotFoundError("squeue"), "squeue cannot list"),
+        ("{}", subprocess.TimeoutExpired("squeue", 60), "squeue cannot list"),
+    ],
+)
+def test_an_unreadable_queue_is_refused(tmp_path, monkeypatch, content, error, message):
+    (tmp_path / LOGS).mkdir()
+    (tmp_path / LOGS / "jobs.json").write_text(content)
+
+    def run(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(submitit.subprocess, "run", run)
+    with pytest.raises(ConfigError, match=message):
+        queued_jobs(tmp_path)
