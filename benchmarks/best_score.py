@@ -172,7 +172,7 @@ def planned(env: str, planner: list[str], points: int) -> str:
     axes = AXES[env]
     grid = [axis.points(points) for axis in axes]
     value = GridValue(
-        jnp.zeros([each.size for each in grid]), state.model.parts.dynamics.function, axes
+        jnp.zeros([each.size for each in grid]), state.model.components.dynamics.function, axes
     )
     states = jnp.asarray(
         np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid)), jnp.float32

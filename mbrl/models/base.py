@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser
 from mbrl.models.value import AbstractValue
@@ -25,16 +25,18 @@ class AbstractWorldModel(eqx.Module):
     """A belief about the environment: `particles` hypotheses that move side by side.
 
     Everything is unbatched: callers `vmap` over candidate plans, environments and seeds. How particles pass from member
-    to member of an ensemble is the model's own affair; what they mean together, `aggregate` says. `parts` is what
+    to member of an ensemble is the model's own affair; what they mean together, `aggregate` says. `components` is what
     `training/learn.py` fits to data with the gradients of `losses`, and `value_function` is what
     `training/fit_value.py` fits to imagined returns; a model that has nothing of the kind to learn leaves it empty.
     """
 
-    parts: eqx.AbstractVar[PyTree]
+    components: eqx.AbstractVar[PyTree]
     value_function: eqx.AbstractVar[AbstractValue]
     action_space: eqx.AbstractVar[AbstractActionSpace]
     normaliser: eqx.AbstractVar[Normaliser]
     num_members: eqx.AbstractVar[int]
+    bonus: eqx.AbstractVar[Float[Array, ""]]  # reward for full disagreement, in units of reward
+    use_pessimism: eqx.AbstractVar[Bool[Array, ""]]  # False: no uncertainty penalty, plain means
 
     @abstractmethod
     def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> PyTree:
@@ -64,7 +66,7 @@ class AbstractWorldModel(eqx.Module):
 
     @abstractmethod
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
-        """What to minimise for `parts`, by metric name, on a batch for each member (leaves lead with [members, batch])."""
+        """What to minimise for `components`, by metric name, on a batch for each member (leaves lead with [members, batch])."""
 
 
 def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
@@ -14,12 +14,13 @@ from mbrl.models.dynamics import AbstractDynamics
 from mbrl.models.ensemble import init_ensemble, vmap_ensemble
 from mbrl.models.propagation import AbstractPropagation
 from mbrl.models.reward import AbstractReward
+from mbrl.models.risk import AbstractRiskMeasure
 from mbrl.models.termination import AbstractTermination
 from mbrl.models.value import AbstractValue
 from mbrl.types import AbstractActionSpace, Transition
 
 
-class Parts(NamedTuple):
+class Components(NamedTuple):
     """What is fitted to real transitions; every leaf leads with [members]."""
 
     dynamics: AbstractDynamics
@@ -37,11 +38,14 @@ class WorldModel(AbstractWorldModel):
     members disagree on what comes next (MOPO, Yu et al. 2020): far from all data their returns may agree, and be wrong.
     """
 
-    parts: Parts
+    components: Components
     value_function: AbstractValue
     normaliser: Normaliser
     action_space: AbstractActionSpace
     propagation: AbstractPropagation
+    risk: AbstractRiskMeasure
+    bonus: Float[Array, ""]
+    use_pessimism: Bool[Array, ""]
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
     uncertainty_penalty: float = eqx.field(
@@ -55,6 +59,7 @@ class WorldModel(AbstractWorldModel):
         termination: Callable[..., AbstractTermination],
         value: Callable[..., AbstractValue],
         propagation: AbstractPropagation,
+        risk: AbstractRiskMeasure,
         observation_size: int,
         action_space: AbstractActionSpace,
         key: PRNGKeyArray,
@@ -68,7 +73,7 @@ class WorldModel(AbstractWorldModel):
             )
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
         dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
-        self.parts = Parts(
+        self.components = Components(
             init_ensemble(dynamics, dynamics_key, num_members, **sizes),
             init_ensemble(reward, reward_key, num_members, **sizes),
             init_ensemble(termination, termination_key, num_members, **sizes),
@@ -77,6 +82,9 @@ class WorldModel(AbstractWorldModel):
         self.normaliser = identity_normaliser(observation_size)
         self.action_space = action_space
         self.propagation = propagation
+        self.risk = risk
+        self.bonus = jnp.zeros(())
+        self.use_pessimism = jnp.array(True)
         self.num_members = num_members
         self.pessimism = float(pessimism)
         self.uncertainty_penalty = float(uncertainty_penalty)
@@ -95,16 +103,16 @@ class WorldModel(AbstractWorldModel):
         state: Float[Array, "particles observation"],
         action: Shaped[Array, "*action"],
     ) -> Prediction:
-        def predict(parts: Parts, key, observation):
-            mean = parts.dynamics.mean(self.normaliser, observation, features)
+        def predict(components: Components, key, observation):
+            mean = components.dynamics.mean(self.normaliser, observation, features)
             if self.propagation.stochastic:
-                return parts.dynamics.sample(self.normaliser, key, observation, features), mean
+                return components.dynamics.sample(self.normaliser, key, observation, features), mean
             return mean, mean
 
-        def judge(parts: Parts, observation, next_observation):
+        def judge(components: Components, observation, next_observation):
             ends = (self.normaliser, observation, features, next_observation)
-            continuation = parts.termination(*ends)
-            return parts.reward(*ends, continuation), continuation
+            continuation = components.termination(*ends)
+            return components.reward(*ends, continuation), continuation
 
         features = self.action_space.features(action)
         deal_key, noise_key = jax.random.split(key)
@@ -121,13 +129,17 @@ class WorldModel(AbstractWorldModel):
         if self.propagation.stochastic:  # luck has led the particles apart, and members are asked about the same place: the first one's
             places = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
             means = vmap_ensemble(
-                lambda parts, place: parts.dynamics.mean(self.normaliser, place, features),
-                self.parts,
+                lambda components, place: components.dynamics.mean(
+                    self.normaliser, place, features
+                ),
+                self.components,
                 places,
             )
         disagreement = self._disagreement(means)
         penalty = self.uncertainty_penalty * self.normaliser.reward_rms * disagreement
-        return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
+        refund = jnp.where(self.use_pessimism, 0.0, penalty)
+        reward = reward - penalty + refund + self.bonus * disagreement
+        return Prediction(next_state, reward, continuation, disagreement, penalty - refund)
 
     def collapse_particles(
         self, key: PRNGKeyArray, state: Float[Array, "particles observation"]
@@ -145,7 +157,9 @@ class WorldModel(AbstractWorldModel):
 
     def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         members = jnp.mean(self._by_member(estimates), axis=1)
-        return jnp.mean(members) - self.pessimism * jnp.std(members)
+        return jnp.where(
+            self.use_pessimism, self.risk(members, self.pessimism), jnp.mean(estimates)
+        )
 
     def _each_particle(
         self, function: Callable[..., Any], *arguments: Any, of: PyTree = None
@@ -155,7 +169,7 @@ class WorldModel(AbstractWorldModel):
         def each_of_one(member: PyTree, *arguments: Any):
             return jax.vmap(lambda *arguments: function(member, *arguments))(*arguments)
 
-        members = self.parts if of is None else of
+        members = self.components if of is None else of
         outputs = vmap_ensemble(
             each_of_one,
             members,
@@ -175,20 +189,24 @@ class WorldModel(AbstractWorldModel):
 
     def with_normaliser(self, normaliser: Normaliser) -> "WorldModel":
         return eqx.tree_at(
-            lambda model: model.normaliser, self, self.parts.reward.widen_reward_bounds(normaliser)
+            lambda model: model.normaliser,
+            self,
+            self.components.reward.widen_reward_bounds(normaliser),
         )
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
-        def losses_of_one(parts: Parts, transition: Transition):
+        def losses_of_one(components: Components, transition: Transition):
             action = self.action_space.features(transition.action)
             ends = (self.normaliser, transition.observation, action, transition.next_observation)
             return {
-                "loss/dynamics": parts.dynamics.loss(*ends),
-                "loss/reward": parts.reward.loss(*ends, transition.reward, transition.terminated),
-                "loss/termination": parts.termination.loss(*ends, transition.terminated),
+                "loss/dynamics": components.dynamics.loss(*ends),
+                "loss/reward": components.reward.loss(
+                    *ends, transition.reward, transition.terminated
+                ),
+                "loss/termination": components.termination.loss(*ends, transition.terminated),
             }
 
-        def losses_of_member(parts: Parts, batch: Transition):
-            return jax.vmap(lambda transition: losses_of_one(parts, transition))(batch)
+        def losses_of_member(components: Components, batch: Transition):
+            return jax.vmap(lambda transition: losses_of_one(components, transition))(batch)
 
-        return jax.tree.map(jnp.mean, vmap_ensemble(losses_of_member, self.parts, transitions))
+        return jax.tree.map(jnp.mean, vmap_ensemble(losses_of_member, self.components, transitions))

@@ -35,7 +35,7 @@ class Greedy(AbstractPlanner):
         if isinstance(model.value_function, ZeroValue):
             raise ValueError(
                 "planner=greedy with model/value=none sees one reward ahead and nothing else: "
-                "choose model/value=fitted, or another planner."
+                "choose model/value=learned, or another planner."
             )
         encode_key, candidates_key, step_key = jax.random.split(key, 3)
         start = rollout.start(encode_key, model, observation)

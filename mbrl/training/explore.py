@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models.base import AbstractWorldModel, with_value
-from mbrl.models.curious import curious, incurious
+from mbrl.models.bonus import with_bonus
 from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
 from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
@@ -79,11 +79,9 @@ class Exploration:
 
         Every other episode is planned as evaluation plans: what it believes and is wrong about would else never be put to the test.
         """
-        if state.bonus_value is None:
+        if state.bonus_value is None or episode % 2 == 1:
             return state.model
-        if episode % 2 == 1:
-            return incurious(state.model)
-        return curious(
+        return with_bonus(
             with_value(state.model, state.bonus_value.function),
             self.disagreement_bonus,
             self.bonus_floor_until_first_termination,

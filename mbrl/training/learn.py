@@ -25,18 +25,18 @@ class Progress(NamedTuple):
     """How far a phase of learning has come."""
 
     look: Int[Array, ""]  # looks taken
-    parts: PyTree
+    components: PyTree
     optimizer_state: PyTree
-    best_parts: PyTree  # by the validation error
+    best_components: PyTree  # by the validation error
     best_error: Float[Array, ""]
     best_look: Int[Array, ""]
     losses: Metrics  # means over the updates since the last look
-    validation: Metrics  # of the last parts
+    validation: Metrics  # of the last components
     best_validation: Metrics
 
 
 class ModelLearner(eqx.Module):
-    """Fits a model's `parts` to minibatches that each member draws for itself, from its own training set.
+    """Fits a model's `components` to minibatches that each member draws for itself, from its own training set.
 
     With `patience` a phase ends early once the validation error has stopped falling, and the best weights of the phase stay
     (as in PETS' successors; Prechelt 1998).
@@ -72,12 +72,12 @@ class ModelLearner(eqx.Module):
 
     def init(self, model: AbstractWorldModel) -> PyTree:
         """The optimiser's state before the first update."""
-        return self.optimizer.init(eqx.filter(model.parts, eqx.is_inexact_array))
+        return self.optimizer.init(eqx.filter(model.components, eqx.is_inexact_array))
 
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
         """A phase of updates, in the scale of the data as they now are; its losses are means over its last tenth."""
         model = state.model.with_normaliser(fit_normaliser(state.replay))
-        if num_parameters(model.parts) == 0:
+        if num_parameters(model.components) == 0:
             return state._replace(model=model), {}
 
         replay, updates_per_look = state.replay, -(-self.num_updates // NUM_LOOKS)
@@ -97,31 +97,33 @@ class ModelLearner(eqx.Module):
         )
 
         def update(carry, key):
-            parts, optimizer_state = carry
+            components, optimizer_state = carry
             batch_key, loss_key = jax.random.split(key)
             batch = sample(batch_key, replay, sets.training, self.batch_size)
             (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
-                parts, model, loss_key, batch
+                components, model, loss_key, batch
             )
-            return gradient_step(self.optimizer, optimizer_state, gradient, parts), losses
+            return gradient_step(self.optimizer, optimizer_state, gradient, components), losses
 
         def until_next_look(progress: Progress) -> Progress:
             keys = jax.random.split(
                 jax.random.fold_in(updates_key, progress.look), updates_per_look
             )
-            (parts, optimizer_state), losses = filter_scan(
-                update, (progress.parts, progress.optimizer_state), keys
+            (components, optimizer_state), losses = filter_scan(
+                update, (progress.components, progress.optimizer_state), keys
             )
-            error, validation = _loss(parts, model, loss_key, held_out)
+            error, validation = _loss(components, model, loss_key, held_out)
             better, look = error < progress.best_error, progress.look + 1
-            best_parts, best_validation = _where(
-                better, (parts, validation), (progress.best_parts, progress.best_validation)
+            best_components, best_validation = _where(
+                better,
+                (components, validation),
+                (progress.best_components, progress.best_validation),
             )
             return Progress(
                 look,
-                parts,
+                components,
                 optimizer_state,
-                best_parts,
+                best_components,
                 jnp.where(better, error, progress.best_error),
                 jnp.where(better, look, progress.best_look),
                 jax.tree.map(jnp.mean, losses),
@@ -137,13 +139,13 @@ class ModelLearner(eqx.Module):
             )
             return (progress.look < -(-self.num_updates // updates_per_look)) & patient
 
-        error, validation = _loss(model.parts, model, loss_key, held_out)
+        error, validation = _loss(model.components, model, loss_key, held_out)
         zero = jnp.zeros((), jnp.int32)
         start = Progress(
             zero,
-            model.parts,
+            model.components,
             state.model_optimizer_state,
-            model.parts,
+            model.components,
             error,
             zero,
             validation,
@@ -151,22 +153,22 @@ class ModelLearner(eqx.Module):
             validation,
         )
         end = filter_while_loop(should_continue, until_next_look, start)
-        parts, validation = (
-            (end.parts, end.validation)
+        components, validation = (
+            (end.components, end.validation)
             if self.patience is None
-            else (end.best_parts, end.best_validation)
+            else (end.best_components, end.best_validation)
         )
         metrics = end.losses | {
             name.replace("loss/", "validation/"): value for name, value in validation.items()
         }
         metrics |= {"learn/updates": (end.look * updates_per_look).astype(jnp.float32)}
         return state._replace(
-            model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state
+            model=_with_components(model, components), model_optimizer_state=end.optimizer_state
         ), metrics
 
 
-def _loss(parts: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
-    losses = _with_parts(model, parts).losses(key, batch)
+def _loss(components: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
+    losses = _with_components(model, components).losses(key, batch)
     return sum(losses.values(), jnp.zeros(())), losses
 
 
@@ -176,5 +178,5 @@ def _where(condition, new: PyTree, old: PyTree) -> PyTree:
     )
 
 
-def _with_parts(model: AbstractWorldModel, parts: PyTree) -> AbstractWorldModel:
-    return eqx.tree_at(lambda model: model.parts, model, parts)
+def _with_components(model: AbstractWorldModel, components: PyTree) -> AbstractWorldModel:
+    return eqx.tree_at(lambda model: model.components, model, components)

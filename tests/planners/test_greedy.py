@@ -72,7 +72,7 @@ def test_it_sees_one_step_and_no_further():
 
 def test_it_refuses_a_model_without_a_value():
     world = replace(bandit([0.0, 1.0, 0.0]), value_function=ZeroValue())
-    message = "planner=greedy with model/value=none sees one reward ahead and nothing else: choose model/value=fitted, or another planner."
+    message = "planner=greedy with model/value=none sees one reward ahead and nothing else: choose model/value=learned, or another planner."
     with pytest.raises(ValueError, match=f"^{message}"):
         plan(planner(), world)
 

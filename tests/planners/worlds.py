@@ -38,12 +38,14 @@ class World(AbstractWorldModel):
     reward: Callable[..., jax.Array] = eqx.field(static=True)
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
     worth: Callable[..., jax.Array] = eqx.field(static=True)  # of facts and state
-    parts: tuple = ()
+    components: tuple = ()
     value_function: AbstractValue = Worth()
     normaliser: Normaliser = eqx.field(
         default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6))
     )
     num_members: int = eqx.field(static=True, default=1)
+    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
+    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
 
     def encode(self, key, observation):
         return observation[None]
