@@ -9,12 +9,12 @@ from mbrl.models.base import AbstractWorldModel
 def with_bonus(
     model: AbstractWorldModel, scale: float, bonus_floor_until_first_termination: bool = False
 ) -> AbstractWorldModel:
-    """Returns the model with a disagreement bonus (Pathak et al. 2019) and without pessimism.
+    """The model with a disagreement bonus (Pathak et al. 2019) and without pessimism.
 
     Full disagreement on the next observation earns `scale` typical rewards. A typical reward is the
-    root mean square of those seen, so that rare large rewards do not inflate the bonus; 1 if all
+    root mean square of those seen, so that a rare large reward does not inflate the bonus; 1 if all
     rewards were zero. With `bonus_floor_until_first_termination` it is at least the largest cost
-    seen until an episode has terminated: an agent that idles to avoid costs would otherwise shrink
+    seen, until an episode has terminated: an agent that idles to avoid costs would otherwise shrink
     its typical reward, and the bonus with it.
 
     The normaliser's reward bounds, which cap values, are raised by the bonus.

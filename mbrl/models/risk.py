@@ -36,17 +36,17 @@ class Mean(AbstractRiskMeasure):
 
 
 class Worst(AbstractRiskMeasure):
-    """Estimate of the most pessimistic member."""
+    """Smallest estimate of the members."""
 
     def __call__(self, members, pessimism):
         return jnp.min(members)
 
 
 class CVaR(AbstractRiskMeasure):
-    """Conditional value at risk: mean of the worst `fraction` of the members.
+    """Conditional value at risk: mean over the worst `fraction` of the members.
 
-    Where `fraction` is not a whole number of members, the last one counts in part (Rockafellar &
-    Uryasev 2002, eq. 25 for equally likely outcomes).
+    If `fraction` is not a whole number of members, the last one counts in part (Rockafellar &
+    Uryasev 2002, proposition 8, for equally likely outcomes).
     """
 
     fraction: float = eqx.field(static=True)
@@ -60,5 +60,5 @@ class CVaR(AbstractRiskMeasure):
 
     def __call__(self, members, pessimism):
         num_worst = self.fraction * len(members)
-        weights = np.clip(num_worst - np.arange(len(members)), 0, 1).astype(np.float32) / num_worst
-        return jnp.dot(weights, jnp.sort(members))
+        weights = np.clip(num_worst - np.arange(len(members)), 0, 1) / num_worst
+        return jnp.dot(weights.astype(np.float32), jnp.sort(members))
