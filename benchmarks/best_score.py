@@ -173,7 +173,7 @@ def evaluate_grid_policy(env: str, planner: list[str], num_points: int) -> str:
     _, environment, _, state = assemble(resolve(compose([*common, "planner=random"])))
     axes = AXES[env]
     grid = [axis.points(num_points) for axis in axes]
-    dynamics = state.model.parts.dynamics.function
+    dynamics = state.model.components.dynamics.function
     value = GridValue(jnp.zeros([points.size for points in grid]), dynamics, axes)
     states = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid))
     states = jnp.asarray(states, jnp.float32)

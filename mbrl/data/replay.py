@@ -1,4 +1,4 @@
-"""ReplayBuffer: every transition of the run, on the device, in arrays whose shapes never change."""
+"""ReplayBuffer: the run's transitions on the device, in arrays of constant shape."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,9 @@ from mbrl.types import AbstractActionSpace, Transition
 
 
 class ReplayBuffer(eqx.Module):
-    """A ring of `capacity` transitions; the oldest are overwritten once it is full."""
+    """A ring buffer of `capacity` transitions; once full, new ones overwrite the oldest."""
 
-    transitions: Transition  # each leaf leads with [capacity]
+    transitions: Transition  # leaves lead with [capacity]
     num_added: Int[Array, ""]  # transitions ever added
 
     @property
@@ -27,35 +27,39 @@ class ReplayBuffer(eqx.Module):
 
     @property
     def valid(self) -> Bool[Array, " capacity"]:
-        """Which places hold a transition."""
+        """Which indices hold a transition."""
         return jnp.arange(self.capacity) < self.size
 
     @property
     def insertion_index(self) -> Int[Array, " capacity"]:
-        """Of the transition in each place, in the order of collection, from 0; a multiple of the capacity is added at each overwriting."""
-        places = jnp.arange(self.capacity)
-        return places + self.capacity * ((self.num_added - 1 - places) // self.capacity)
+        """How many transitions were added before the one at each index; arbitrary if not valid."""
+        indices = jnp.arange(self.capacity)
+        return indices + self.capacity * ((self.num_added - 1 - indices) // self.capacity)
 
     def add(self, transitions: Transition) -> "ReplayBuffer":
-        """Writes a batch of consecutive transitions; a batch may not exceed the capacity, or it would overwrite itself."""
+        """Adds a batch of consecutive transitions; leaves lead with [batch].
+
+        Raises ValueError if the batch exceeds the capacity.
+        """
         num_new = transitions.reward.shape[0]
         if num_new > self.capacity:
             raise ValueError(
-                f"training.replay_capacity={self.capacity} is less than the {num_new} transitions collected at once; raise it."
+                f"training.replay_capacity={self.capacity}: must be at least {num_new}, the "
+                "transitions collected between two phases of learning. Raise it."
             )
-        places = (self.num_added + jnp.arange(num_new)) % self.capacity
-        written = jax.tree.map(
-            lambda ring, new: ring.at[places].set(new), self.transitions, transitions
+        indices = (self.num_added + jnp.arange(num_new)) % self.capacity
+        updated = jax.tree.map(
+            lambda ring, new: ring.at[indices].set(new), self.transitions, transitions
         )
-        return ReplayBuffer(written, self.num_added + num_new)
+        return ReplayBuffer(updated, self.num_added + num_new)
 
     def sample(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Transition:
-        """Uniform draws with replacement; each leaf of the result leads with `shape`."""
-        places = jax.random.randint(key, shape, 0, self.size)
-        return jax.tree.map(lambda ring: ring[places], self.transitions)
+        """Uniform samples with replacement; leaves lead with `shape`."""
+        indices = jax.random.randint(key, shape, 0, self.size)
+        return jax.tree.map(lambda ring: ring[indices], self.transitions)
 
     def to_host(self) -> "HostReplay":
-        """What is filled, on the host."""
+        """Copies the valid transitions to the host."""
         size = int(self.size)
         return HostReplay(
             jax.tree.map(lambda ring: np.asarray(ring)[:size], self.transitions),
@@ -63,32 +67,27 @@ class ReplayBuffer(eqx.Module):
         )
 
     def from_host(self, saved: "HostReplay") -> "ReplayBuffer":
-        """The replay that was saved, in the capacity of this one, whose own transitions are dropped."""
+        """The saved buffer with the capacity of this one, whose own transitions are dropped."""
 
-        def refilled(ring, filled):
-            return jnp.asarray(
-                np.concatenate(
-                    [filled, np.zeros((self.capacity - len(filled), *ring.shape[1:]), ring.dtype)]
-                )
-            )
+        def pad(ring, rows):
+            padding = np.zeros((self.capacity - len(rows), *ring.shape[1:]), ring.dtype)
+            return jnp.asarray(np.concatenate([rows, padding]))
 
-        return ReplayBuffer(
-            jax.tree.map(refilled, self.transitions, saved.transitions),
-            jnp.asarray(saved.num_added),
-        )
+        transitions = jax.tree.map(pad, self.transitions, saved.transitions)
+        return ReplayBuffer(transitions, jnp.asarray(saved.num_added))
 
 
 class HostReplay(NamedTuple):
-    """A replay in NumPy, without its empty places."""
+    """The valid transitions of a replay buffer as NumPy arrays."""
 
-    transitions: Transition  # each leaf leads with [size]
+    transitions: Transition  # leaves lead with [size]
     num_added: np.ndarray
 
 
 def init_replay(
     capacity: int, observation_size: int, action_space: AbstractActionSpace
 ) -> ReplayBuffer:
-    """A replay of zeros, with the dtypes and shapes that this environment's transitions have."""
+    """An empty replay buffer with the dtypes and shapes of the environment's transitions."""
     observations = jnp.zeros((capacity, observation_size))
     action = jax.eval_shape(action_space.sample, jax.random.key(0))
     return ReplayBuffer(

@@ -1,7 +1,7 @@
-"""Split: which transitions of the replay each member of an ensemble is trained on, and which are held out from all.
+"""Split: training sets of the ensemble's members and a common validation set.
 
-What becomes of a transition is decided once, by its number in the order of collection, so that it never moves from one side
-to the other as the replay grows.
+The side of a transition depends on its insertion index alone, so it never changes as the replay
+buffer grows.
 """
 
 from typing import NamedTuple
@@ -14,20 +14,20 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from mbrl.data.replay import ReplayBuffer
 from mbrl.types import Transition
 
-# Of a Poisson distribution with mean 1, in which each transition's number of copies in a bootstrap sample ends up (Oza & Russell 2001).
+# Cumulative Poisson distribution with mean 1: the limit of how often a transition occurs in a
+# bootstrap sample (Oza & Russell 2001).
 POISSON_CUMULATIVE = np.cumsum(np.exp(-1) / np.cumprod([1.0, *range(1, 8)])).astype(np.float32)
 
-# What ends a task is met once an episode, and decides what a plan is worth: about this share of what is trained on are such steps.
+# Terminations are rare (one per episode) and decide what a plan is worth: they are oversampled to
+# about this fraction of the training data.
 MIN_TERMINAL_FRACTION = 0.1
 
 
 class Split(NamedTuple):
-    """How often each transition stands in each member's training set; and once more for the held-out ones."""
+    """How often each transition counts in each set, as cumulative counts over the buffer."""
 
-    training: Int[
-        Array, "members capacity"
-    ]  # running cumulative_counts over the places of the replay
-    held_out: Int[Array, "1 capacity"]
+    training: Int[Array, "members capacity"]
+    held_out: Int[Array, "1 capacity"]  # the validation set
 
 
 def split(
@@ -37,9 +37,11 @@ def split(
     validation_fraction: float,
     bootstrap: bool,
 ) -> Split:
-    """Holds out a share of the transitions; the others go to each member, as often as its own bootstrap sample has them, or once.
+    """Splits the transitions at random into a validation set and the members' training sets.
 
-    Steps that end a task are repeated where they are fewer than `MIN_TERMINAL_FRACTION`.
+    With `bootstrap` each member has its own resample of the training data, otherwise all members
+    share it. Terminal transitions are oversampled up to `MIN_TERMINAL_FRACTION`. A set that would
+    be empty holds all transitions instead.
     """
     holdout_key, bootstrap_key = jax.random.split(key)
     insertion_index = replay.insertion_index
@@ -47,14 +49,12 @@ def split(
     trained = replay.valid & ~held_out
     copies = jnp.ones((num_members, replay.capacity), jnp.int32)
     if bootstrap:
-        uniform = jax.vmap(lambda key: _uniform(key, insertion_index))(
-            jax.random.split(bootstrap_key, num_members)
-        )
-        copies = jnp.sum(
-            uniform[..., None] > POISSON_CUMULATIVE[None, None], axis=-1, dtype=jnp.int32
-        )
+        member_keys = jax.random.split(bootstrap_key, num_members)
+        uniform = jax.vmap(lambda key: _uniform(key, insertion_index))(member_keys)
+        # Inverse transform sampling.
+        exceeded = uniform[..., None] > POISSON_CUMULATIVE[None, None]
+        copies = jnp.sum(exceeded, axis=-1, dtype=jnp.int32)
     copies = jnp.where(trained[None], copies * _oversampling(replay)[None], 0)
-    # With few transitions a side may be empty; it then makes do with all there are.
     return Split(
         _cumulative_counts(copies, replay.valid),
         _cumulative_counts(held_out[None].astype(jnp.int32), replay.valid),
@@ -65,45 +65,40 @@ def sample(
     key: PRNGKeyArray,
     replay: ReplayBuffer,
     cumulative_counts: Int[Array, "sets capacity"],
-    num_draws: int,
+    num_samples: int,
 ) -> Transition:
-    """Draws with replacement from each set; each leaf of the result leads with [sets, num_draws]."""
-    draws = jax.random.randint(
-        key, (cumulative_counts.shape[0], num_draws), 0, cumulative_counts[:, -1:]
+    """Samples from each set with replacement; leaves lead with [sets, num_samples]."""
+    shape = (cumulative_counts.shape[0], num_samples)
+    ranks = jax.random.randint(key, shape, 0, cumulative_counts[:, -1:])
+    indices = jax.vmap(lambda counts, ranks: jnp.searchsorted(counts, ranks, side="right"))(
+        cumulative_counts, ranks
     )
-    places = jax.vmap(
-        lambda cumulative_counts, draws: jnp.searchsorted(cumulative_counts, draws, side="right")
-    )(cumulative_counts, draws)
-    return jax.tree.map(lambda ring: ring[places], replay.transitions)
+    return jax.tree.map(lambda ring: ring[indices], replay.transitions)
 
 
 def _oversampling(replay: ReplayBuffer) -> Int[Array, " capacity"]:
-    """How often each transition counts."""
-    ends = replay.valid & replay.transitions.terminated
-    num_ends = jnp.sum(ends)
-    others_per_end = (replay.size - num_ends).astype(float) / jnp.maximum(num_ends, 1).astype(float)
-    return jnp.where(
-        ends,
-        jnp.maximum(
-            (MIN_TERMINAL_FRACTION / (1 - MIN_TERMINAL_FRACTION) * others_per_end).astype(
-                jnp.int32
-            ),
-            1,
-        ),
-        1,
-    )
+    """How often each transition counts: more than once only if terminal."""
+    terminal = replay.valid & replay.transitions.terminated
+    num_terminal = jnp.sum(terminal)
+    others = (replay.size - num_terminal).astype(float)
+    others_per_terminal = others / jnp.maximum(num_terminal, 1).astype(float)
+    odds = MIN_TERMINAL_FRACTION / (1 - MIN_TERMINAL_FRACTION)
+    repeats = jnp.maximum((odds * others_per_terminal).astype(jnp.int32), 1)
+    return jnp.where(terminal, repeats, 1)
 
 
 def _cumulative_counts(
-    copies: Int[Array, "sets capacity"], filled: Bool[Array, " capacity"]
+    copies: Int[Array, "sets capacity"], valid: Bool[Array, " capacity"]
 ) -> Int[Array, "sets capacity"]:
+    """Cumulative sums over the buffer; an empty set counts every valid transition once."""
     empty = jnp.sum(copies, axis=1, keepdims=True) == 0
-    return jnp.cumsum(jnp.where(empty, filled[None].astype(copies.dtype), copies), axis=1)
+    return jnp.cumsum(jnp.where(empty, valid[None].astype(copies.dtype), copies), axis=1)
 
 
 def _uniform(
     key: PRNGKeyArray, insertion_index: Int[Array, " capacity"]
 ) -> Float[Array, " capacity"]:
-    return jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number)))(
+    """A uniform random number per transition that depends on its insertion index alone."""
+    return jax.vmap(lambda index: jax.random.uniform(jax.random.fold_in(key, index)))(
         insertion_index
     )

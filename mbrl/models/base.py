@@ -1,10 +1,10 @@
-"""What a planner may ask of a world model."""
+"""World models: the contract between what is learned and the planners that use it."""
 
 from abc import abstractmethod
 from typing import NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser
 from mbrl.models.value import AbstractValue
@@ -12,59 +12,68 @@ from mbrl.types import AbstractActionSpace, Transition
 
 
 class Prediction(NamedTuple):
-    """One imagined step, each particle on its own account."""
+    """One predicted step of all particles."""
 
     state: PyTree
     reward: Float[Array, " particles"]
-    continuation: Float[Array, " particles"]  # probability that the episode goes on
+    continuation: Float[Array, " particles"]  # probability that the episode continues
     disagreement: Float[Array, ""]  # of the members on the next observation, from 0 to 1
-    penalty: Float[Array, ""] | float = 0.0  # what was taken off each reward for it
+    penalty: Float[Array, ""] | float = 0.0  # already subtracted from each reward
 
 
 class AbstractWorldModel(eqx.Module):
-    """A belief about the environment: `particles` hypotheses that move side by side.
+    """Predicts the outcomes of actions with `particles` hypotheses that move side by side.
 
-    Everything is unbatched: callers `vmap` over candidate plans, environments and seeds. How particles pass from member
-    to member of an ensemble is the model's own affair; what they mean together, `aggregate` says. `parts` is what
-    `training/learn.py` fits to data with the gradients of `losses`, and `value_function` is what
-    `training/fit_value.py` fits to imagined returns; a model that has nothing of the kind to learn leaves it empty.
+    Everything is unbatched: callers `vmap` over candidate plans, environments and seeds. How
+    particles are assigned to the members of an ensemble is private to the model; `aggregate` turns
+    their estimates into one number. `training/learn.py` fits `components` to data with the
+    gradients of `losses`, and `training/fit_value.py` fits `value_function` to predicted returns;
+    either may have no parameters.
+
+    `models/bonus.py` sets `bonus` and `use_pessimism`, so that models with and without a bonus
+    share one compiled program. With a single member they have no effect.
     """
 
-    parts: eqx.AbstractVar[PyTree]
+    components: eqx.AbstractVar[PyTree]
     value_function: eqx.AbstractVar[AbstractValue]
     action_space: eqx.AbstractVar[AbstractActionSpace]
     normaliser: eqx.AbstractVar[Normaliser]
     num_members: eqx.AbstractVar[int]
+    bonus: eqx.AbstractVar[Float[Array, ""]]  # reward for full disagreement, in units of reward
+    use_pessimism: eqx.AbstractVar[Bool[Array, ""]]  # False: no uncertainty penalty, plain mean
 
     @abstractmethod
     def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> PyTree:
-        """The model's state after an observation, to plan from."""
+        """The model's state for an observation, to plan from."""
 
     @abstractmethod
     def step(
         self, key: PRNGKeyArray, state: PyTree, action: Shaped[Array, "*action"]
     ) -> Prediction:
-        """What an action leads to."""
+        """Predicts the outcome of an action."""
 
     @abstractmethod
     def collapse_particles(self, key: PRNGKeyArray, state: PyTree) -> PyTree:
-        """The state with all particles where one of them is: one place, of which it can be asked what it is worth."""
+        """Moves all particles to one of them, drawn at random, so that the state has one value."""
 
     @abstractmethod
     def value(self, state: PyTree) -> Float[Array, " particles"]:
-        """Expected discounted return from here on; zero where no value is learned."""
+        """Expected discounted return from the state on; zero where no value is learned."""
 
     @abstractmethod
     def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
-        """One number for what the particles make of a plan, a return or a value."""
+        """Aggregates the particles' estimates of a return or value into one number."""
 
     @abstractmethod
     def with_normaliser(self, normaliser: Normaliser) -> "AbstractWorldModel":
-        """The same model in the scale of the data seen so far."""
+        """The same model with another normaliser."""
 
     @abstractmethod
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
-        """What to minimise for `parts`, by metric name, on a batch for each member (leaves lead with [members, batch])."""
+        """Losses of `components` by metric name, of which learning minimises the sum.
+
+        Leaves of `transitions` lead with [members, batch].
+        """
 
 
 def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:

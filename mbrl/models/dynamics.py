@@ -1,4 +1,4 @@
-"""Dynamics: what the next observation will be."""
+"""Dynamics: prediction of the next observation."""
 
 from abc import abstractmethod
 
@@ -11,9 +11,13 @@ from mbrl.data.normaliser import Normaliser
 from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.models.networks import mlp
 
+# Of the log-variance of the normalised change, before learning.
+INITIAL_MIN_LOG_VARIANCE, INITIAL_MAX_LOG_VARIANCE = -10.0, 0.5
+BOUND_WEIGHT = 0.01  # of the distance between the bounds in the loss, which draws them together
+
 
 class AbstractDynamics(eqx.Module):
-    """One member's dynamics. Inputs and outputs are in the environment's units; `normaliser` gives the scale."""
+    """One member's dynamics; inputs and outputs in the environment's units."""
 
     @abstractmethod
     def mean(
@@ -22,7 +26,7 @@ class AbstractDynamics(eqx.Module):
         observation: Float[Array, " observation"],
         action: Float[Array, " features"],
     ) -> Float[Array, " observation"]:
-        """The next observation to expect."""
+        """The expected next observation."""
 
     @abstractmethod
     def sample(
@@ -32,7 +36,7 @@ class AbstractDynamics(eqx.Module):
         observation: Float[Array, " observation"],
         action: Float[Array, " features"],
     ) -> Float[Array, " observation"]:
-        """A next observation, drawn at random where the dynamics know what they do not know."""
+        """A sample of the next observation; the mean where the dynamics are deterministic."""
 
     @abstractmethod
     def loss(
@@ -42,11 +46,11 @@ class AbstractDynamics(eqx.Module):
         action: Float[Array, " features"],
         next_observation: Float[Array, " observation"],
     ) -> Float[Array, ""]:
-        """What to minimise: how badly a real next observation was predicted, in normalised units; zero where nothing is learned."""
+        """Error on a real next observation, in normalised units; zero where nothing is learned."""
 
 
 class ResidualDynamics(AbstractDynamics):
-    """A network that predicts the change of the observation, deterministically: s' = s + Δ(s, a)."""
+    """Deterministic network that predicts the change of the observation: s' = s + Δ(s, a)."""
 
     network: eqx.nn.MLP
 
@@ -61,11 +65,8 @@ class ResidualDynamics(AbstractDynamics):
         self.network = mlp(observation_size + num_features, observation_size, width, depth, key)
 
     def mean(self, normaliser, observation, action):
-        return (
-            observation
-            + normaliser.delta_mean
-            + normaliser.delta_std * self._normalised_delta(normaliser, observation, action)
-        )
+        delta = self._normalised_delta(normaliser, observation, action)
+        return observation + normaliser.delta_mean + normaliser.delta_std * delta
 
     def sample(self, normaliser, key, observation, action):
         return self.mean(normaliser, observation, action)
@@ -78,14 +79,11 @@ class ResidualDynamics(AbstractDynamics):
         return self.network(jnp.concatenate([normaliser.observation(observation), action]))
 
 
-LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE = -10.0, 0.5  # of the normalised change, before learning
-BOUND_WEIGHT = 0.01  # of the bounds' distance in the loss, which draws them together
-
-
 class GaussianDynamics(AbstractDynamics):
-    """A network that predicts mean and variance of the change of the observation (PETS: Chua et al. 2018, §4 and appendix A.1).
+    """Network that predicts mean and variance of the change of the observation.
 
-    Outside the data a network's variance can be anything, so its logarithm is kept softly between two learned bounds.
+    After PETS (Chua et al. 2018, §4 and appendix A.1). Outside the data a network's variance is
+    arbitrary, so its logarithm is softly clipped to two learned bounds.
     """
 
     network: eqx.nn.MLP
@@ -101,8 +99,8 @@ class GaussianDynamics(AbstractDynamics):
         depth: int = 2,
     ):
         self.network = mlp(observation_size + num_features, 2 * observation_size, width, depth, key)
-        self.low = jnp.full(observation_size, LOWEST_LOG_VARIANCE, jnp.float32)
-        self.high = jnp.full(observation_size, HIGHEST_LOG_VARIANCE, jnp.float32)
+        self.low = jnp.full(observation_size, INITIAL_MIN_LOG_VARIANCE, jnp.float32)
+        self.high = jnp.full(observation_size, INITIAL_MAX_LOG_VARIANCE, jnp.float32)
 
     def mean(self, normaliser, observation, action):
         mean, _ = self._normalised_delta(normaliser, observation, action)
@@ -116,9 +114,9 @@ class GaussianDynamics(AbstractDynamics):
     def loss(self, normaliser, observation, action, next_observation):
         mean, log_variance = self._normalised_delta(normaliser, observation, action)
         target = normaliser.delta(next_observation - observation)
-        # Twice the Gaussian's negative log-likelihood, less a constant (eq. 1).
-        likelihood = jnp.mean((mean - target) ** 2 * jnp.exp(-log_variance) + log_variance)
-        return likelihood + BOUND_WEIGHT * jnp.sum(self.high - self.low)
+        # Twice the negative log-likelihood of the Gaussian, minus a constant (eq. 1).
+        nll = jnp.mean((mean - target) ** 2 * jnp.exp(-log_variance) + log_variance)
+        return nll + BOUND_WEIGHT * jnp.sum(self.high - self.low)
 
     def _normalised_delta(self, normaliser, observation, action):
         outputs = self.network(jnp.concatenate([normaliser.observation(observation), action]))
@@ -128,7 +126,7 @@ class GaussianDynamics(AbstractDynamics):
 
 
 class KnownDynamics(AbstractDynamics):
-    """An environment's own equations of motion: nothing is learned, and a planner's errors are its own."""
+    """The environment's true dynamics: planning errors are then the planner's alone."""
 
     function: AbstractTrueDynamics
 
@@ -141,8 +139,9 @@ class KnownDynamics(AbstractDynamics):
     ):
         if function is None:
             raise ValueError(
-                "model=oracle needs the environment's true dynamics, and env.true_dynamics is null here: "
-                "choose an environment that has them (conf/env), write them, or learn: model=ensemble."
+                "env.true_dynamics=null: model=oracle needs the environment's true dynamics. "
+                "Choose an environment that has them (conf/env), implement them, or set "
+                "model=ensemble."
             )
         self.function = function
 

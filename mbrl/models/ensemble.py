@@ -1,4 +1,4 @@
-"""Ensembles: one module whose arrays carry a leading axis of members."""
+"""Ensembles: one module whose arrays have a leading axis of members."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,12 +13,12 @@ Member = TypeVar("Member", bound=eqx.Module)
 def init_ensemble(
     make: Callable[..., Member], key: PRNGKeyArray, num_members: int, **sizes: Any
 ) -> Member:
-    """`num_members` independently initialised modules as one, to be applied with `vmap_ensemble`."""
+    """Stacks `num_members` independently initialised modules; apply with `vmap_ensemble`."""
     return eqx.filter_vmap(lambda key: make(key=key, **sizes))(jax.random.split(key, num_members))
 
 
 def vmap_ensemble(function: Callable[..., Any], members: PyTree, *arguments: Any) -> Any:
-    """`function(member, *arguments)` for every member; the arguments' leaves lead with [members] too."""
+    """`function(member, *arguments)` of every member; leaves of arguments lead with [members]."""
     return eqx.filter_vmap(function, in_axes=(eqx.if_array(0), *(0 for _ in arguments)))(
         members, *arguments
     )

@@ -1,4 +1,4 @@
-"""Propagation: how an ensemble's particles pass from member to member (Chua et al. 2018, §4.1)."""
+"""Propagation: how particles are assigned to an ensemble's members (Chua et al. 2018, §4.1)."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -10,36 +10,39 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
 class AbstractPropagation(eqx.Module):
-    """Each step deals the particles out to the members, equally many to each, and settles what their predictions become.
+    """Assigns equally many particles to each member in every step, and merges their predictions.
 
-    Particles stand in the order of the members that they were dealt to first: the first `particles_per_member` to member 0,
-    and so on. Reward, termination and value stay with that order too.
+    Particles are ordered by the member that they start with: the first `particles_per_member`
+    belong to member 0, and so on. Reward, termination and value always use that order.
     """
 
     particles_per_member: eqx.AbstractVar[int]
-    stochastic: eqx.AbstractClassVar[
-        bool
-    ]  # whether a step draws from what a member predicts, or takes its mean
+    # Whether a step samples from a member's prediction; otherwise it takes the mean.
+    stochastic: eqx.AbstractClassVar[bool]
 
     @abstractmethod
     def assign(self, key: PRNGKeyArray, num_particles: int) -> Int[Array, " particles"] | None:
-        """The particles in the order in which the members get them; None: as they stand."""
+        """Indices of the particles in the order of the members; None for the order they have."""
 
     @abstractmethod
     def merge(
         self, predictions: Float[Array, "particles observation"]
     ) -> Float[Array, "particles observation"]:
-        """Where the particles stand after a step."""
+        """The particles' observations after a step."""
 
     def __check_init__(self):
         if self.particles_per_member < 1:
             raise ValueError(
-                f"model.propagation.particles_per_member={self.particles_per_member} must be at least 1; raise it."
+                f"model.propagation.particles_per_member={self.particles_per_member}: must be at "
+                "least 1. Try 1."
             )
 
 
 class Expectation(AbstractPropagation):
-    """One particle a member, and after each step all agree on their mean: what is random or uncertain is averaged away."""
+    """One particle per member, moved to the mean of all predictions after each step.
+
+    Averages noise and uncertainty away.
+    """
 
     stochastic: ClassVar[bool] = False
 
@@ -53,7 +56,7 @@ class Expectation(AbstractPropagation):
 
 
 class TSInfinity(AbstractPropagation):
-    """Trajectory sampling with bounds ∞: a particle keeps its member, so that a member's errors stay together."""
+    """Trajectory sampling TS∞: each particle keeps its member, so a member's errors accumulate."""
 
     stochastic: ClassVar[bool] = True
 
@@ -67,7 +70,7 @@ class TSInfinity(AbstractPropagation):
 
 
 class TS1(AbstractPropagation):
-    """Trajectory sampling with bound 1: the particles are shuffled among the members at each step."""
+    """Trajectory sampling TS1: particles are reassigned to members at random in each step."""
 
     stochastic: ClassVar[bool] = True
 

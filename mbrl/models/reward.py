@@ -1,4 +1,4 @@
-"""Reward: what a step yields."""
+"""Reward: prediction of the reward of a step."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class AbstractReward(eqx.Module):
         next_observation: Float[Array, " observation"],
         continuation: Float[Array, ""],
     ) -> Float[Array, ""]:
-        """The expected reward of the step, with the probability that the task goes on after it."""
+        """The expected reward, given the probability that the episode continues after the step."""
 
     @abstractmethod
     def loss(
@@ -35,18 +35,19 @@ class AbstractReward(eqx.Module):
         reward: Float[Array, ""],
         terminated: Bool[Array, ""],
     ) -> Float[Array, ""]:
-        """How badly a real reward was predicted, in normalised units; zero where nothing is learned."""
+        """Error on a real reward, in normalised units; zero where nothing is learned."""
 
     @abstractmethod
     def widen_reward_bounds(self, normaliser: Normaliser) -> Normaliser:
-        """The normaliser with the range of rewards that imagination may meet, by which values are scaled and bounded."""
+        """The normaliser with all rewards that may be predicted inside its reward bounds."""
 
 
 class LearnedReward(AbstractReward):
-    """A network of the step's two ends and its action, with one output for steps that the task goes on after and one for its last.
+    """Network of the whole step with two outputs: the reward of a nonterminal and a terminal step.
 
-    Most rewards are a function of where the step led, and the last one is often of another size. What ends the task is thus earned
-    as often as it is believed to end, once in all: no imagined agent stands before the goal and is paid for it at every step.
+    Terminal rewards often have another scale than the others. The terminal output is weighted by
+    the predicted probability of termination, so a goal reward is earned once in expectation. A
+    single output would pay a part of it in every step that the agent waits beside the goal.
     """
 
     network: eqx.nn.MLP
@@ -62,34 +63,31 @@ class LearnedReward(AbstractReward):
         self.network = mlp(2 * observation_size + num_features, 2, width, depth, key)
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
-        going_on, last = self._normalised(normaliser, observation, action, next_observation)
-        going_on = normaliser.reward_mean + normaliser.reward_std * going_on
-        last = normaliser.terminal_reward_mean + normaliser.terminal_reward_std * last
-        return continuation * going_on + (1 - continuation) * last
+        nonterminal, terminal = self._normalised(normaliser, observation, action, next_observation)
+        nonterminal = normaliser.reward_mean + normaliser.reward_std * nonterminal
+        terminal = normaliser.terminal_reward_mean + normaliser.terminal_reward_std * terminal
+        return continuation * nonterminal + (1 - continuation) * terminal
 
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
-        going_on, last = self._normalised(normaliser, observation, action, next_observation)
-        return (
-            jnp.where(
-                terminated,
-                last - normaliser.terminal_reward(reward),
-                going_on - normaliser.reward(reward),
-            )
-            ** 2
-        )
+        nonterminal, terminal = self._normalised(normaliser, observation, action, next_observation)
+        terminal_error = terminal - normaliser.terminal_reward(reward)
+        nonterminal_error = nonterminal - normaliser.reward(reward)
+        return jnp.where(terminated, terminal_error, nonterminal_error) ** 2
 
     def widen_reward_bounds(self, normaliser):
-        return normaliser  # what has never been seen is no prediction, but an error
+        return normaliser  # a prediction beyond the rewards seen is an error
 
     def _normalised(self, normaliser, observation, action, next_observation):
-        ends = [normaliser.observation(observation), normaliser.observation(next_observation)]
-        return self.network(jnp.concatenate([*ends, action]))
+        both = [normaliser.observation(observation), normaliser.observation(next_observation)]
+        return self.network(jnp.concatenate([*both, action]))
 
 
 class KnownReward(AbstractReward):
-    """A pure JAX function of (observation, action features, next observation), where the reward is no secret.
+    """The environment's reward: a pure JAX function of the step.
 
-    `range`, where given, is the least and the most that it can be: so a value can count on a goal before it was ever reached.
+    Its arguments are observation, action features and next observation. `range`, if given, holds
+    the smallest and the largest possible reward, so that values can count on a goal that was never
+    reached.
     """
 
     function: Callable[[Array, Array, Array], Array] = eqx.field(static=True)
@@ -105,37 +103,35 @@ class KnownReward(AbstractReward):
     ):
         if function is None:
             raise ValueError(
-                "model/reward=known needs the environment's reward function, and env.known_reward is null here: "
-                "choose an environment that has one (conf/env), write one, or learn it: model/reward=learned."
+                "env.known_reward=null: model/reward=known needs the environment's reward "
+                "function. Choose an environment that has one (conf/env), implement one, or set "
+                "model/reward=learned."
             )
         if range is not None and not (len(range) == 2 and range[0] <= range[1]):
             raise ValueError(
-                f"model.reward.range={list(range)} must be two numbers, the least and the most that a step can earn: "
-                "mend env.reward_range, or say null where they are not known."
+                f"model.reward.range={list(range)}: must be the smallest and the largest possible "
+                "reward of a step. Correct env.reward_range, or set it to null if they are unknown."
             )
         self.function = function
         self.range = None if range is None else (float(range[0]), float(range[1]))
-
-    def widen_reward_bounds(self, normaliser):
-        if self.range is None:
-            return normaliser
-        low, high = self.range
-        widest = [
-            jnp.minimum(each, low)
-            for each in (normaliser.reward_min, normaliser.terminal_reward_min)
-        ]
-        widest += [
-            jnp.maximum(each, high)
-            for each in (normaliser.reward_max, normaliser.terminal_reward_max)
-        ]
-        return eqx.tree_at(
-            lambda n: (n.reward_min, n.terminal_reward_min, n.reward_max, n.terminal_reward_max),
-            normaliser,
-            tuple(widest),
-        )
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
         return self.function(observation, action, next_observation)
 
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         return jnp.zeros(())
+
+    def widen_reward_bounds(self, normaliser):
+        if self.range is None:
+            return normaliser
+        low, high = self.range
+        return eqx.tree_at(
+            lambda n: (n.reward_min, n.terminal_reward_min, n.reward_max, n.terminal_reward_max),
+            normaliser,
+            (
+                jnp.minimum(normaliser.reward_min, low),
+                jnp.minimum(normaliser.terminal_reward_min, low),
+                jnp.maximum(normaliser.reward_max, high),
+                jnp.maximum(normaliser.terminal_reward_max, high),
+            ),
+        )

@@ -1,11 +1,11 @@
-"""Imagination: the only place where a world model is unrolled.
+"""Rollouts: the only code that unrolls a world model.
 
-A plan's return from state s₀, for each particle, over actions a₀ … a_{H-1}:
+The return of a plan from state s₀, for each particle, over actions a₀ … a_{H-1}:
 
     G = Σ_{t<H} γᵗ Sₜ rₜ + γᴴ S_H V(s_H),    S₀ = 1,  S_{t+1} = Sₜ cₜ
 
-where c is the continuation and S therefore the probability of having survived so far: a step that is never reached earns
-nothing. Without it a plan that drops the pole scores like one that holds it.
+where c is the continuation, so that S is the probability of having survived. Weighting by survival
+matters: without it a plan that drops the pole scores like one that holds it.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.models.base import AbstractWorldModel
 
-COLLAPSE = 2  # beside the two keys that a step of a walk is split into
+COLLAPSE = 2  # fold_in id of the third key of a step, beside the two that it is split into
 
 
 class RolloutState(NamedTuple):
-    """Where an imagined episode has come to."""
+    """The state of a rollout between two steps."""
 
     state: PyTree
-    survival: Float[Array, " particles"]  # probability of having come so far
+    survival: Float[Array, " particles"]  # probability that the episode has not ended
 
 
 def start(
     key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]
 ) -> RolloutState:
-    """An imagined episode that starts at a real observation."""
+    """Starts a rollout at a real observation."""
     return start_from(model, model.encode(key, observation))
 
 
 def start_from(model: AbstractWorldModel, state: PyTree) -> RolloutState:
-    """An imagined episode that starts at a state of the model."""
+    """Starts a rollout at a state of the model."""
     num_particles = jax.eval_shape(model.value, state).shape
     return RolloutState(state, jnp.ones(num_particles))
 
@@ -43,55 +43,52 @@ def start_from(model: AbstractWorldModel, state: PyTree) -> RolloutState:
 def step(
     key: PRNGKeyArray,
     model: AbstractWorldModel,
-    imagined: RolloutState,
+    current: RolloutState,
     action: Shaped[Array, "*action"],
 ) -> tuple[RolloutState, Float[Array, " particles"]]:
-    """One imagined step, and its reward weighed by the probability of having lived to see it."""
-    prediction = model.step(key, imagined.state, action)
-    reward = _weight_by_survival(imagined.survival, prediction.reward)
-    return RolloutState(
-        prediction.state, _weight_by_survival(imagined.survival, prediction.continuation)
-    ), reward
+    """Takes one step; returns the next state and the reward weighted by survival."""
+    prediction = model.step(key, current.state, action)
+    reward = _weight_by_survival(current.survival, prediction.reward)
+    survival = _weight_by_survival(current.survival, prediction.continuation)
+    return RolloutState(prediction.state, survival), reward
 
 
 def bootstrap_value(
-    model: AbstractWorldModel, imagined: RolloutState, discount: float
+    model: AbstractWorldModel, current: RolloutState, discount: float
 ) -> Float[Array, " particles"]:
-    """The value of going on from here, weighed likewise; never more than rewards like those seen can sum to.
+    """The value of the current state, weighted by survival.
 
-    Far from all data a value is made up, and what is made up to be better than anything lures plans there.
+    Capped at the largest possible return: values extrapolated far from the data would otherwise
+    attract plans.
     """
-    value = model.value(imagined.state)
+    value = model.value(current.state)
     if discount < 1:
         value = jnp.minimum(value, model.normaliser.return_bounds(discount)[1])
-    return _weight_by_survival(imagined.survival, value)
+    return _weight_by_survival(current.survival, value)
 
 
 def _weight_by_survival(
     survival: Float[Array, " particles"], prediction: Float[Array, " particles"]
 ) -> Float[Array, " particles"]:
-    """A prediction weighed by survival; what can never be reached counts for nothing, even where it is no number."""
+    """The prediction times survival; zero where survival is zero, even for NaN predictions."""
     return jnp.where(survival == 0, 0.0, survival * prediction)
 
 
 def plan_return(
     key: PRNGKeyArray,
     model: AbstractWorldModel,
-    imagined: RolloutState,
+    current: RolloutState,
     actions: Shaped[Array, "horizon *action"],
     discount: float,
 ) -> Float[Array, ""]:
-    """The return of a plan as the model's particles see it together; -inf where it is not a finite number.
+    """The return of a plan, aggregated over particles; -inf if it is not finite."""
 
-    So a diverged prediction can never win, whatever the sign of the rewards.
-    """
-
-    def one_step(imagined: RolloutState, inputs):
+    def one_step(current: RolloutState, inputs):
         step_key, action = inputs
-        return step(step_key, model, imagined, action)
+        return step(step_key, model, current, action)
 
     horizon = actions.shape[0]
-    end, rewards = jax.lax.scan(one_step, imagined, (jax.random.split(key, horizon), actions))
+    end, rewards = jax.lax.scan(one_step, current, (jax.random.split(key, horizon), actions))
     discounts = discount ** jnp.arange(horizon, dtype=rewards.dtype)
     return total_return(model, discounts @ rewards, end, discount, horizon)
 
@@ -99,15 +96,17 @@ def plan_return(
 def total_return(
     model: AbstractWorldModel,
     earned: Float[Array, " particles"],
-    imagined: RolloutState,
+    current: RolloutState,
     discount: float,
     num_steps: int,
 ) -> Float[Array, ""]:
-    """The return as the particles see it together: what they have earned in so many steps, and the discounted future; -inf where that
-    is no finite number."""
-    combined = model.aggregate(
-        earned + discount**num_steps * bootstrap_value(model, imagined, discount)
-    )
+    """Aggregates rewards `earned` in `num_steps` steps plus the discounted bootstrap value.
+
+    -inf if that is not finite, so that a diverged prediction never wins, whatever the sign of the
+    rewards.
+    """
+    future = bootstrap_value(model, current, discount)
+    combined = model.aggregate(earned + discount**num_steps * future)
     return jnp.where(jnp.isfinite(combined), combined, -jnp.inf)
 
 
@@ -118,9 +117,9 @@ def rollout(
     policy: Callable[[PRNGKeyArray, PyTree], Shaped[Array, "*action"]],
     num_steps: int,
 ) -> PyTree:
-    """The states that a policy of (key, state) comes through, the first one included; leaves lead with [num_steps + 1].
+    """Follows a policy of (key, state); returns all states, leaves lead with [num_steps + 1].
 
-    A walk is at one place at a time: where luck leads the particles apart, it goes on from one of them.
+    The particles are collapsed onto one after each step, so that each state has a single value.
     """
 
     def one_step(state: PyTree, key: PRNGKeyArray):

@@ -1,4 +1,4 @@
-"""Termination: whether the episode goes on after a step."""
+"""Termination: prediction of whether a step terminates the episode."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from mbrl.models.networks import mlp
 
 
 class AbstractTermination(eqx.Module):
-    """One member's opinion on whether a step ends the task. A time limit is not in the state, and is no termination."""
+    """One member's termination. Time limits are not in the state and never count as termination."""
 
     @abstractmethod
     def __call__(
@@ -24,7 +24,7 @@ class AbstractTermination(eqx.Module):
         action: Float[Array, " features"],
         next_observation: Float[Array, " observation"],
     ) -> Float[Array, ""]:
-        """The continuation: the probability that the episode goes on."""
+        """The continuation: the probability that the episode continues after the step."""
 
     @abstractmethod
     def loss(
@@ -35,14 +35,14 @@ class AbstractTermination(eqx.Module):
         next_observation: Float[Array, " observation"],
         terminated: Bool[Array, ""],
     ) -> Float[Array, ""]:
-        """How badly a real termination was predicted, in nats; zero where nothing is learned."""
+        """Cross-entropy on a real step, in nats; zero where nothing is learned."""
 
 
 class LearnedTermination(AbstractTermination):
-    """A classifier of where the step led, which is what ends an episode.
+    """Binary classifier of the next observation.
 
-    Where it began and by which action is left out (as in Dreamer, Hafner et al. 2020): of a handful of ends one action or the other
-    would be blamed by chance.
+    It ignores observation and action (as Dreamer does, Hafner et al. 2020): from the few
+    terminations in the data it would learn chance correlations with them.
     """
 
     network: eqx.nn.MLP
@@ -69,7 +69,10 @@ class LearnedTermination(AbstractTermination):
 
 
 class KnownTermination(AbstractTermination):
-    """A pure JAX function of (observation, action features, next observation) that says whether the step ends the task."""
+    """The environment's termination: a pure JAX function of the step, true if it terminates.
+
+    Its arguments are observation, action features and next observation.
+    """
 
     function: Callable[[Array, Array, Array], Array] = eqx.field(static=True)
 
@@ -82,8 +85,9 @@ class KnownTermination(AbstractTermination):
     ):
         if function is None:
             raise ValueError(
-                "model/termination=known needs the environment's termination function, and env.known_termination is null here: "
-                "choose an environment that has one (conf/env), write one, or learn it: model/termination=learned."
+                "env.known_termination=null: model/termination=known needs the environment's "
+                "termination function. Choose an environment that has one (conf/env), implement "
+                "one, or set model/termination=learned."
             )
         self.function = function
 
@@ -95,7 +99,7 @@ class KnownTermination(AbstractTermination):
 
 
 class NoTermination(AbstractTermination):
-    """The episode always goes on."""
+    """The episode always continues."""
 
     def __init__(
         self, observation_size: int = 0, num_features: int = 0, key: PRNGKeyArray | None = None

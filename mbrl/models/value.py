@@ -1,4 +1,4 @@
-"""Value: the discounted return to expect from a state, beyond the planner's horizon."""
+"""Value: the expected discounted return from a state on, beyond the planner's horizon."""
 
 from abc import abstractmethod
 
@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from mbrl.data.normaliser import Normaliser
 from mbrl.models.networks import mlp
 
+OUTPUT_SCALE = 10.0  # typical rewards per unit of a value network's output
+
 
 class AbstractValue(eqx.Module):
     """One member's value of an observation, in units of reward."""
@@ -17,14 +19,11 @@ class AbstractValue(eqx.Module):
     def __call__(
         self, normaliser: Normaliser, observation: Float[Array, " observation"]
     ) -> Float[Array, ""]:
-        """The expected discounted return from here on."""
-
-
-SCALE = 10.0  # steps of a typical reward that make one unit of a value network's output
+        """The expected discounted return from the observation on."""
 
 
 class ValueNetwork(AbstractValue):
-    """A network fitted to imagined returns (`training/fit_value.py`)."""
+    """Network fitted to predicted returns by `training/fit_value.py`."""
 
     network: eqx.nn.MLP
 
@@ -39,7 +38,8 @@ class ValueNetwork(AbstractValue):
         self.network = mlp(observation_size, "scalar", width, depth, key)
 
     def __call__(self, normaliser, observation):
-        return SCALE * normaliser.reward_rms * self.network(normaliser.observation(observation))
+        output = self.network(normaliser.observation(observation))
+        return OUTPUT_SCALE * normaliser.reward_rms * output
 
 
 class ZeroValue(AbstractValue):

@@ -1,4 +1,4 @@
-"""The learned world model: dynamics, reward, termination and value, each an ensemble of the same members."""
+"""The ensemble world model: dynamics, reward, termination and value, each with the same members."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
@@ -14,13 +14,14 @@ from mbrl.models.dynamics import AbstractDynamics
 from mbrl.models.ensemble import init_ensemble, vmap_ensemble
 from mbrl.models.propagation import AbstractPropagation
 from mbrl.models.reward import AbstractReward
+from mbrl.models.risk import AbstractRiskMeasure
 from mbrl.models.termination import AbstractTermination
 from mbrl.models.value import AbstractValue
 from mbrl.types import AbstractActionSpace, Transition
 
 
-class Parts(NamedTuple):
-    """What is fitted to real transitions; every leaf leads with [members]."""
+class Components(NamedTuple):
+    """The components fitted to real transitions; every array leads with [members]."""
 
     dynamics: AbstractDynamics
     reward: AbstractReward
@@ -28,25 +29,28 @@ class Parts(NamedTuple):
 
 
 class WorldModel(AbstractWorldModel):
-    """An ensemble whose state is an observation for each particle; `propagation` says how they pass from member to member.
+    """An ensemble whose state is one observation per particle (see `propagation`).
 
-    Reward and termination are predicted from the *predicted* next observation as well, since that is where they show.
-    `aggregate` is the mean over members minus `pessimism` standard deviations of their own means: plans that lead where the
-    members disagree are marked down, so that a planner does not live on the model's errors, while what is random in the
-    world itself (how a member's particles spread) is averaged. `uncertainty_penalty` marks down the steps on the way there, by how much the
-    members disagree on what comes next (MOPO, Yu et al. 2020): far from all data their returns may agree, and be wrong.
+    Reward and termination are predicted from the predicted next observation. `aggregate` averages
+    the particles of each member, since their spread is noise of the environment, and lets `risk`
+    aggregate the members: plans on which the members disagree score lower, so that a planner does
+    not exploit model errors. `uncertainty_penalty` subtracts reward where the members disagree on
+    the next observation (MOPO, Yu et al. 2020): far from all data their returns may agree and be
+    wrong.
     """
 
-    parts: Parts
+    components: Components
     value_function: AbstractValue
     normaliser: Normaliser
     action_space: AbstractActionSpace
     propagation: AbstractPropagation
+    risk: AbstractRiskMeasure
+    bonus: Float[Array, ""]
+    use_pessimism: Bool[Array, ""]
     num_members: int = eqx.field(static=True)
     pessimism: float = eqx.field(static=True)  # standard deviations over members
-    uncertainty_penalty: float = eqx.field(
-        static=True
-    )  # reward taken off for full disagreement, in units of a typical reward
+    # Subtracted reward for full disagreement, in units of a typical reward.
+    uncertainty_penalty: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class WorldModel(AbstractWorldModel):
         termination: Callable[..., AbstractTermination],
         value: Callable[..., AbstractValue],
         propagation: AbstractPropagation,
+        risk: AbstractRiskMeasure,
         observation_size: int,
         action_space: AbstractActionSpace,
         key: PRNGKeyArray,
@@ -63,12 +68,10 @@ class WorldModel(AbstractWorldModel):
         uncertainty_penalty: float = 0.0,
     ):
         if num_members < 1:
-            raise ValueError(
-                f"model.num_members={num_members} must be at least 1; the default ensemble has 5."
-            )
+            raise ValueError(f"model.num_members={num_members}: must be at least 1. Try 5.")
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
         dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
-        self.parts = Parts(
+        self.components = Components(
             init_ensemble(dynamics, dynamics_key, num_members, **sizes),
             init_ensemble(reward, reward_key, num_members, **sizes),
             init_ensemble(termination, termination_key, num_members, **sizes),
@@ -77,6 +80,9 @@ class WorldModel(AbstractWorldModel):
         self.normaliser = identity_normaliser(observation_size)
         self.action_space = action_space
         self.propagation = propagation
+        self.risk = risk
+        self.bonus = jnp.zeros(())
+        self.use_pessimism = jnp.array(True)
         self.num_members = num_members
         self.pessimism = float(pessimism)
         self.uncertainty_penalty = float(uncertainty_penalty)
@@ -84,10 +90,8 @@ class WorldModel(AbstractWorldModel):
     def encode(
         self, key: PRNGKeyArray, observation: Float[Array, " observation"]
     ) -> Float[Array, "particles observation"]:
-        return jnp.broadcast_to(
-            observation,
-            (self.num_members * self.propagation.particles_per_member, *observation.shape),
-        )
+        num_particles = self.num_members * self.propagation.particles_per_member
+        return jnp.broadcast_to(observation, (num_particles, *observation.shape))
 
     def step(
         self,
@@ -95,100 +99,130 @@ class WorldModel(AbstractWorldModel):
         state: Float[Array, "particles observation"],
         action: Shaped[Array, "*action"],
     ) -> Prediction:
-        def predict(parts: Parts, key, observation):
-            mean = parts.dynamics.mean(self.normaliser, observation, features)
-            if self.propagation.stochastic:
-                return parts.dynamics.sample(self.normaliser, key, observation, features), mean
-            return mean, mean
-
-        def judge(parts: Parts, observation, next_observation):
-            ends = (self.normaliser, observation, features, next_observation)
-            continuation = parts.termination(*ends)
-            return parts.reward(*ends, continuation), continuation
+        def predict_reward(components: Components, observation, next_observation):
+            transition = (self.normaliser, observation, features, next_observation)
+            continuation = components.termination(*transition)
+            return components.reward(*transition, continuation), continuation
 
         features = self.action_space.features(action)
-        deal_key, noise_key = jax.random.split(key)
-        dealt = self.propagation.assign(deal_key, state.shape[0])
-        guesses, means = self._each_particle(
-            predict,
-            jax.random.split(noise_key, state.shape[0]),
-            state if dealt is None else state[dealt],
+        samples, next_state = self._next_observations(key, state, features)
+        reward, continuation = self._vmap_particles(
+            predict_reward, self.components, state, next_state
         )
-        next_state = self.propagation.merge(
-            guesses if dealt is None else jnp.zeros_like(state).at[dealt].set(guesses)
-        )
-        reward, continuation = self._each_particle(judge, state, next_state)
-        if self.propagation.stochastic:  # luck has led the particles apart, and members are asked about the same place: the first one's
-            places = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
-            means = vmap_ensemble(
-                lambda parts, place: parts.dynamics.mean(self.normaliser, place, features),
-                self.parts,
-                places,
-            )
+        means = self._member_means(state, features) if self.propagation.stochastic else samples
         disagreement = self._disagreement(means)
         penalty = self.uncertainty_penalty * self.normaliser.reward_rms * disagreement
-        return Prediction(next_state, reward - penalty, continuation, disagreement, penalty)
+        refund = jnp.where(self.use_pessimism, 0.0, penalty)
+        reward = reward - penalty + refund + self.bonus * disagreement
+        return Prediction(next_state, reward, continuation, disagreement, penalty - refund)
+
+    def _next_observations(
+        self,
+        key: PRNGKeyArray,
+        state: Float[Array, "particles observation"],
+        features: Float[Array, " features"],
+    ) -> tuple[Float[Array, "particles observation"], Float[Array, "particles observation"]]:
+        """The members' predictions, in the order of the members, and the particles' next state."""
+
+        def predict(components: Components, key, observation):
+            if self.propagation.stochastic:
+                return components.dynamics.sample(self.normaliser, key, observation, features)
+            return components.dynamics.mean(self.normaliser, observation, features)
+
+        assign_key, noise_key = jax.random.split(key)
+        assignment = self.propagation.assign(assign_key, state.shape[0])
+        samples = self._vmap_particles(
+            predict,
+            self.components,
+            jax.random.split(noise_key, state.shape[0]),
+            state if assignment is None else state[assignment],
+        )
+        by_particle = samples
+        if assignment is not None:
+            by_particle = jnp.zeros_like(state).at[assignment].set(samples)
+        return samples, self.propagation.merge(by_particle)
+
+    def _member_means(
+        self, state: Float[Array, "particles observation"], features: Float[Array, " features"]
+    ) -> Float[Array, "members observation"]:
+        """Every member's mean prediction for the first particle.
+
+        Particles spread by sampling, so predictions are comparable only from the same observation.
+        """
+        observations = jnp.broadcast_to(state[0], (self.num_members, *state.shape[1:]))
+        return vmap_ensemble(
+            lambda components, observation: components.dynamics.mean(
+                self.normaliser, observation, features
+            ),
+            self.components,
+            observations,
+        )
 
     def collapse_particles(
         self, key: PRNGKeyArray, state: Float[Array, "particles observation"]
     ) -> Float[Array, "particles observation"]:
-        if not self.propagation.stochastic or len(state) == 1:  # they agree already
+        if not self.propagation.stochastic or len(state) == 1:  # all particles are equal
             return state
         return jnp.broadcast_to(jax.random.choice(key, state), state.shape)
 
     def value(self, state: Float[Array, "particles observation"]) -> Float[Array, " particles"]:
-        return self._each_particle(
+        return self._vmap_particles(
             lambda value, observation: value(self.normaliser, observation),
+            self.value_function,
             state,
-            of=self.value_function,
         )
 
     def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         members = jnp.mean(self._by_member(estimates), axis=1)
-        return jnp.mean(members) - self.pessimism * jnp.std(members)
+        pessimistic = self.risk(members, self.pessimism)
+        return jnp.where(self.use_pessimism, pessimistic, jnp.mean(estimates))
 
-    def _each_particle(
-        self, function: Callable[..., Any], *arguments: Any, of: PyTree = None
+    def _vmap_particles(
+        self, function: Callable[..., Any], members: PyTree, *arguments: Any
     ) -> Any:
-        """`function(member, *arguments)` for every particle, each with the member that it stands with."""
+        """`function(member, *arguments)` of every particle, with the member that it starts with."""
 
-        def each_of_one(member: PyTree, *arguments: Any):
+        def apply_member(member: PyTree, *arguments: Any):
             return jax.vmap(lambda *arguments: function(member, *arguments))(*arguments)
 
-        members = self.parts if of is None else of
-        outputs = vmap_ensemble(
-            each_of_one,
-            members,
-            *(jax.tree.map(self._by_member, argument) for argument in arguments),
-        )
+        grouped = (jax.tree.map(self._by_member, argument) for argument in arguments)
+        outputs = vmap_ensemble(apply_member, members, *grouped)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
 
     def _by_member(
         self, leaf: Shaped[Array, "particles ..."]
-    ) -> Shaped[Array, "members share ..."]:
+    ) -> Shaped[Array, "members particles_per_member ..."]:
         return leaf.reshape(self.num_members, -1, *leaf.shape[1:])
 
     def _disagreement(self, predictions: Float[Array, "particles observation"]) -> Float[Array, ""]:
-        """Spread of the members' mean predictions in units of the change's own, mean over dimensions, at most 1 each."""
+        """Standard deviation of the members' means over that of the change in the data.
+
+        At most 1 in each dimension, averaged over dimensions.
+        """
         members = jnp.mean(self._by_member(predictions), axis=1)
         return jnp.mean(jnp.minimum(jnp.std(members, axis=0) / self.normaliser.delta_std, 1.0))
 
     def with_normaliser(self, normaliser: Normaliser) -> "WorldModel":
-        return eqx.tree_at(
-            lambda model: model.normaliser, self, self.parts.reward.widen_reward_bounds(normaliser)
-        )
+        widened = self.components.reward.widen_reward_bounds(normaliser)
+        return eqx.tree_at(lambda model: model.normaliser, self, widened)
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
-        def losses_of_one(parts: Parts, transition: Transition):
-            action = self.action_space.features(transition.action)
-            ends = (self.normaliser, transition.observation, action, transition.next_observation)
+        def transition_losses(components: Components, transition: Transition):
+            features = self.action_space.features(transition.action)
+            inputs = (
+                self.normaliser,
+                transition.observation,
+                features,
+                transition.next_observation,
+            )
+            reward, terminated = transition.reward, transition.terminated
             return {
-                "loss/dynamics": parts.dynamics.loss(*ends),
-                "loss/reward": parts.reward.loss(*ends, transition.reward, transition.terminated),
-                "loss/termination": parts.termination.loss(*ends, transition.terminated),
+                "loss/dynamics": components.dynamics.loss(*inputs),
+                "loss/reward": components.reward.loss(*inputs, reward, terminated),
+                "loss/termination": components.termination.loss(*inputs, terminated),
             }
 
-        def losses_of_member(parts: Parts, batch: Transition):
-            return jax.vmap(lambda transition: losses_of_one(parts, transition))(batch)
+        def member_losses(components: Components, batch: Transition):
+            return jax.vmap(lambda transition: transition_losses(components, transition))(batch)
 
-        return jax.tree.map(jnp.mean, vmap_ensemble(losses_of_member, self.parts, transitions))
+        return jax.tree.map(jnp.mean, vmap_ensemble(member_losses, self.components, transitions))

@@ -1,4 +1,4 @@
-"""Collecting real steps in one environment: the planner's actions, explored upon."""
+"""Collection: real steps in one environment with the planner's actions and exploration."""
 
 import math
 from collections.abc import Callable
@@ -18,21 +18,24 @@ from mbrl.training.explore import Exploration, epsilon_greedy
 from mbrl.training.state import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT, TrainState
 from mbrl.types import Transition
 
-FIRST_COLLECTION_SEED = (
-    2**20
-)  # evaluation seeds lie below, so that no evaluation start state is ever trained on
+# Evaluation seeds are smaller, so that no start state of evaluation is ever trained on.
+FIRST_COLLECTION_SEED = 2**20
+
+
+class NonDeterministicEnvironment(ValueError):
+    """The environment responds differently to the same seed and actions."""
 
 
 @dataclass
 class Episode:
-    """An episode in flight, as the host sees it: from its number and its actions it can be lived through again."""
+    """An episode in progress, on the host; its index and actions suffice to replay it."""
 
     planner_state: Any
-    noise: np.ndarray  # added to its actions; follows from its number
-    observations: list[np.ndarray]  # the reset's, then one a step
+    noise: np.ndarray  # [steps, features]; a function of the episode's index
+    observations: list[np.ndarray]  # that of the reset, then one per step
     actions: list[np.ndarray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
-    infos: list[dict] = field(default_factory=list)  # the planner's
+    infos: list[dict] = field(default_factory=list)  # from the planner
 
     @property
     def length(self) -> int:
@@ -41,28 +44,30 @@ class Episode:
 
 @dataclass
 class Collector:
-    """The real environment, and the episode in flight, which lives on from one phase to the next."""
+    """The real environment with its episode in progress, which continues in the next phase."""
 
     environment: GymnasiumEnvironment
     planner: AbstractPlanner
     exploration: Exploration
     env_steps: int = 0
-    num_episodes: int = 0  # that ended
+    num_episodes: int = 0  # finished ones
     episode: Episode | None = None
 
     def __post_init__(self):
-        self.instance = self.environment.make()
+        self.env = self.environment.make()
 
     def close(self) -> None:
-        """Lets go of the environment."""
-        self.instance.close()
+        """Closes the environment."""
+        self.env.close()
 
     def restore(self, state: TrainState, tolerance: float = 0.0) -> None:
-        """Brings the environment to where the episode in flight is, if there is one; raises NonDeterministicEnvironment where it cannot."""
+        """Replays the episode in progress, if any, in the new environment.
+
+        Raises NonDeterministicEnvironment like `replay_episode`.
+        """
         if self.episode:
-            replay_episode(
-                self.instance, episode_seed(state.key, self.num_episodes), self.episode, tolerance
-            )
+            seed = episode_seed(state.key, self.num_episodes)
+            replay_episode(self.env, seed, self.episode, tolerance)
 
     def collect(
         self,
@@ -71,59 +76,49 @@ class Collector:
         at_random: bool,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> tuple[TrainState, list[dict[str, float]]]:
-        """Takes `num_steps` real steps, all of them at random or as planned and explored upon, and stores them.
+        """Takes `num_steps` real steps, random or planned, and adds them to the replay buffer.
 
-        Returns a row of metrics for each episode that ended. Takes fewer steps, but one at least, where `should_stop` says so.
+        Also returns one row of metrics per finished episode. Stops early, but after at least one
+        step, once `should_stop` returns True.
         """
         steps: list[tuple] = []
         rows: list[dict[str, float]] = []
         models = [self.exploration.model(state, episode) for episode in (0, 1)]
         while len(steps) < num_steps and not (steps and should_stop()):
-            episode = self.episode or self._begin_episode(state)
-            model = models[self.num_episodes % 2]
-            steps.append(
-                self._step(
-                    episode,
-                    self._random_action(state)
-                    if at_random
-                    else self._action(state, model, episode),
+            episode = self.episode or self._start_episode(state)
+            if at_random:
+                action = act_randomly(
+                    self.planner.action_space, state.key, np.asarray(self.env_steps)
                 )
-            )
+            else:
+                action = self._plan(state, models[self.num_episodes % 2], episode)
+            steps.append(self._step(episode, np.asarray(action)))
             if self.episode is None:
                 rows.append(self._row(episode))
-        # On the host until here: one transfer a phase for each column.
-        transitions = Transition(
-            *(jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
-        )
-        return state._replace(replay=add(state.replay, transitions)), rows
+        # One transfer to the device per phase and column.
+        columns = (jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
+        return state._replace(replay=add(state.replay, Transition(*columns))), rows
 
-    def _random_action(self, state: TrainState) -> np.ndarray:
-        return np.asarray(
-            act_randomly(self.planner.action_space, state.key, np.asarray(self.env_steps))
-        )
-
-    def _action(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> np.ndarray:
+    def _plan(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> jax.Array:
         epsilon = np.float32(self.exploration.epsilon_at(self.env_steps))
         noise = episode.noise[episode.length % len(episode.noise)]
-        number = np.asarray(self.env_steps)
-        observation = episode.observations[-1]
         action, episode.planner_state, info = act(
             self.planner,
             model,
             state.key,
-            number,
-            observation,
+            np.asarray(self.env_steps),
+            episode.observations[-1],
             episode.planner_state,
             epsilon,
             noise,
         )
         episode.infos.append(info)
-        return np.asarray(action)
+        return action
 
     def _step(self, episode: Episode, action: np.ndarray) -> tuple:
-        """One real step, as the fields of a Transition; ends the episode where the environment does."""
+        """Takes one real step; returns the fields of its Transition."""
         before = episode.observations[-1]
-        observation, reward, terminated, truncated, _ = self.instance.step(action)
+        observation, reward, terminated, truncated, _ = self.env.step(action)
         episode.observations.append(observation)
         episode.actions.append(action)
         episode.rewards.append(float(reward))
@@ -133,8 +128,8 @@ class Collector:
             self.episode = None
         return before, action, np.float32(reward), observation, bool(terminated), bool(truncated)
 
-    def _begin_episode(self, state: TrainState) -> Episode:
-        observation, _ = self.instance.reset(seed=episode_seed(state.key, self.num_episodes))
+    def _start_episode(self, state: TrainState) -> Episode:
+        observation, _ = self.env.reset(seed=episode_seed(state.key, self.num_episodes))
         planner_state, noise = init_episode(
             self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
         )
@@ -142,6 +137,7 @@ class Collector:
         return self.episode
 
     def _row(self, episode: Episode) -> dict[str, float]:
+        """The metrics of a finished episode."""
         infos = jax.device_get(episode.infos)
         means = {
             f"planner/{name}": float(np.mean([info[name] for info in infos]))
@@ -151,72 +147,64 @@ class Collector:
             "env_steps": self.env_steps,
             "episode/return": math.fsum(episode.rewards),
             "episode/length": episode.length,
-        } | means
+            **means,
+        }
 
 
-def episode_seed(key, number: int) -> int:
-    """What the environment is reset with for the episode of that number."""
-    key = jax.random.fold_in(jax.random.fold_in(key, EPISODE_SEEDS), number)
+def episode_seed(key, index: int) -> int:
+    """The seed with which the environment is reset for the episode of this index."""
+    key = jax.random.fold_in(jax.random.fold_in(key, EPISODE_SEEDS), index)
     return int(jax.random.randint(key, (), FIRST_COLLECTION_SEED, 2**31 - 1))
 
 
-class NonDeterministicEnvironment(ValueError):
-    """An environment that, from the same seed, answers the same actions differently."""
+def replay_episode(env: FaultWrapper, seed: int, episode: Episode, tolerance: float = 0.0) -> None:
+    """Repeats the actions of `episode` in a new environment.
 
-
-def replay_episode(
-    instance: FaultWrapper, seed: int, episode: Episode, tolerance: float = 0.0
-) -> None:
-    """Brings a new instance of the environment to where `episode` is, by its seed and its actions.
-
-    Raises NonDeterministicEnvironment where it answers otherwise than it did, by more than `tolerance` (relative).
+    Raises NonDeterministicEnvironment if observations or rewards differ from the recorded ones by
+    more than `tolerance` (relative), or if the episode ends.
     """
-    observation, _ = instance.reset(seed=seed)
+    observation, _ = env.reset(seed=seed)
     _compare(observation, episode.observations[0], "reset", tolerance)
-    for number, action in enumerate(episode.actions, start=1):
-        observation, reward, terminated, truncated, _ = instance.step(action)
-        _compare(observation, episode.observations[number], f"step {number}", tolerance)
-        _compare(reward, episode.rewards[number - 1], f"the reward of step {number}", tolerance)
-        _compare(terminated or truncated, False, f"the end at step {number}", 0.0)
+    for step, action in enumerate(episode.actions, start=1):
+        observation, reward, terminated, truncated, _ = env.step(action)
+        _compare(observation, episode.observations[step], f"step {step}", tolerance)
+        _compare(reward, episode.rewards[step - 1], f"the reward of step {step}", tolerance)
+        _compare(terminated or truncated, False, f"the end at step {step}", 0.0)
 
 
-def _compare(now: Any, then: Any, what: str, tolerance: float) -> None:
-    tolerance = min(tolerance, 1e300)  # infinity times zero is no number
-    if not np.allclose(
-        np.asarray(now, np.float64), np.asarray(then, np.float64), rtol=tolerance, atol=tolerance
-    ):
+def _compare(actual: Any, recorded: Any, name: str, tolerance: float) -> None:
+    tolerance = min(tolerance, 1e300)  # inf times zero is NaN
+    numbers = (np.asarray(actual, np.float64), np.asarray(recorded, np.float64))
+    if not np.allclose(*numbers, rtol=tolerance, atol=tolerance):
         raise NonDeterministicEnvironment(
-            f"The environment is not deterministic: from the same seed and by the same actions, {what} of the episode in flight "
-            f"gives {now} instead of {then}, so that the run cannot go on as if it had never been interrupted; "
-            "go on all the same with --tolerance=inf."
+            f"The environment is not deterministic: {name} of the replayed episode gives {actual} "
+            f"instead of {recorded}, so an exact resume is impossible. Resume with --tolerance=inf "
+            "to accept the difference."
         )
 
 
 @eqx.filter_jit
 def act_randomly(action_space, key, env_steps):
-    """The random action of real step number `env_steps`."""
+    """The random action of real step `env_steps`."""
     return action_space.sample(jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps))
 
 
 @eqx.filter_jit
 def act(planner, model, key, env_steps, observation, planner_state, epsilon, noise):
-    """One decision of collection, with the luck of real step number `env_steps`."""
+    """Plans and explores at real step `env_steps`; returns action, planner state and info."""
     plan_key, explore_key = jax.random.split(
         jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps)
     )
     action, planner_state, info = planner.plan(plan_key, model, observation, planner_state)
-    return (
-        epsilon_greedy(explore_key, planner.action_space, action, epsilon, noise),
-        planner_state,
-        info,
-    )
+    action = epsilon_greedy(explore_key, planner.action_space, action, epsilon, noise)
+    return action, planner_state, info
 
 
 @eqx.filter_jit
-def init_episode(planner, exploration, key, episode):
-    """The planner's state at the start of an episode, and the noise on its actions."""
+def init_episode(planner, exploration, key, index):
+    """The planner's state and the action noise for the episode of this index."""
     planner_key, noise_key = (
-        jax.random.fold_in(jax.random.fold_in(key, consumer), episode)
+        jax.random.fold_in(jax.random.fold_in(key, consumer), index)
         for consumer in (PLANNER_INIT, ACTION_NOISE)
     )
     return planner.init(planner_key), exploration.noise(noise_key, planner.action_space)
@@ -224,5 +212,5 @@ def init_episode(planner, exploration, key, episode):
 
 @eqx.filter_jit(donate="all")
 def add(replay, transitions):
-    """The replay with a phase's transitions written into it, in place."""
+    """Adds a phase's transitions to the replay buffer, in place."""
     return replay.add(transitions)

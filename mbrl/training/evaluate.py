@@ -1,4 +1,4 @@
-"""Evaluation: the planner alone, without exploration, from held-out start states."""
+"""Evaluation: the planner without exploration, from start states reserved for evaluation."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -20,32 +20,25 @@ def evaluate(
     first_seed: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> np.ndarray | None:
-    """The returns of `num_episodes` episodes, planned in one batch: episode i starts from seed `first_seed + i`.
+    """The returns of `num_episodes` episodes, planned in one batch; None if `should_stop`.
 
-    Finished episodes stay in the batch, masked, until the last one ends. Episode i's randomness is folded from i alone,
-    so that its result does not depend on how many are evaluated. None where `should_stop` cut it short.
+    Episode i is reset with `first_seed + i`, and its key is folded from i alone, so that its return
+    does not depend on the number of episodes. Finished episodes stay in the batch, masked.
     """
     episodes = np.arange(num_episodes)
-    with ExitStack() as opened:
-        instances = [opened.enter_context(closing(environment.make())) for _ in episodes]
-        observations = np.stack(
-            [instance.reset(seed=first_seed + i)[0] for i, instance in enumerate(instances)]
-        )
+    with ExitStack() as stack:
+        envs = [stack.enter_context(closing(environment.make())) for _ in episodes]
+        observations = np.stack([env.reset(seed=first_seed + i)[0] for i, env in enumerate(envs)])
         planner_states = init_episodes(planner, state.key, episodes)
         returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
         while running.any() and not should_stop():
-            outputs = act_all(
-                planner,
-                state.model,
-                state.key,
-                episodes,
-                np.asarray(step),
-                observations,
-                planner_states,
+            counters = (episodes, np.asarray(step))
+            actions, planner_states = act_all(
+                planner, state.model, state.key, *counters, observations, planner_states
             )
-            actions, planner_states = np.asarray(outputs[0]), outputs[1]
+            actions = np.asarray(actions)
             for i in np.flatnonzero(running):
-                observations[i], reward, terminated, truncated, _ = instances[i].step(actions[i])
+                observations[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
                 returns[i] += reward
                 running[i] = not (terminated or truncated)
             step += 1
@@ -54,18 +47,21 @@ def evaluate(
 
 @eqx.filter_jit
 def init_episodes(planner, key, episodes):
-    return jax.vmap(lambda episode: planner.init(_key(key, episode)))(episodes)
+    """The planner's states at the start of the episodes."""
+    return jax.vmap(lambda episode: planner.init(_episode_key(key, episode)))(episodes)
 
 
 @eqx.filter_jit
 def act_all(planner, model, key, episodes, step, observations, planner_states):
+    """Plans one action for each episode."""
+
     def act_one(episode, observation, planner_state):
-        step_key = jax.random.fold_in(_key(key, episode), step)
+        step_key = jax.random.fold_in(_episode_key(key, episode), step)
         action, planner_state, _ = planner.plan(step_key, model, observation, planner_state)
         return action, planner_state
 
     return jax.vmap(act_one)(episodes, observations, planner_states)
 
 
-def _key(key, episode):
+def _episode_key(key, episode):
     return jax.random.fold_in(jax.random.fold_in(key, EVALUATE), episode)

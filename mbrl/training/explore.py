@@ -1,4 +1,4 @@
-"""Exploration: what collection does to the planner's actions, and the model it plans in. Evaluation never explores."""
+"""Exploration: how collection changes the planner's actions and model; evaluation does not."""
 
 import math
 from collections.abc import Callable
@@ -9,49 +9,51 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models.base import AbstractWorldModel, with_value
-from mbrl.models.curious import curious, incurious
+from mbrl.models.bonus import with_bonus
 from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
 from mbrl.training.state import TrainState
 from mbrl.types import AbstractActionSpace
 
-EpsilonSchedule = float | Callable[[int], float]  # of real steps so far
+EpsilonSchedule = float | Callable[[int], float]  # constant, or a function of real steps
 
-NOISE_STEPS = 1000  # of an episode, after which its noise begins again
+NOISE_STEPS = 1000  # length of an episode's noise sequence, which repeats in longer episodes
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """How collection departs from what the planner thinks best."""
+    """Epsilon-greedy actions, coloured action noise and a disagreement bonus."""
 
-    epsilon: EpsilonSchedule  # share of random actions; a number, or a function of real steps (an optax schedule)
-    action_noise_std: (
-        float  # of noise added to the action's features: to actions in [-1, 1] for Box
-    )
-    action_noise_exponent: (
-        float  # of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red
-    )
-    disagreement_bonus: (
-        float  # reward for full disagreement of the members, in units of a typical reward
-    )
-    bonus_floor_until_first_termination: bool  # whether an episode's end is to be found: until one has ended, that unit is at least the largest cost
+    # Fraction of uniformly random actions.
+    epsilon: EpsilonSchedule
+    # Standard deviation of the noise added to the action's features, which are in [-1, 1] for Box.
+    action_noise_std: float
+    # Exponent β of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red.
+    action_noise_exponent: float
+    # Reward for full disagreement of the members, in units of a typical reward.
+    disagreement_bonus: float
+    # Whether that unit is at least the largest cost seen until an episode has terminated.
+    bonus_floor_until_first_termination: bool
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
             raise ValueError(
-                f"training.epsilon={self.epsilon} must be in [0, 1]: the share of random actions; try 0.05."
+                f"training.epsilon={self.epsilon}: must be in [0, 1], the fraction of random "
+                "actions. Try 0.05."
             )
         for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(
-                    f"training.{name}={getattr(self, name)} must be a finite number, at least 0, which turns it off."
+                    f"training.{name}={getattr(self, name)}: must be a finite number of at least "
+                    "0. Try 0, which turns it off."
                 )
         if self.action_noise_exponent > MAX_EXPONENT:
             raise ValueError(
-                f"training.action_noise_exponent={self.action_noise_exponent} must be at most {MAX_EXPONENT}; 2 is red noise."
+                f"training.action_noise_exponent={self.action_noise_exponent}: must be at most "
+                f"{MAX_EXPONENT}. Try 2, red noise."
             )
 
     def epsilon_at(self, env_steps: int) -> float:
-        """The share of random actions after so many real steps."""
+        """The fraction of random actions after `env_steps` real steps."""
         if not callable(self.epsilon):
             return self.epsilon
         try:
@@ -59,31 +61,32 @@ class Exploration:
                 epsilon = float(self.epsilon(env_steps))
         except (TypeError, ZeroDivisionError) as error:
             raise ValueError(
-                f"training.epsilon must be a number, or a function of real steps that returns one: {error}."
+                f"training.epsilon: must be a number or a function of real steps ({error}). "
+                "Try an optax schedule."
             ) from error
         if not 0 <= epsilon <= 1:
             raise ValueError(
-                f"training.epsilon is {epsilon} after {env_steps} real steps: a schedule must stay in [0, 1]."
+                f"training.epsilon: the schedule's value after {env_steps} real steps is "
+                f"{epsilon}, but it must stay in [0, 1]. Change its settings."
             )
         return epsilon
 
     def noise(
         self, key: PRNGKeyArray, action_space: AbstractActionSpace
     ) -> Float[Array, "steps features"]:
-        """What is added to the actions of an episode (coloured as in Eberhard et al. 2023); repeated in a longer one."""
+        """The action noise of one episode, coloured over time (Eberhard et al. 2023)."""
         shape = (1, NOISE_STEPS, action_space.num_features)
         return self.action_noise_std * coloured_noise(key, shape, self.action_noise_exponent)[0]
 
     def model(self, state: TrainState, episode: int = 0) -> AbstractWorldModel:
-        """The model that collection plans in, in the episode of this number.
+        """The model that collection plans with in an episode, by its index.
 
-        Every other episode is planned as evaluation plans: what it believes and is wrong about would else never be put to the test.
+        Only every other episode has the bonus. The others are planned like evaluation episodes, so
+        that the agent tests what its plain model is wrong about.
         """
-        if state.bonus_value is None:
+        if state.bonus_value is None or episode % 2 == 1:
             return state.model
-        if episode % 2 == 1:
-            return incurious(state.model)
-        return curious(
+        return with_bonus(
             with_value(state.model, state.bonus_value.function),
             self.disagreement_bonus,
             self.bonus_floor_until_first_termination,
@@ -97,9 +100,8 @@ def epsilon_greedy(
     epsilon: Float[Array, ""],
     noise: Float[Array, " features"],
 ) -> Shaped[Array, "*action"]:
-    """The planner's action with noise, but with probability `epsilon` a uniformly random one (ε-greedy)."""
+    """The planner's action with noise, or with probability `epsilon` a uniformly random one."""
     coin_key, action_key = jax.random.split(key)
     noisy = action_space.from_features(action_space.features(action) + noise)
-    return jnp.where(
-        jax.random.bernoulli(coin_key, epsilon), action_space.sample(action_key), noisy
-    )
+    is_random = jax.random.bernoulli(coin_key, epsilon)
+    return jnp.where(is_random, action_space.sample(action_key), noisy)

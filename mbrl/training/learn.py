@@ -1,4 +1,4 @@
-"""Learning the model: gradient descent on all the data so far, but for what is held out to see how well it generalises."""
+"""Model learning: gradient descent on the replay buffer, except for a validation set."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.split import sample, split
@@ -15,166 +15,179 @@ from mbrl.training.optimisation import filter_scan, filter_while_loop, gradient_
 from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Transition
 
-NUM_LOOKS = 10  # at the validation error, in a phase
-VALIDATION_DRAWS = 256  # transitions
+NUM_ROUNDS = 10  # of validation in a phase
+VALIDATION_SAMPLES = 256  # transitions
 
 Metrics = dict[str, Float[Array, ""]]
 
 
 class Progress(NamedTuple):
-    """How far a phase of learning has come."""
+    """State of a phase of learning between two rounds of validation."""
 
-    look: Int[Array, ""]  # looks taken
-    parts: PyTree
+    num_rounds: Int[Array, ""]  # completed rounds
+    components: PyTree
     optimizer_state: PyTree
-    best_parts: PyTree  # by the validation error
+    best_components: PyTree  # by validation error
     best_error: Float[Array, ""]
-    best_look: Int[Array, ""]
-    losses: Metrics  # means over the updates since the last look
-    validation: Metrics  # of the last parts
+    best_round: Int[Array, ""]
+    losses: Metrics  # means over the updates of the last round
+    validation: Metrics  # losses of `components` on the validation set
     best_validation: Metrics
 
 
 class ModelLearner(eqx.Module):
-    """Fits a model's `parts` to minibatches that each member draws for itself, from its own training set.
+    """Fits a model's components with minibatches from the members' own training sets.
 
-    With `patience` a phase ends early once the validation error has stopped falling, and the best weights of the phase stay
-    (as in PETS' successors; Prechelt 1998).
+    With `patience` it stops a phase early once the validation error no longer falls, and restores
+    the best weights of the phase (early stopping; Prechelt 1998).
     """
 
     optimizer: optax.GradientTransformation = eqx.field(static=True)
-    num_updates: int = eqx.field(
-        static=True
-    )  # gradient steps a phase, rounded up to at most ten equal parts
-    batch_size: int = eqx.field(static=True)  # transitions a member and gradient step
-    validation_fraction: float = eqx.field(static=True)  # of all transitions, never trained on
-    bootstrap: bool = eqx.field(
-        static=True
-    )  # whether each member trains on a resample of its own, or all on the same transitions
-    patience: int | None = eqx.field(
-        static=True
-    )  # tenths of a phase without a lower validation error that end it; None: never
+    # Gradient steps per phase, rounded up to a multiple of the number of rounds.
+    num_updates: int = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)  # transitions per member and gradient step
+    validation_fraction: float = eqx.field(static=True)  # of all transitions
+    # Whether each member trains on its own resample of the data.
+    bootstrap: bool = eqx.field(static=True)
+    # Rounds without a lower validation error that end a phase; None: never.
+    patience: int | None = eqx.field(static=True)
 
     def __check_init__(self):
         for name in ("num_updates", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(
-                    f"training.model_learner.{name}={getattr(self, name)} must be at least 1; raise it."
+                    f"training.model_learner.{name}={getattr(self, name)}: must be at least 1. "
+                    "Raise it."
                 )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
-                f"training.model_learner.validation_fraction={self.validation_fraction} must be between 0 and 1; try 0.05."
+                f"training.model_learner.validation_fraction={self.validation_fraction}: must be "
+                "between 0 and 1. Try 0.05."
             )
         if self.patience is not None and self.patience < 1:
             raise ValueError(
-                f"training.model_learner.patience={self.patience} must be at least 1, or null to use all updates."
+                f"training.model_learner.patience={self.patience}: must be at least 1, or null to "
+                "use all updates. Try 3."
             )
+
+    @property
+    def updates_per_round(self) -> int:
+        """Gradient steps between two rounds of validation."""
+        return -(-self.num_updates // NUM_ROUNDS)
 
     def init(self, model: AbstractWorldModel) -> PyTree:
         """The optimiser's state before the first update."""
-        return self.optimizer.init(eqx.filter(model.parts, eqx.is_inexact_array))
+        return self.optimizer.init(eqx.filter(model.components, eqx.is_inexact_array))
 
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
-        """A phase of updates, in the scale of the data as they now are; its losses are means over its last tenth."""
-        model = state.model.with_normaliser(fit_normaliser(state.replay))
-        if num_parameters(model.parts) == 0:
+        """One phase of updates with a new normaliser; the losses are means over its last round."""
+        model, replay = state.model.with_normaliser(fit_normaliser(state.replay)), state.replay
+        if num_parameters(model.components) == 0:
             return state._replace(model=model), {}
 
-        replay, updates_per_look = state.replay, -(-self.num_updates // NUM_LOOKS)
-        split_key = jax.random.fold_in(state.key, SPLIT)
-        # A single member has nobody to differ from, and would only lose a third of its data.
         sets = split(
-            split_key,
+            jax.random.fold_in(state.key, SPLIT),
             replay,
             model.num_members,
             self.validation_fraction,
+            # A single member would only lose a third of its data to a bootstrap.
             self.bootstrap and model.num_members > 1,
         )
         updates_key, validation_key, loss_key = jax.random.split(key, 3)
-        held_out = sample(validation_key, replay, sets.held_out, VALIDATION_DRAWS)
+        held_out = sample(validation_key, replay, sets.held_out, VALIDATION_SAMPLES)
         held_out = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out
         )
 
         def update(carry, key):
-            parts, optimizer_state = carry
+            components, optimizer_state = carry
             batch_key, loss_key = jax.random.split(key)
             batch = sample(batch_key, replay, sets.training, self.batch_size)
             (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
-                parts, model, loss_key, batch
+                components, model, loss_key, batch
             )
-            return gradient_step(self.optimizer, optimizer_state, gradient, parts), losses
+            return gradient_step(self.optimizer, optimizer_state, gradient, components), losses
 
-        def until_next_look(progress: Progress) -> Progress:
-            keys = jax.random.split(
-                jax.random.fold_in(updates_key, progress.look), updates_per_look
+        def one_round(progress: Progress) -> Progress:
+            round_key = jax.random.fold_in(updates_key, progress.num_rounds)
+            fitted, losses = filter_scan(
+                update,
+                (progress.components, progress.optimizer_state),
+                jax.random.split(round_key, self.updates_per_round),
             )
-            (parts, optimizer_state), losses = filter_scan(
-                update, (progress.parts, progress.optimizer_state), keys
-            )
-            error, validation = _loss(parts, model, loss_key, held_out)
-            better, look = error < progress.best_error, progress.look + 1
-            best_parts, best_validation = _where(
-                better, (parts, validation), (progress.best_parts, progress.best_validation)
-            )
-            return Progress(
-                look,
-                parts,
-                optimizer_state,
-                best_parts,
-                jnp.where(better, error, progress.best_error),
-                jnp.where(better, look, progress.best_look),
-                jax.tree.map(jnp.mean, losses),
-                validation,
-                best_validation,
-            )
+            validation = _loss(fitted[0], model, loss_key, held_out)
+            return _next_progress(progress, *fitted, losses, *validation)
 
-        def should_continue(progress: Progress):
-            patient = (
-                True
-                if self.patience is None
-                else progress.look - progress.best_look < self.patience
-            )
-            return (progress.look < -(-self.num_updates // updates_per_look)) & patient
+        validation = _loss(model.components, model, loss_key, held_out)
+        start = _initial_progress(model.components, state.model_optimizer_state, *validation)
+        end = filter_while_loop(self._should_continue, one_round, start)
+        return self._result(state, model, end)
 
-        error, validation = _loss(model.parts, model, loss_key, held_out)
-        zero = jnp.zeros((), jnp.int32)
-        start = Progress(
-            zero,
-            model.parts,
-            state.model_optimizer_state,
-            model.parts,
-            error,
-            zero,
-            validation,
-            validation,
-            validation,
-        )
-        end = filter_while_loop(should_continue, until_next_look, start)
-        parts, validation = (
-            (end.parts, end.validation)
-            if self.patience is None
-            else (end.best_parts, end.best_validation)
-        )
+    def _should_continue(self, progress: Progress) -> Bool[Array, ""]:
+        rounds_left = progress.num_rounds < -(-self.num_updates // self.updates_per_round)
+        if self.patience is None:
+            return rounds_left
+        return rounds_left & (progress.num_rounds - progress.best_round < self.patience)
+
+    def _result(
+        self, state: TrainState, model: AbstractWorldModel, end: Progress
+    ) -> tuple[TrainState, Metrics]:
+        components, validation = end.components, end.validation
+        if self.patience is not None:
+            components, validation = end.best_components, end.best_validation
         metrics = end.losses | {
             name.replace("loss/", "validation/"): value for name, value in validation.items()
         }
-        metrics |= {"learn/updates": (end.look * updates_per_look).astype(jnp.float32)}
-        return state._replace(
-            model=_with_parts(model, parts), model_optimizer_state=end.optimizer_state
-        ), metrics
+        metrics["learn/updates"] = (end.num_rounds * self.updates_per_round).astype(jnp.float32)
+        model = _with_components(model, components)
+        return state._replace(model=model, model_optimizer_state=end.optimizer_state), metrics
 
 
-def _loss(parts: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
-    losses = _with_parts(model, parts).losses(key, batch)
+def _initial_progress(components, optimizer_state, error, validation: Metrics) -> Progress:
+    zero = jnp.zeros((), jnp.int32)
+    return Progress(
+        num_rounds=zero,
+        components=components,
+        optimizer_state=optimizer_state,
+        best_components=components,
+        best_error=error,
+        best_round=zero,
+        losses=validation,  # replaced by the first round; the names are the same
+        validation=validation,
+        best_validation=validation,
+    )
+
+
+def _next_progress(
+    last: Progress, components, optimizer_state, losses: Metrics, error, validation: Metrics
+) -> Progress:
+    improved, num_rounds = error < last.best_error, last.num_rounds + 1
+    best_components, best_validation = _where(
+        improved, (components, validation), (last.best_components, last.best_validation)
+    )
+    return Progress(
+        num_rounds=num_rounds,
+        components=components,
+        optimizer_state=optimizer_state,
+        best_components=best_components,
+        best_error=jnp.where(improved, error, last.best_error),
+        best_round=jnp.where(improved, num_rounds, last.best_round),
+        losses=jax.tree.map(jnp.mean, losses),
+        validation=validation,
+        best_validation=best_validation,
+    )
+
+
+def _loss(components: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
+    losses = _with_components(model, components).losses(key, batch)
     return sum(losses.values(), jnp.zeros(())), losses
 
 
-def _where(condition, new: PyTree, old: PyTree) -> PyTree:
+def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(
         lambda new, old: jnp.where(condition, new, old) if eqx.is_array(new) else new, new, old
     )
 
 
-def _with_parts(model: AbstractWorldModel, parts: PyTree) -> AbstractWorldModel:
-    return eqx.tree_at(lambda model: model.parts, model, parts)
+def _with_components(model: AbstractWorldModel, components: PyTree) -> AbstractWorldModel:
+    return eqx.tree_at(lambda model: model.components, model, components)

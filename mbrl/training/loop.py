@@ -1,8 +1,9 @@
-"""The loop: warm up at random; then collect, learn, and now and then evaluate, until the budget of real steps is spent."""
+"""The training loop: random warm-up, then phases of collection, learning and evaluation."""
 
 import math
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -26,11 +27,10 @@ from mbrl.training.state import LEARN, BonusValue, TrainState
 
 Row = dict[str, Any]
 
-MAX_EPISODES = 10_000  # evaluated at once, each in an environment of its own
+MAX_EPISODES = 10_000  # per evaluation, each in its own environment
 
-
-# What there must be one of at least.
-COUNTS = (
+# Settings of Training that must be at least 1; those that may be null only if given.
+POSITIVE = (
     "env_steps",
     "warmup_steps",
     "learn_every",
@@ -39,100 +39,111 @@ COUNTS = (
     "replay_capacity",
     "max_checkpoints",
 )
+POSITIVE_OR_NULL = ("checkpoint_every", "final_evaluation_episodes")
 
 
 class Training(eqx.Module):
-    """Budgets and schedules. None depends on `env_steps`, so that a short run is the beginning of a longer one."""
+    """Budgets and schedules.
+
+    No schedule depends on `env_steps`, so that a short run is the beginning of a longer one.
+    """
 
     model_learner: ModelLearner
     value_learner: ValueLearner
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
-    warmup_steps: int = eqx.field(
-        static=True
-    )  # real ones at random, at whose end the first learning is
-    learn_every: int = eqx.field(static=True)  # real steps between two phases of learning, at first
-    learn_interval_growth: float = eqx.field(
-        static=True
-    )  # share of all real steps so far that there are between two phases later
+    warmup_steps: int = eqx.field(static=True)  # random real steps before the first learning
+    learn_every: int = eqx.field(static=True)  # real steps between phases of learning, at first
+    # Later interval between phases of learning, as a fraction of all real steps so far.
+    learn_interval_growth: float = eqx.field(static=True)
     epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
     disagreement_bonus: float = eqx.field(static=True)
     bonus_floor_until_first_termination: bool = eqx.field(static=True)
-    evaluate_every: int = eqx.field(static=True)  # real steps between two evaluations
+    evaluate_every: int = eqx.field(static=True)  # real steps between evaluations
     evaluation_episodes: int = eqx.field(static=True)
-    final_evaluation_episodes: int | None = eqx.field(
-        static=True
-    )  # of the one at the budget; None: as many
-    evaluation_seed: int = eqx.field(
-        static=True
-    )  # of the first evaluation episode; episode i adds i
+    # Episodes of the evaluation at the budget; None: evaluation_episodes.
+    final_evaluation_episodes: int | None = eqx.field(static=True)
+    evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode
     replay_capacity: int = eqx.field(static=True)  # transitions
-    checkpoint_every: int | None = eqx.field(
-        static=True
-    )  # real steps; None: only where the run ends
-    max_checkpoints: int = eqx.field(static=True)  # newest ones
+    checkpoint_every: int | None = eqx.field(static=True)  # real steps; None: only at the end
+    max_checkpoints: int = eqx.field(static=True)  # how many of the newest are kept
 
     def __check_init__(self):
-        for name in COUNTS:
+        optional = [name for name in POSITIVE_OR_NULL if getattr(self, name) is not None]
+        for name in (*POSITIVE, *optional):
             if getattr(self, name) < 1:
+                remedy = "Raise it, or set it to null." if name in optional else "Raise it."
                 raise ValueError(
-                    f"training.{name}={getattr(self, name)} must be at least 1; raise it."
+                    f"training.{name}={getattr(self, name)}: must be at least 1. {remedy}"
                 )
-        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+        if not 0 <= self.learn_interval_growth <= 1:
             raise ValueError(
-                f"training.checkpoint_every={self.checkpoint_every} must be at least 1 real step; or null, for the end only."
+                f"training.learn_interval_growth={self.learn_interval_growth}: must be in [0, 1], "
+                "a fraction of all real steps. Try 0.05, or 0 to learn every training.learn_every "
+                "steps."
             )
-        if self.final_evaluation_episodes is not None and self.final_evaluation_episodes < 1:
+        self._check_evaluation()
+        longest_phase = min(
+            self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps
+        )
+        if self.replay_capacity < longest_phase:
             raise ValueError(
-                f"training.final_evaluation_episodes={self.final_evaluation_episodes} must be at least 1, or null for as many as in others."
+                f"training.replay_capacity={self.replay_capacity}: must be at least "
+                f"{longest_phase}, the transitions collected between two phases. Raise it."
             )
+        # A schedule is checked at both ends.
+        for env_steps in (min(self.warmup_steps, self.env_steps - 1), self.env_steps - 1):
+            self.exploration.epsilon_at(env_steps)
+
+    def _check_evaluation(self) -> None:
         for name in ("evaluation_episodes", "final_evaluation_episodes"):
             if (getattr(self, name) or 0) > MAX_EPISODES:
                 raise ValueError(
-                    f"training.{name}={getattr(self, name)} must be at most {MAX_EPISODES}; lower it."
+                    f"training.{name}={getattr(self, name)}: must be at most {MAX_EPISODES}. "
+                    "Lower it."
                 )
         last_seed = FIRST_COLLECTION_SEED - self.max_evaluation_episodes
         if not 0 <= self.evaluation_seed <= last_seed:
             raise ValueError(
-                f"training.evaluation_seed={self.evaluation_seed} must be from 0 to {last_seed}, "
-                "since the seeds beyond the last episode's are those of collection; try 10000."
+                f"training.evaluation_seed={self.evaluation_seed}: must be from 0 to {last_seed}, "
+                "since larger seeds are used for collection. Try 10000."
             )
-        if not 0 <= self.learn_interval_growth <= 1:
-            raise ValueError(
-                f"training.learn_interval_growth={self.learn_interval_growth} must be in [0, 1]: the share of all real steps so far after which to learn "
-                "again; 0 learns every training.learn_every steps."
-            )
-        collected_at_once = min(
-            self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps
-        )
-        if self.replay_capacity < collected_at_once:
-            raise ValueError(
-                f"training.replay_capacity={self.replay_capacity} is less than the {collected_at_once} transitions collected at once; raise it."
-            )
-        for env_steps in (
-            min(self.warmup_steps, self.env_steps - 1),
-            self.env_steps - 1,
-        ):  # a schedule is checked at its ends
-            self.exploration.epsilon_at(env_steps)
 
     @property
     def max_evaluation_episodes(self) -> int:
-        """Of any one evaluation."""
+        """Episodes of the largest evaluation."""
         return max(self.evaluation_episodes, self.final_evaluation_episodes or 1)
 
     def evaluation_episodes_at(self, env_steps: int) -> int:
-        """How many episodes the evaluation after so many real steps has."""
+        """Episodes of the evaluation after `env_steps` real steps."""
         if env_steps == self.env_steps and self.final_evaluation_episodes is not None:
             return self.final_evaluation_episodes
         return self.evaluation_episodes
 
     def learning_interval(self, env_steps: int) -> int:
-        """Real steps between two phases of learning around this one: `learn_every`, doubled while `learn_interval_growth` allows it."""
-        doublings = math.floor(
-            math.log2(max(1.0, self.learn_interval_growth * env_steps / self.learn_every))
-        )
-        return self.learn_every * 2**doublings
+        """Real steps between phases of learning after `env_steps`, a power of 2 × `learn_every`."""
+        growth = self.learn_interval_growth * env_steps / self.learn_every
+        return self.learn_every * 2 ** math.floor(math.log2(max(1.0, growth)))
+
+    def learning_is_due(self, env_steps: int) -> bool:
+        """Whether a phase of learning follows after `env_steps`; the first one ends the warm-up."""
+        if env_steps <= self.warmup_steps:
+            return env_steps == self.warmup_steps
+        return env_steps % self.learning_interval(env_steps) == 0
+
+    def evaluation_is_due(self, env_steps: int) -> bool:
+        """Whether an evaluation follows after `env_steps` real steps."""
+        return env_steps % self.evaluate_every == 0 or env_steps == self.env_steps
+
+    def next_event(self, env_steps: int) -> int:
+        """The real step until which to collect: the next that may need learning or evaluation."""
+        events = [self.env_steps]
+        for interval in (self.learning_interval(env_steps), self.evaluate_every):
+            events.append(env_steps - env_steps % interval + interval)
+        if env_steps < self.warmup_steps:
+            events.append(self.warmup_steps)
+        return min(events)
 
     @property
     def exploration(self) -> Exploration:
@@ -151,25 +162,21 @@ def initial_state(
     environment: GymnasiumEnvironment,
     model: AbstractWorldModel,
 ) -> TrainState:
-    """The state before the first step: fresh optimisers, an empty replay."""
+    """The state before the first step: initial optimiser states and an empty replay buffer."""
+    bonus_value = None
+    if training.disagreement_bonus != 0 and model.num_members > 1:  # one cannot disagree
+        value_state = training.value_learner.init(model)
+        bonus_value = BonusValue(copy_arrays(model.value_function), value_state)
     return TrainState(
         key=key,
         model=model,
         model_optimizer_state=training.model_learner.init(model),
         value_state=training.value_learner.init(model),
-        bonus_value=_init_bonus_value(training, model),
+        bonus_value=bonus_value,
         replay=init_replay(
             training.replay_capacity, environment.observation_size, environment.action_space
         ),
     )
-
-
-def _init_bonus_value(training: Training, model: AbstractWorldModel) -> BonusValue | None:
-    if (
-        training.disagreement_bonus == 0 or model.num_members == 1
-    ):  # a single member agrees with itself
-        return None
-    return BonusValue(copy_arrays(model.value_function), training.value_learner.init(model))
 
 
 def train(
@@ -182,21 +189,15 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     tolerance: float = 0.0,
 ) -> tuple[TrainState, Row]:
-    """Runs the loop from `start` to its budget; returns the last state and the evaluation at the budget.
+    """Runs the loop from `start` to its budget; returns the last state and the final evaluation.
 
-    `keep` is given a snapshot at the end of a phase as often as `checkpoint_every` says, and at the end of all. Soon after
-    `should_stop` says so the loop ends early, with an empty evaluation. `tolerance` is for environments that do not come back
-    exactly to where the episode in flight was (`replay_episode`).
+    Calls `save_checkpoint` every `checkpoint_every` real steps, at the end of a phase, and at the
+    end. Soon after `should_stop` returns True the loop ends with an empty evaluation. `tolerance`
+    allows for differences when the episode in progress is replayed (`replay_episode`).
 
-    Raises FloatingPointError where what was learned is no number any more, EnvironmentFault where the environment fails,
-    NonDeterministicEnvironment where it does not come back.
+    Raises FloatingPointError if a loss is not finite, EnvironmentFault if the environment fails,
+    and NonDeterministicEnvironment if the episode in progress cannot be replayed.
     """
-    state, evaluated_at, seconds, evaluation = (
-        start.state,
-        start.evaluated_at,
-        start.collecting_seconds,
-        {},
-    )
     collector = Collector(
         environment,
         planner,
@@ -206,115 +207,127 @@ def train(
         start.episode,
     )
     with closing(collector):
-        collector.restore(state, tolerance)
-
-        def snapshot() -> Snapshot:
-            return Snapshot(
-                state,
-                collector.env_steps,
-                collector.num_episodes,
-                evaluated_at,
-                seconds,
-                collector.episode,
-            )
-
+        collector.restore(start.state, tolerance)
+        loop = _Loop(
+            training,
+            collector,
+            log,
+            should_stop,
+            start.state,
+            start.evaluated_at,
+            start.collecting_seconds,
+        )
         while not should_stop():
-            env_steps = collector.env_steps
-            if evaluated_at < env_steps and (
-                _is_due(env_steps, training.evaluate_every) or env_steps == training.env_steps
-            ):
-                evaluation = _timed_evaluation(
-                    training, environment, planner, state, env_steps, should_stop
-                )
-                if not evaluation:
-                    break
-                log(evaluation | ({"time/collect": seconds} if seconds else {}))
-                evaluated_at, seconds = env_steps, 0.0
-            if env_steps >= training.env_steps:
+            before = collector.env_steps
+            if not loop.evaluate_if_due() or before >= training.env_steps or not loop.collect():
                 break
-            until, started = _next_event(training, env_steps), perf_counter()
-            state, episodes = collector.collect(
-                state, until - env_steps, env_steps < training.warmup_steps, should_stop
-            )
-            seconds += perf_counter() - started
-            for row in episodes:
-                log(row)
-            if collector.env_steps < until:
-                break
-            if until == training.warmup_steps or (
-                until > training.warmup_steps and _is_due(until, training.learning_interval(until))
-            ):
-                state, row = _timed_learning(training, state, until)
-                log(row | {"time/collect": seconds})
-                _check_finite(row)
-                seconds = 0.0
-            if (
-                training.checkpoint_every is not None
-                and env_steps // training.checkpoint_every < until // training.checkpoint_every
-            ):
-                save_checkpoint(snapshot())
-        save_checkpoint(snapshot())
-    return state, evaluation if evaluated_at == training.env_steps else {}
+            loop.learn_if_due()
+            every = training.checkpoint_every
+            if every is not None and before // every < collector.env_steps // every:
+                save_checkpoint(loop.snapshot())
+        save_checkpoint(loop.snapshot())
+    return loop.state, loop.evaluation if loop.evaluated_at == training.env_steps else {}
 
 
-def _next_event(training: Training, env_steps: int) -> int:
-    """The next step at which something other than collecting happens."""
-    intervals = (training.learning_interval(env_steps), training.evaluate_every)
-    stops = [training.env_steps, *(env_steps - env_steps % every + every for every in intervals)]
-    if env_steps < training.warmup_steps:
-        stops.append(training.warmup_steps)
-    return min(stops)
+@dataclass
+class _Loop:
+    """The variables of `train`, and its phases."""
 
+    training: Training
+    collector: Collector
+    log: Callable[[Row], None]
+    should_stop: Callable[[], bool]
+    state: TrainState
+    evaluated_at: int  # real steps at the last evaluation
+    collecting_seconds: float  # since the last row that reports them
+    evaluation: Row = field(default_factory=dict)  # the last one
 
-def _is_due(env_steps: int, every: int) -> bool:
-    return env_steps % every == 0
-
-
-def _timed_learning(
-    training: Training, state: TrainState, env_steps: int
-) -> tuple[TrainState, Row]:
-    started = perf_counter()
-    state, metrics = learn(training, state, np.asarray(env_steps))
-    numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    return state, {"env_steps": env_steps, **numbers, "time/learn": perf_counter() - started}
-
-
-def _check_finite(row: Row) -> None:
-    diverged = [
-        name
-        for name, value in row.items()
-        if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value)
-    ]
-    if diverged:
-        learner = "value_learner" if "value" in diverged[0] else "model_learner"
-        raise FloatingPointError(
-            f"{diverged[0]} is {row[diverged[0]]} after the learning at {row['env_steps']} real steps, and what is no number cannot be "
-            f"planned with: lower training.{learner}.optimizer.learning_rate, or clip the gradients, in a new run."
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            self.state,
+            self.collector.env_steps,
+            self.collector.num_episodes,
+            self.evaluated_at,
+            self.collecting_seconds,
+            self.collector.episode,
         )
 
+    def evaluate_if_due(self) -> bool:
+        """Evaluates and logs the result, if due; False if `should_stop` interrupted it."""
+        env_steps = self.collector.env_steps
+        if self.evaluated_at >= env_steps or not self.training.evaluation_is_due(env_steps):
+            return True
+        started = perf_counter()
+        returns = evaluate(
+            self.collector.environment,
+            self.collector.planner,
+            self.state,
+            self.training.evaluation_episodes_at(env_steps),
+            self.training.evaluation_seed,
+            self.should_stop,
+        )
+        if returns is None:
+            return False
+        self.evaluation = {
+            "env_steps": env_steps,
+            "evaluation/return_mean": float(returns.mean()),
+            "evaluation/return_std": float(returns.std()),
+            "evaluation/return_min": float(returns.min()),
+            "evaluation/returns": returns.tolist(),
+            "time/evaluate": perf_counter() - started,
+        }
+        seconds = {"time/collect": self.collecting_seconds} if self.collecting_seconds else {}
+        self.log(self.evaluation | seconds)
+        self.evaluated_at, self.collecting_seconds = env_steps, 0.0
+        return True
 
-def _timed_evaluation(training, environment, planner, state, env_steps, should_stop) -> Row:
-    """Empty where `should_stop` cut it short."""
-    started = perf_counter()
-    num_episodes = training.evaluation_episodes_at(env_steps)
-    returns = evaluate(
-        environment, planner, state, num_episodes, training.evaluation_seed, should_stop
-    )
-    if returns is None:
-        return {}
-    return {
-        "env_steps": env_steps,
-        "evaluation/return_mean": float(returns.mean()),
-        "evaluation/return_std": float(returns.std()),
-        "evaluation/return_min": float(returns.min()),
-        "evaluation/returns": returns.tolist(),
-        "time/evaluate": perf_counter() - started,
-    }
+    def collect(self) -> bool:
+        """Collects until the next event; False if `should_stop` interrupted it."""
+        env_steps, started = self.collector.env_steps, perf_counter()
+        until = self.training.next_event(env_steps)
+        at_random = env_steps < self.training.warmup_steps
+        self.state, rows = self.collector.collect(
+            self.state, until - env_steps, at_random, self.should_stop
+        )
+        self.collecting_seconds += perf_counter() - started
+        for row in rows:
+            self.log(row)
+        return self.collector.env_steps == until
+
+    def learn_if_due(self) -> None:
+        """Learns and logs the metrics, if due. Raises FloatingPointError if one is not finite."""
+        env_steps = self.collector.env_steps
+        if not self.training.learning_is_due(env_steps):
+            return
+        started = perf_counter()
+        self.state, metrics = learn(self.training, self.state, np.asarray(env_steps))
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        seconds = {
+            "time/learn": perf_counter() - started,
+            "time/collect": self.collecting_seconds,
+        }
+        self.log({"env_steps": env_steps, **values, **seconds})
+        _check_finite(values, env_steps)
+        self.collecting_seconds = 0.0
+
+
+def _check_finite(metrics: dict[str, float], env_steps: int) -> None:
+    for name, value in metrics.items():
+        if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value):
+            learner = "value_learner" if "value" in name else "model_learner"
+            raise FloatingPointError(
+                f"{name} became {value} at step {env_steps}. Lower "
+                f"training.{learner}.optimizer.learning_rate or set optimizer=clipped_adamw, then "
+                "start a new run."
+            )
 
 
 @eqx.filter_jit(donate="all-except-first")
 def learn(training: Training, state: TrainState, env_steps):
-    """A phase of learning, model then value, with the luck of real step number `env_steps`: one compiled call."""
+    """One phase of learning at real step `env_steps`, in one compiled call.
+
+    Fits the model, then its value, then the value of the model with a bonus, if there is one.
+    """
     model_key, value_key = jax.random.split(
         jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps)
     )
@@ -325,11 +338,9 @@ def learn(training: Training, state: TrainState, env_steps):
     state = state._replace(model=with_value(state.model, value), value_state=value_state)
     if state.bonus_value is None:
         return state, metrics | value_metrics
-    model = training.exploration.model(state)
-    value, value_state, curious_metrics = training.value_learner.learn(
-        value_key, model, state.replay, state.bonus_value.state
+    value, value_state, bonus_metrics = training.value_learner.learn(
+        value_key, training.exploration.model(state), state.replay, state.bonus_value.state
     )
-    value_metrics |= {
-        name.replace("/", "/curious_"): number for name, number in curious_metrics.items()
-    }
-    return state._replace(bonus_value=BonusValue(value, value_state)), metrics | value_metrics
+    bonus_metrics = {name.replace("/", "/curious_"): bonus_metrics[name] for name in bonus_metrics}
+    state = state._replace(bonus_value=BonusValue(value, value_state))
+    return state, metrics | value_metrics | bonus_metrics

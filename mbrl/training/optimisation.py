@@ -1,4 +1,4 @@
-"""Gradient descent on modules: what fitting the model and fitting the value have in common."""
+"""Gradient descent on Equinox modules, shared by the model learner and the value learner."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,27 +9,47 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-Fitted = TypeVar("Fitted")
+Module = TypeVar("Module")
+
+
+def clipped_adamw(
+    learning_rate: float, weight_decay: float, max_norm: float, warmup_updates: int
+) -> optax.GradientTransformation:
+    """AdamW with clipping by global norm and a linear warm-up to a constant `learning_rate`.
+
+    The schedule depends on the number of updates so far, never on the budget of the run.
+    """
+    if max_norm <= 0:
+        raise ValueError(f"optimizer.max_norm={max_norm}: must be positive. Try 1.0.")
+    if warmup_updates < 1:
+        raise ValueError(
+            f"optimizer.warmup_updates={warmup_updates}: must be at least 1. Try 500, or 1 for no "
+            "warm-up."
+        )
+    schedule = optax.warmup_constant_schedule(0.0, learning_rate, warmup_updates)
+    return optax.chain(
+        optax.clip_by_global_norm(max_norm), optax.adamw(schedule, weight_decay=weight_decay)
+    )
 
 
 def gradient_step(
     optimizer: optax.GradientTransformation,
     optimizer_state: PyTree,
     gradient: PyTree,
-    fitted: Fitted,
-) -> tuple[Fitted, PyTree]:
-    """One gradient step."""
+    module: Module,
+) -> tuple[Module, PyTree]:
+    """Applies one gradient step; returns the new module and the new optimiser state."""
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-        steps, optimizer_state = optimizer.update(
-            gradient, optimizer_state, eqx.filter(fitted, eqx.is_inexact_array)
+        updates, optimizer_state = optimizer.update(
+            gradient, optimizer_state, eqx.filter(module, eqx.is_inexact_array)
         )
-    return eqx.apply_updates(fitted, steps), optimizer_state
+    return eqx.apply_updates(module, updates), optimizer_state
 
 
 def filter_scan(
     body: Callable[[Any, Any], tuple[Any, Any]], start: Any, inputs: Any
 ) -> tuple[Any, Any]:
-    """`jax.lax.scan` over a carry that holds modules: what is no array in them stays outside."""
+    """`jax.lax.scan` with a carry that may hold non-arrays, which stay constant."""
     arrays, static = eqx.partition(start, eqx.is_array)
 
     def body_on_arrays(arrays, inputs):
@@ -43,7 +63,7 @@ def filter_scan(
 def filter_while_loop(
     condition: Callable[[Any], Any], body: Callable[[Any], Any], start: Any
 ) -> Any:
-    """`jax.lax.while_loop` over a carry that holds modules: what is no array in them stays outside."""
+    """`jax.lax.while_loop` with a carry that may hold non-arrays, which stay constant."""
     arrays, static = eqx.partition(start, eqx.is_array)
     end = jax.lax.while_loop(
         lambda arrays: condition(eqx.combine(arrays, static)),
@@ -54,15 +74,15 @@ def filter_while_loop(
 
 
 def tail_mean(metrics: PyTree) -> PyTree:
-    """Means over the end of a phase, where the losses have settled; leaves lead with [updates]."""
+    """Means over the last tenth of the updates; leaves lead with [updates]."""
     return jax.tree.map(lambda values: jnp.mean(values[-max(1, values.shape[0] // 10) :]), metrics)
 
 
-def num_parameters(fitted: PyTree) -> int:
-    """How many numbers there are to learn: none in a part that is known."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(fitted, eqx.is_inexact_array)))
+def num_parameters(module: PyTree) -> int:
+    """Number of trainable parameters; 0 where nothing is learned."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)))
 
 
-def copy_arrays(module: Fitted) -> Fitted:
-    """The same module in buffers of its own."""
+def copy_arrays(module: Module) -> Module:
+    """The same module with its own copies of all arrays."""
     return jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, module)

@@ -1,4 +1,4 @@
-"""Snapshot: everything that must survive a restart, and its way into named arrays and back."""
+"""Snapshot: everything that a resumed run needs, converted to named arrays and back."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,22 +21,24 @@ class Snapshot(NamedTuple):
 
     state: TrainState
     env_steps: int = 0
-    num_episodes: int = 0  # of collection, that ended
+    num_episodes: int = 0  # of collection, finished ones
     evaluated_at: int = 0  # real steps at the last evaluation
-    collecting_seconds: float = 0.0  # since the last row that told them
-    episode: Episode | None = None  # in flight
+    collecting_seconds: float = 0.0  # since the last row that reports them
+    episode: Episode | None = None  # in progress
 
 
 COUNTERS = {"env_steps": int, "num_episodes": int, "evaluated_at": int, "collecting_seconds": float}
 
 
 def to_arrays(snapshot: Snapshot) -> Arrays:
-    """Every number of a snapshot, by its path: `state.model.dynamics…`; of the replay only what is filled."""
-    arrays = _named(_without_replay(snapshot.state), "state") | _named(
-        snapshot.state.replay.to_host(), "replay"
-    )
+    """All arrays of a snapshot by their path, `state.model.components.dynamics…`.
+
+    Of the replay buffer only the valid transitions.
+    """
+    arrays = _named_arrays(_without_replay(snapshot.state), "state")
+    arrays |= _named_arrays(snapshot.state.replay.to_host(), "replay")
     arrays |= {name: np.asarray(getattr(snapshot, name)) for name in COUNTERS}
-    return arrays | (_episode_arrays(snapshot.episode) if snapshot.episode else {})
+    return arrays | (_episode_to_arrays(snapshot.episode) if snapshot.episode else {})
 
 
 def from_arrays(
@@ -45,24 +47,23 @@ def from_arrays(
     planner: AbstractPlanner,
     exploration: Exploration,
 ) -> Snapshot:
-    """The snapshot that `to_arrays` took of a run with the same config; `start` is that run's first state, whose numbers are
-    replaced.
+    """The snapshot that `to_arrays` converted, for a run with the same config.
 
-    Raises ValueError where the arrays do not fit.
+    `start` is that run's initial state, whose arrays are replaced. Raises ValueError if names,
+    shapes or dtypes differ.
     """
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
-    replay = start.replay.from_host(
-        _filled_in(start.replay.to_host(), arrays, "replay", same_length=False)
+    host_replay = _replace_arrays(start.replay.to_host(), arrays, "replay", same_length=False)
+    state = TrainState(
+        **_replace_arrays(_without_replay(start), arrays, "state"),
+        replay=start.replay.from_host(host_replay),
     )
-    state = TrainState(**_filled_in(_without_replay(start), arrays, "state"), replay=replay)
     planner_state, noise = init_episode(
         planner, exploration, state.key, np.asarray(counters["num_episodes"])
     )
-    episode = (
-        _episode(arrays, planner_state, np.asarray(noise))
-        if "episode.observations" in arrays
-        else None
-    )
+    episode = None
+    if "episode.observations" in arrays:
+        episode = _episode_from_arrays(arrays, planner_state, np.asarray(noise))
     return Snapshot(state, **counters, episode=episode)
 
 
@@ -70,7 +71,7 @@ def _without_replay(state: TrainState) -> dict[str, PyTree]:
     return {name: part for name, part in state._asdict().items() if name != "replay"}
 
 
-def _episode_arrays(episode: Episode) -> Arrays:
+def _episode_to_arrays(episode: Episode) -> Arrays:
     infos = jax.device_get(episode.infos)
     return {
         "episode.observations": np.stack(episode.observations),
@@ -80,18 +81,20 @@ def _episode_arrays(episode: Episode) -> Arrays:
             f"episode.infos.{name}": np.stack([info[name] for info in infos])
             for name in (infos[0] if infos else ())
         },
-        **_named(episode.planner_state, "episode.planner_state"),
+        **_named_arrays(episode.planner_state, "episode.planner_state"),
     }
 
 
-def _episode(arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.ndarray) -> Episode:
+def _episode_from_arrays(
+    arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.ndarray
+) -> Episode:
     infos = {
         name.removeprefix("episode.infos."): values
         for name, values in arrays.items()
         if name.startswith("episode.infos.")
     }
     return Episode(
-        _filled_in(planner_state, arrays, "episode.planner_state"),
+        _replace_arrays(planner_state, arrays, "episode.planner_state"),
         noise,
         list(arrays["episode.observations"]),
         [np.asarray(action) for action in arrays["episode.actions"]],
@@ -100,42 +103,48 @@ def _episode(arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.
     )
 
 
-def _named(tree: PyTree, prefix: str) -> Arrays:
+def _named_arrays(tree: PyTree, prefix: str) -> Arrays:
+    """The tree's arrays by their path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-        _name(prefix, path): np.asarray(_numbers(leaf)) for path, leaf in leaves if _is_array(leaf)
-    }
+    return {_name(prefix, path): np.asarray(_raw(leaf)) for path, leaf in leaves if _is_array(leaf)}
 
 
-def _filled_in(
+def _replace_arrays(
     tree: PyTree, arrays: Mapping[str, np.ndarray], prefix: str, same_length: bool = True
 ) -> PyTree:
-    """The tree with each of its arrays replaced by the one of its name, of the same dtype and shape (but for the length)."""
+    """The tree with the arrays of the same path, dtype and shape.
+
+    Without `same_length` the first axis may have another length.
+    """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    wanted = {_name(prefix, path) for path, leaf in leaves if _is_array(leaf)}
-    found = {name for name in arrays if name == prefix or name.startswith(f"{prefix}.")}
-    if wanted != found:
-        names = ", ".join(sorted(wanted ^ found)[:3])
+    expected = {_name(prefix, path) for path, leaf in leaves if _is_array(leaf)}
+    present = {name for name in arrays if name == prefix or name.startswith(f"{prefix}.")}
+    if expected != present:
+        names = ", ".join(sorted(expected ^ present)[:3])
         raise ValueError(
-            f"The checkpoint is of another model, optimiser or planner than the config: {names} is only in one of them."
+            "The checkpoint's model, optimiser or planner differs from that of the config: "
+            f"{names} is only in one of them."
         )
     new = [
-        _restored(_name(prefix, path), leaf, arrays, same_length) if _is_array(leaf) else leaf
+        _replace_array(_name(prefix, path), leaf, arrays, same_length) if _is_array(leaf) else leaf
         for path, leaf in leaves
     ]
     return jax.tree_util.tree_unflatten(structure, new)
 
 
-def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_length: bool) -> Any:
-    numbers, saved = _numbers(leaf), arrays[name]
-    first = 0 if same_length else 1
+def _replace_array(
+    name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_length: bool
+) -> Any:
+    expected, saved = _raw(leaf), arrays[name]
+    first_axis = 0 if same_length else 1
     if (
-        saved.dtype != numbers.dtype
-        or saved.ndim != numbers.ndim
-        or saved.shape[first:] != numbers.shape[first:]
+        saved.dtype != expected.dtype
+        or saved.ndim != expected.ndim
+        or saved.shape[first_axis:] != expected.shape[first_axis:]
     ):
         raise ValueError(
-            f"The checkpoint's {name} is {saved.dtype}{saved.shape}, the config's {numbers.dtype}{numbers.shape}."
+            f"The checkpoint's {name} is {saved.dtype}{saved.shape}, the config's "
+            f"{expected.dtype}{expected.shape}."
         )
     if isinstance(leaf, np.ndarray):
         return saved
@@ -145,13 +154,12 @@ def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray], same_lengt
 
 
 def _name(prefix: str, path: tuple) -> str:
-    return ".".join(
-        part for part in (prefix, jax.tree_util.keystr(path, simple=True, separator=".")) if part
-    )
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    return f"{prefix}.{name}" if name else prefix
 
 
-def _numbers(leaf: Any) -> Any:
-    """What a file can hold of an array: a typed PRNG key is kept as its words."""
+def _raw(leaf: Any) -> Any:
+    """The leaf as a file can hold it: a typed PRNG key as its integers."""
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 

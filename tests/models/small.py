@@ -14,6 +14,7 @@ from mbrl.data.normaliser import Normaliser
 from mbrl.models.dynamics import ResidualDynamics
 from mbrl.models.propagation import Expectation
 from mbrl.models.reward import LearnedReward
+from mbrl.models.risk import LowerConfidenceBound
 from mbrl.models.termination import LearnedTermination
 from mbrl.models.value import ValueNetwork
 from mbrl.models.world_model import WorldModel
@@ -65,7 +66,7 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "num_members": 3,
         "pessimism": 1.0,
     }
-    settings |= {"propagation": Expectation()}
+    settings |= {"propagation": Expectation(), "risk": LowerConfidenceBound()}
     make = partial(WorldModel, **(parts | settings | changes))
     return weighted(lambda: make(key=jax.random.key(0)), seed).with_normaliser(NORMALISER)
 
@@ -79,7 +80,9 @@ def weighted(make: Callable[[], Module], seed: int = 0) -> Module:
     def fill(leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
-        num_inputs = leaf.shape[-1] if leaf.shape else 1
+        if not leaf.shape:  # bonus=0 and use_pessimism=True, as the constructor sets them
+            return jnp.asarray(leaf.dtype == bool, leaf.dtype)
+        num_inputs = leaf.shape[-1]
         return jnp.asarray(generator.normal(size=leaf.shape) / np.sqrt(num_inputs), leaf.dtype)
 
     generator = np.random.default_rng(seed)

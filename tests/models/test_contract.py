@@ -16,7 +16,7 @@ from tests.models.small import num_parameters, some_normaliser, weighted
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
-PARTS = ("reward", "termination", "value")
+PARTS = ("reward", "termination", "value", "risk")
 
 
 def cases() -> list[tuple[str, str]]:
@@ -115,16 +115,16 @@ def test_combining_equal_estimates_changes_nothing(case):
 
 @eqx.filter_jit
 @eqx.filter_value_and_grad(has_aux=True)
-def total_loss(parts, model, batch):
-    losses = eqx.tree_at(lambda m: m.parts, model, parts).losses(KEY, batch)
+def total_loss(components, model, batch):
+    losses = eqx.tree_at(lambda m: m.components, model, components).losses(KEY, batch)
     return sum(losses.values(), jnp.zeros(())), losses
 
 
 def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
-    (_, losses), gradient = total_loss(case.model.parts, case.model, case.batch())
+    (_, losses), gradient = total_loss(case.model.components, case.model, case.batch())
     assert all(name.startswith("loss/") for name in losses)
     assert all(loss.shape == () and np.isfinite(loss) for loss in losses.values())
-    assert (num_parameters(case.model.parts) > 0) == any(loss != 0 for loss in losses.values())
+    assert (num_parameters(case.model.components) > 0) == any(loss != 0 for loss in losses.values())
     for leaf in jax.tree.leaves(gradient):
         assert np.all(np.isfinite(leaf))
         assert np.any(leaf != 0)

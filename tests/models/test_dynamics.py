@@ -242,7 +242,7 @@ def test_known_dynamics_are_the_environments_step_from_observation_to_observatio
         jnp.array([np.cos(0.5), np.sin(0.5), -1.0], jnp.float32),
         jnp.array([0.25]),
     )
-    expected = truth.observation(truth.step(None, jnp.array([0.5, -1.0]), action))
+    expected = truth.observe(truth.step(None, jnp.array([0.5, -1.0]), action))
     known = KnownDynamics(truth)
     np.testing.assert_allclose(
         known.mean(some_normaliser(3), observation, action), expected, rtol=1e-5

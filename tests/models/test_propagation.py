@@ -11,6 +11,7 @@ import pytest
 from mbrl.models.dynamics import AbstractDynamics
 from mbrl.models.propagation import TS1, Expectation, TSInfinity
 from mbrl.models.reward import AbstractReward
+from mbrl.models.risk import LowerConfidenceBound
 from mbrl.models.termination import NoTermination
 from mbrl.models.value import AbstractValue
 from mbrl.models.world_model import WorldModel
@@ -91,12 +92,16 @@ def model_of(
         "pessimism": pessimism,
         "observation_size": size,
         "action_space": Discrete(2),
+        "risk": LowerConfidenceBound(),
     }
     model = WorldModel(**parts, propagation=propagation, key=KEY, **settings)
-    where = lambda m: (m.parts.dynamics.digit, m.parts.reward.number, m.value_function.number)  # noqa: E731
-    return eqx.tree_at(where, model, (jnp.arange(1.0, num_members + 1),) * 3).with_normaliser(
-        some_normaliser(size)
-    )
+
+    def member_numbers(m):
+        return m.components.dynamics.digit, m.components.reward.number, m.value_function.number
+
+    return eqx.tree_at(
+        member_numbers, model, (jnp.arange(1.0, num_members + 1),) * 3
+    ).with_normaliser(some_normaliser(size))
 
 
 @eqx.filter_jit
@@ -231,7 +236,7 @@ def test_disagreement_is_the_spread_over_members_in_units_of_the_change_and_at_m
 )
 def test_members_that_say_the_same_do_not_disagree(propagation):
     model = eqx.tree_at(
-        lambda m: m.parts.dynamics.digit, model_of(propagation), jnp.full(MEMBERS, 2.0)
+        lambda m: m.components.dynamics.digit, model_of(propagation), jnp.full(MEMBERS, 2.0)
     )
     assert model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0)).disagreement == 0
 
@@ -240,7 +245,9 @@ def test_members_that_say_the_same_do_not_disagree(propagation):
 def test_what_is_random_in_the_world_is_no_disagreement(propagation):
     """Else a bonus for it would keep an agent before the noisiest screen of the house."""
     model = eqx.tree_at(
-        lambda m: m.parts.dynamics.digit, model_of(propagation, noise=5.0), jnp.full(MEMBERS, 2.0)
+        lambda m: m.components.dynamics.digit,
+        model_of(propagation, noise=5.0),
+        jnp.full(MEMBERS, 2.0),
     )
     prediction = model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0))
     assert prediction.disagreement == 0

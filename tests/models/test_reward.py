@@ -123,5 +123,5 @@ def test_a_misspelt_setting_of_a_known_reward_is_refused():
 def test_a_known_reward_has_nothing_to_learn():
     known = partial(KnownReward, lambda observation, action, next_observation: next_observation[0])
     model = small_model(reward=known)
-    assert num_parameters(model.parts.reward) == 0
+    assert num_parameters(model.components.reward) == 0
     assert losses(model, jax.random.key(0), some_transitions((3, 5)))["loss/reward"] == 0

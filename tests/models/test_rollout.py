@@ -28,13 +28,15 @@ class Counter(AbstractWorldModel):
     chances: jax.Array  # of going on after a step, for each particle
     combination: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
     limit: float = np.inf
-    parts: tuple = ()
+    components: tuple = ()
     value_function: AbstractValue = ZeroValue()
     action_space: Discrete = Discrete(2)
     normaliser: object = eqx.tree_at(
         lambda normaliser: normaliser.reward_max, NORMALISER, jnp.float32(1e6)
     )
     num_members: int = eqx.field(static=True, default=2)
+    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
+    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
 
     def encode(self, key, observation):
         return jnp.stack([observation, observation])
@@ -188,7 +190,7 @@ def test_a_chance_of_going_on_that_is_no_number_is_no_certain_death():
 def test_a_particle_that_diverged_spoils_the_plan():
     model = small_model(num_members=3)
     spoilt = eqx.tree_at(
-        lambda m: m.parts.reward.network.layers[-1].bias,
+        lambda m: m.components.reward.network.layers[-1].bias,
         model,
         jnp.array([[0.0], [jnp.nan], [0.0]]),
     )

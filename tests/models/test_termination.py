@@ -96,5 +96,5 @@ def test_never_goes_on():
 )
 def test_what_is_not_learned_has_no_parameters_and_no_loss(make):
     model = small_model(termination=make)
-    assert num_parameters(model.parts.termination) == 0
+    assert num_parameters(model.components.termination) == 0
     assert losses(model, jax.random.key(0), some_transitions((3, 5)))["loss/termination"] == 0

@@ -14,9 +14,10 @@ from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import init_replay
 from mbrl.models.dynamics import ResidualDynamics
 from mbrl.models.propagation import TS1, Expectation, TSInfinity
+from mbrl.models.risk import LowerConfidenceBound
 from mbrl.models.termination import NoTermination
 from mbrl.models.value import ZeroValue
-from mbrl.models.world_model import Parts, WorldModel
+from mbrl.models.world_model import Components, WorldModel
 from mbrl.types import Box
 from tests.models.small import (
     ACTIONS,
@@ -53,18 +54,19 @@ def test_a_state_is_the_observation_once_a_member():
 def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_itself():
     state, features = scattered_state(), ACTIONS.features(ACTION)
     prediction = step(MODEL, state)
-    members = [member(MODEL.parts, number) for number in range(3)]
+    members = [member(MODEL.components, number) for number in range(3)]
     guesses = [
-        parts.dynamics.mean(NORMALISER, state[i], features) for i, parts in enumerate(members)
+        components.dynamics.mean(NORMALISER, state[i], features)
+        for i, components in enumerate(members)
     ]
     mean = np.mean(guesses, axis=0)
     np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
-    for i, parts in enumerate(members):
+    for i, components in enumerate(members):
         ends = (NORMALISER, state[i], features, jnp.asarray(mean))
-        continuation = parts.termination(*ends)
+        continuation = components.termination(*ends)
         np.testing.assert_allclose(prediction.continuation[i], continuation, rtol=1e-4)
         np.testing.assert_allclose(
-            prediction.reward[i], parts.reward(*ends, continuation), rtol=1e-4
+            prediction.reward[i], components.reward(*ends, continuation), rtol=1e-4
         )
 
 
@@ -107,6 +109,7 @@ def test_the_constructors_members_differ_and_follow_the_key():
         "action_space": ACTIONS,
         "num_members": 2,
         "propagation": Expectation(),
+        "risk": LowerConfidenceBound(),
     }
     make = eqx.filter_jit(
         partial(
@@ -114,7 +117,8 @@ def test_the_constructors_members_differ_and_follow_the_key():
         )
     )
     first, again, other = (
-        make(key=jax.random.key(key)).parts.dynamics.network.layers[0].weight for key in (0, 0, 1)
+        make(key=jax.random.key(key)).components.dynamics.network.layers[0].weight
+        for key in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).min() > 0
@@ -169,13 +173,15 @@ def test_losses_are_means_over_members_and_batch():
     batch = some_transitions((3, 2))
     expected = {"loss/dynamics": [], "loss/reward": [], "loss/termination": []}
     for i in range(3):
-        parts = member(MODEL.parts, i)
+        components = member(MODEL.components, i)
         for j in range(2):
             one = jax.tree.map(itemgetter((i, j)), batch)
             ends = (NORMALISER, one.observation, ACTIONS.features(one.action), one.next_observation)
-            expected["loss/dynamics"].append(parts.dynamics.loss(*ends))
-            expected["loss/reward"].append(parts.reward.loss(*ends, one.reward, one.terminated))
-            expected["loss/termination"].append(parts.termination.loss(*ends, one.terminated))
+            expected["loss/dynamics"].append(components.dynamics.loss(*ends))
+            expected["loss/reward"].append(
+                components.reward.loss(*ends, one.reward, one.terminated)
+            )
+            expected["loss/termination"].append(components.termination.loss(*ends, one.terminated))
     found = losses(MODEL, KEY, batch)
     assert found.keys() == expected.keys()
     for name, values in expected.items():
@@ -190,11 +196,11 @@ def test_a_members_loss_is_its_own_affair():
 
     @eqx.filter_jit
     @eqx.filter_grad
-    def gradient(parts, batch):
-        return sum(with_parts(MODEL, parts).losses(KEY, batch).values())
+    def gradient(components, batch):
+        return sum(with_components(MODEL, components).losses(KEY, batch).values())
 
     for first, second in zip(
-        *(jax.tree.leaves(gradient(MODEL.parts, each)) for each in (batch, mixed)), strict=True
+        *(jax.tree.leaves(gradient(MODEL.components, each)) for each in (batch, mixed)), strict=True
     ):
         np.testing.assert_allclose(first[0], second[0], rtol=1e-5, atol=1e-7)
         assert np.abs(first[1:] - second[1:]).max() > 1e-5
@@ -230,12 +236,12 @@ def test_it_learns_a_linear_system():
 
 def fitted(model: WorldModel, replay) -> WorldModel:
     optimizer = optax.adam(2e-2)
-    parameters, fixed = eqx.partition(model.parts, eqx.is_inexact_array)
+    parameters, fixed = eqx.partition(model.components, eqx.is_inexact_array)
 
     def loss(parameters, key):
-        parts = eqx.combine(parameters, fixed)
+        components = eqx.combine(parameters, fixed)
         batch = replay.sample(key, (model.num_members, 32))
-        return sum(with_parts(model, parts).losses(key, batch).values())
+        return sum(with_components(model, components).losses(key, batch).values())
 
     def update(carry, key):
         parameters, state = carry
@@ -247,8 +253,8 @@ def fitted(model: WorldModel, replay) -> WorldModel:
     (parameters, _), _ = jax.jit(lambda start: jax.lax.scan(update, start, keys))(
         (parameters, optimizer.init(parameters))
     )
-    return with_parts(model, eqx.combine(parameters, fixed))
+    return with_components(model, eqx.combine(parameters, fixed))
 
 
-def with_parts(model: WorldModel, parts: Parts) -> WorldModel:
-    return eqx.tree_at(lambda m: m.parts, model, parts)
+def with_components(model: WorldModel, components: Components) -> WorldModel:
+    return eqx.tree_at(lambda m: m.components, model, components)

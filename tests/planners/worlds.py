@@ -37,12 +37,14 @@ class World(AbstractWorldModel):
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
     # A function of facts and state.
     state_value: Callable[..., jax.Array] = eqx.field(static=True)
-    parts: tuple = ()
+    components: tuple = ()
     value_function: AbstractValue = PlaceholderValue()
     normaliser: Normaliser = eqx.field(
         default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6))
     )
     num_members: int = eqx.field(static=True, default=1)
+    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
+    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
 
     def encode(self, key, observation):
         return observation[None]

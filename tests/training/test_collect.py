@@ -11,7 +11,6 @@ from mbrl.assemble import assemble
 from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.models.curious import Curious
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.explore import Exploration
@@ -190,11 +189,7 @@ class Nosy(RandomPlanner):
     """Tells what the bonus was in the model that it was given."""
 
     def plan(self, key, model, observation, state):
-        return (
-            jax.numpy.zeros((), int),
-            state,
-            {"bonus": model.bonus if isinstance(model, Curious) else jax.numpy.zeros(())},
-        )
+        return jax.numpy.zeros((), int), state, {"bonus": model.bonus}
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.5])

@@ -26,11 +26,13 @@ CORRIDOR = TrueDynamics()
 class Chain(AbstractWorldModel):
     """Action 1 walks right from 0 to LENGTH, action 0 stays; a reward of 1, and the end, on arrival."""
 
-    parts: tuple
+    components: tuple
     value_function: ValueNetwork | ZeroValue
     normaliser: object
     action_space: Discrete
     num_members: int = eqx.field(static=True, default=2)
+    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
+    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
 
     def encode(self, key, observation):
         return jnp.broadcast_to(observation, (2, 1))
@@ -171,7 +173,9 @@ def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
     seen = eqx.tree_at(
         lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends
     )
-    model = Promising(model.parts, model.value_function, fit_normaliser(seen), model.action_space)
+    model = Promising(
+        model.components, model.value_function, fit_normaliser(seen), model.action_space
+    )
     fit = learner(num_updates=300, num_states=64)
     value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(2), model, seen, fit.init(model))
     for _ in range(3):

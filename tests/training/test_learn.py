@@ -90,7 +90,7 @@ def held_out_error(state: TrainState) -> float:
 def weights(state: TrainState) -> list[np.ndarray]:
     return [
         np.asarray(leaf)
-        for leaf in jax.tree.leaves(eqx.filter(state.model.parts, eqx.is_inexact_array))
+        for leaf in jax.tree.leaves(eqx.filter(state.model.components, eqx.is_inexact_array))
     ]
 
 
@@ -101,7 +101,7 @@ def phase(model_learner, key, state):
 
 def test_errors_fall_on_what_can_be_learned_and_are_reported():
     """Dynamics, reward and termination of a linear system."""
-    learned = small_model().parts
+    learned = small_model().components
     fit = learner(2e-2, num_updates=150)
     everything = {"reward": learned.reward.__class__, "termination": learned.termination.__class__}
     state = state_of(
@@ -216,7 +216,7 @@ def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
 
 def error_of_one(model, number, transition):
     dynamics = jax.tree.map(
-        lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.parts.dynamics
+        lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, model.components.dynamics
     )
     return dynamics.loss(
         model.normaliser, transition.observation, transition.action, transition.next_observation
@@ -243,7 +243,7 @@ def test_where_everything_is_known_only_the_scale_is_learned():
     state = state_of(linear_transitions(50, seed=0), fit, dynamics=known)
     after, metrics = fit.learn(KEY, state)
     assert metrics == {}
-    assert jax.tree.leaves(after.model.parts) == jax.tree.leaves(state.model.parts)
+    assert jax.tree.leaves(after.model.components) == jax.tree.leaves(state.model.components)
     np.testing.assert_array_equal(
         after.model.normaliser.reward_max, state.replay.transitions.reward.max()
     )

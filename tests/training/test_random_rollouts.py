@@ -17,10 +17,12 @@ class Cart(AbstractWorldModel):
 
     action_space: AbstractActionSpace
     cliff: float = 1e9
-    parts: tuple = ()
+    components: tuple = ()
     value_function: ZeroValue = eqx.field(default_factory=ZeroValue)
     normaliser: tuple = ()
     num_members: int = eqx.field(static=True, default=1)
+    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
+    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
 
     def encode(self, key, observation):
         return observation[None]

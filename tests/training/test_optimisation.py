@@ -1,0 +1,104 @@
+"""The optimiser options, from the command line to a gradient step of both learners."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbrl.assemble import assemble
+from mbrl.config.build import build
+from mbrl.config.compose import compose
+from mbrl.errors import ConfigError
+from mbrl.training.collect import Collector
+from mbrl.training.loop import learn
+from mbrl.training.optimisation import clipped_adamw, gradient_step
+from tests.configs import options, small_config
+
+LEARNERS = ("model_learner", "value_learner")
+OPTIONS = options("optimizer")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_command_lines_learning_rate_reaches_both_learners(option, learner):
+    optimizer = compose([f"optimizer={option}", "optimizer.learning_rate=0.25"]).training[learner]
+    assert optimizer.optimizer.learning_rate == 0.25
+
+
+def test_a_learners_own_optimiser_wins_over_the_shared_one():
+    own = "training.value_learner.optimizer={_target_: optax.adam, learning_rate: 0.5}"
+    training = compose(["optimizer=sgd", own]).training
+    assert training.model_learner.optimizer._target_ == "optax.sgd"
+    assert training.value_learner.optimizer._target_ == "optax.adam"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_the_model_and_the_value_in_one_phase_of_learning(option):
+    training, environment, planner, state = assemble(
+        small_config("training=smoke", "planner=random", f"optimizer={option}")
+    )
+    collector = Collector(environment, planner, training.exploration)
+    state, _ = collector.collect(state, 40, at_random=True)
+    before = [weights(state.model.components), weights(state.model.value_function)]
+    state, metrics = learn(training, state, np.asarray(40))
+    after = [weights(state.model.components), weights(state.model.value_function)]
+    for old, new in zip(before, after, strict=True):
+        assert np.all(np.isfinite(new))
+        assert np.any(old != new)
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def weights(module) -> np.ndarray:
+    leaves = jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))
+    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_negative_learning_rate_is_refused(option):
+    with pytest.raises(ConfigError, match=r"learning_rate=-0\.1"):
+        build(compose([f"optimizer={option}", "optimizer.learning_rate=-0.1"]).training)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.max_norm=0", r"optimizer\.max_norm=0: must be positive"),
+        ("optimizer.warmup_updates=0", r"optimizer\.warmup_updates=0: must be at least 1"),
+    ],
+)
+def test_invalid_settings_of_clipped_adamw_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        build(compose(["optimizer=clipped_adamw", override]).training)
+
+
+def steps(optimizer, gradient, num_steps: int) -> np.ndarray:
+    """The weights after each of some steps with the same gradient, from zero."""
+    module = jnp.zeros_like(gradient)
+    state, path = optimizer.init(module), []
+    for _ in range(num_steps):
+        module, state = gradient_step(optimizer, state, gradient, module)
+        path.append(np.asarray(module))
+    return np.stack(path)
+
+
+def test_the_learning_rate_warms_up_linearly_to_a_constant():
+    """With a constant gradient, Adam's steps have the length of the learning rate."""
+    path = steps(clipped_adamw(0.1, 0.0, 1e6, warmup_updates=4), jnp.array([3.0]), 7)
+    lengths = -np.diff(path[:, 0], prepend=0.0)
+    np.testing.assert_allclose(lengths, [0.0, 0.025, 0.05, 0.075, 0.1, 0.1, 0.1], rtol=1e-4)
+
+
+def test_gradients_are_clipped_by_their_global_norm():
+    """Clipping all but the first step changes Adam's moving averages, as in optax's own parts."""
+    gradients = [jnp.array([0.03, 0.04]), jnp.array([30.0, 40.0])]
+    clipped, by_hand = clipped_adamw(0.1, 0.0, 0.5, warmup_updates=1), optax.adamw(0.1)
+    module = by_hand_module = jnp.zeros(2)
+    state, by_hand_state = clipped.init(module), by_hand.init(module)
+    _, state = gradient_step(clipped, state, gradients[0], module)  # the first rate is zero
+    _, by_hand_state = gradient_step(by_hand, by_hand_state, gradients[0], by_hand_module)
+    module, _ = gradient_step(clipped, state, gradients[1], module)
+    by_hand_module, _ = gradient_step(by_hand, by_hand_state, jnp.array([0.3, 0.4]), by_hand_module)
+    np.testing.assert_allclose(module, by_hand_module, rtol=1e-5)
