@@ -28,8 +28,11 @@ from mbrl.errors import ConfigError, one_line
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
 PARAMETER = re.compile(r"hydra\.sweeper\.params\.(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")
 # Written by Hydra after it composed the rest; `hydra.overrides` has a check of its own.
-WRITTEN_LATER = ("hydra.runtime.", "hydra.overrides.")
-WRITTEN_LATER += tuple(f"hydra.job.{n}" for n in ("id", "num", "config_name", "override_dirname"))
+WRITTEN_LATER = (
+    "hydra.runtime.",
+    "hydra.overrides.",
+    *(f"hydra.job.{name}" for name in ("id", "num", "config_name", "override_dirname")),
+)
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
