@@ -9,6 +9,7 @@ score = run(compose(["planner=mcts", "seed=3"]))
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -116,19 +117,10 @@ def execute(
 def build_loggers(
     config: DictConfig, settings: dict, info: RunInfo, rows_before: int = 0
 ) -> Iterator[AbstractLogger]:
-    """The loggers that the config names, each built as it is asked for; it takes of the run's facts what it needs."""
-    facts = {
-        "folder": info.folder,
-        "config": settings,
-        "name": info.name,
-        "group": info.group,
-        "run_id": info.run_id,
-        "rows_before": rows_before,
-        "owns_terminal": info.owns_terminal,
-        "total_env_steps": config.training.env_steps,
-    }
+    """Yield the loggers that the config names, each built when it is asked for."""
+    run_info = replace(info, config=settings, num_rows=rows_before)
     for node in config.logger.values():
-        yield build(node, info.trust, **facts)
+        yield build(node, info.trust, run_info=run_info)
 
 
 class MetricsWriter:

@@ -31,7 +31,7 @@ DEFINING_MODULES = (*ALLOWED_PACKAGES, "optax._src")  # where what is named as o
 
 # These import modules or write files, by their arguments: nothing in a config may call them with arguments of its making.
 IMPURE = ("mbrl.envs.gymnasium", "mbrl.loggers")
-NOT_FOR_IMPURE = ("_args_", "_partial_", "folder")
+NOT_FOR_IMPURE = ("_args_", "_partial_", "run_info")
 
 ENVIRONMENT_KEYS = ("id", "env_id")  # of a part, of a wrapper's kwargs
 

@@ -17,7 +17,7 @@ from mbrl.errors import ConfigError
 from mbrl.experiment import build_loggers, run
 
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"
-SOUND = {"_target_": "mbrl.loggers.console.ConsoleLogger", "total_env_steps": 3}
+SOUND = {"_target_": "mbrl.loggers.console.ConsoleLogger"}
 
 FOREIGN_MODULE = """
 import gymnasium
@@ -235,10 +235,11 @@ def test_an_environment_is_not_handed_to_what_calls_it_with_another_id(canary):
 def test_a_config_does_not_choose_where_a_logger_writes(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"env_steps": 1}\nhalf a row')
     logger = {"_target_": "mbrl.loggers.files.FilesLogger"}
-    for settings in ({"folder": str(tmp_path)}, {"_args_": [str(tmp_path)]}, {"_partial_": True}):
+    run_info = {"folder": str(tmp_path)}
+    for settings in ({"run_info": run_info}, {"_args_": [run_info]}, {"_partial_": True}):
         assert "is not for a config to say" in refusal(SOUND | {"console": logger | settings})
-    config = compose(["logger=files", f"+logger.files.folder={tmp_path}"])
-    with pytest.raises(ConfigError, match=r"logger\.files\.folder=.* is not for a config to say"):
+    config = compose(["logger=files", f"+logger.files.run_info.folder={tmp_path}"])
+    with pytest.raises(ConfigError, match=r"logger\.files\.run_info=.* is not for a config to say"):
         list(build_loggers(config, resolve(config), run_info_from_hydra(config)))
     assert (tmp_path / "metrics.jsonl").read_text().endswith("half a row")
 
