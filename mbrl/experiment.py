@@ -209,7 +209,7 @@ def _restore(
         raise ConfigError(
             f"training.env_steps={training.env_steps} must not be less than the {start.env_steps} real steps already taken."
         )
-    folder.begin()  # nothing of the run is changed before here
+    folder.mark_running()  # nothing of the run is changed before here
     outdated = _final_evaluation_is_stale(start, training)
     if outdated:
         # Its row goes. First a checkpoint that does not count it, for there may be no time for another.

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.errors import ConfigError, RunError
-from mbrl.runs.reader import CorruptRun
+from mbrl.errors import ConfigError, CorruptRun, RunError
 
 # Set beside HYDRA_FULL_ERROR where not the user has set that, since the processes of a sweep's jobs inherit both.
 PLAIN_ERRORS_FLAG = "MBRL_PLAIN_ERRORS"

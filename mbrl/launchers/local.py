@@ -4,10 +4,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from mbrl.errors import ConfigError, RunError
+from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import Job, check_not_running
 from mbrl.launchers.way import AbstractBackend
-from mbrl.runs.reader import CorruptRun
 
 MOST_JOBS = 10  # until what was compiled is forgotten
 

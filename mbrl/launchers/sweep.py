@@ -27,13 +27,13 @@ from mbrl.config.allowlist import trusted_packages
 from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import fingerprint, resolve, to_yaml
 from mbrl.config.validation import validation_errors
-from mbrl.errors import ConfigError, RunError
+from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import Job
 from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
 from mbrl.launchers.way import AbstractBackend
 from mbrl.runs.folder import RunFolder, lock, write_atomic, write_json
-from mbrl.runs.reader import CorruptRun, read_summary
-from mbrl.runs.saved_config import read_settings
+from mbrl.runs.reader import read_summary
+from mbrl.runs.saved_config import read_config
 from mbrl.runs.signals import Interrupted, interrupted_by
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
@@ -246,7 +246,7 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> dict[str, 
 def _is_config_of(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether the job that is there is this one, but for settings that a resume may change."""
     try:
-        return fingerprint(read_settings(folder)) == fingerprint(settings)
+        return fingerprint(read_config(folder)) == fingerprint(settings)
     except (CorruptRun, OmegaConfBaseException):
         return False
 
