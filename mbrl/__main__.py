@@ -1,4 +1,4 @@
-"""`python -m mbrl <command>`: what can be done with runs that are there."""
+"""`python -m mbrl <command>`: work with saved runs."""
 
 import argparse
 import importlib
@@ -6,25 +6,25 @@ import sys
 
 from mbrl.config.plain_errors import plain_errors
 
-# In the order of `--help`. Imported when asked for, since some set up JAX.
+# In the order of `--help`. A command is imported when it is called, since some set up JAX.
 COMMANDS = {
-    "list": "the runs and sweeps that are there, and what became of them",
-    "show": "what a run was: its settings that are not the defaults, its result, versions and place",
-    "compare": "runs beside each other: a table, a figure for a paper, a page",
-    "resume": "go on with a run, or a sweep, that was killed, interrupted or failed; or beyond its budget",
-    "reproduce": "run a saved run, or sweep, again, and compare every metric",
+    "list": "list runs and sweeps with their status and result",
+    "show": "show a run: result, settings that are not the defaults, versions and machine",
+    "compare": "compare runs: a table, a figure for a paper, an HTML page",
+    "resume": "continue a run or sweep that was killed, interrupted or failed; or extend it",
+    "reproduce": "run a saved run or sweep again and compare every metric",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a command; returns its exit status."""
+    """Run a command; return its exit status."""
     parser = argparse.ArgumentParser(
         "python -m mbrl",
-        description="Works with saved runs; `python run.py --help` is about new ones.",
+        description="Works with saved runs. For new runs, see `python run.py --help`.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, meaning in COMMANDS.items():
-        subparsers.add_parser(name, help=meaning, add_help=False)
+    for name, description in COMMANDS.items():
+        subparsers.add_parser(name, help=description, add_help=False)
     command = parser.parse_args(arguments[:1]).command
     module = importlib.import_module(f"mbrl.commands.{command}")
     return module.main(arguments[1:])

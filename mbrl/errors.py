@@ -18,6 +18,10 @@ class RunError(_Sentence, RuntimeError):
     """A run that cannot continue: why, and what to do."""
 
 
+class CorruptRun(_Sentence, ValueError):
+    """A file in a run's folder that is missing, damaged, or not what a run writes: which, and why."""
+
+
 def one_line(error: BaseException) -> str:
     """A foreign error's message on one line, without a final full stop; or else its type."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__

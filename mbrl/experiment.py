@@ -140,7 +140,7 @@ def _restore(
             f"training.env_steps={training.env_steps}: {start.env_steps} real steps are already "
             "taken. Give at least that many."
         )
-    folder.begin()  # changes nothing of the run before here
+    folder.mark_running()  # changes nothing of the run before here
     is_stale = _final_evaluation_is_stale(start, training)
     if is_stale:
         # The evaluation's row is dropped. A checkpoint that does not count it is saved first,

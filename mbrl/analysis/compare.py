@@ -1,20 +1,20 @@
-"""Runs beside each other: grouped by what differs in their configs, an environment at a time, and what is known of each group."""
+"""Comparing runs: group them by config and summarise each group, one environment at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mbrl.analysis.grouping import Grouping, group, short_labels
 from mbrl.analysis.records import (
-    DAMAGE,
+    READ_ERRORS,
     Record,
     UnreadableRun,
-    damaged_by,
-    found_runs,
-    number,
+    as_unreadable,
+    find_runs,
+    parse_number,
     read_records,
 )
 from mbrl.analysis.statistics import (
@@ -24,10 +24,11 @@ from mbrl.analysis.statistics import (
     interquartile_mean,
     probability_of_improvement,
 )
-from mbrl.runs.reader import CorruptRun, read_metrics
+from mbrl.errors import CorruptRun
+from mbrl.runs.reader import read_metrics
 
-COPIES = ("reproductions", "comparisons")  # in outputs: what is there are no further runs
-LONGEST = 100  # characters of a label that a legend as wide as the figure can show
+COPIES = ("reproductions", "comparisons")  # folders in outputs whose runs are not further runs
+MAX_LABEL_LENGTH = 100  # characters that fit into a legend as wide as the figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +37,10 @@ class Run:
 
     record: Record
     label: str
-    values: tuple[str, ...]  # of what tells the groups apart
-    steps: np.ndarray  # [evaluations], real ones
-    seconds: np.ndarray  # [evaluations], since the run began
-    returns: np.ndarray  # [evaluations], means over episodes; NaN where one was not finite
+    values: tuple[str, ...]  # of the settings that distinguish the groups
+    steps: np.ndarray  # [evaluations], real steps
+    seconds: np.ndarray  # [evaluations], since the run started
+    returns: np.ndarray  # [evaluations], means over episodes; NaN where not finite
 
     @property
     def is_completed(self) -> bool:
@@ -47,40 +48,39 @@ class Run:
 
     @property
     def final_return(self) -> float:
-        """The last evaluation's; NaN where there was none, or it was not finite."""
+        """The last evaluation's return; NaN if there is none or it is not finite."""
         return float(self.returns[-1]) if self.returns.size else float("nan")
 
     def reached(self, threshold: float | None) -> tuple[float, float]:
-        """Real steps and seconds at the first evaluation with this return; infinite where there was none, NaN without a threshold."""
+        """Real steps and seconds at the first evaluation with at least this return.
+
+        Infinite if there is none, NaN without a threshold.
+        """
         if threshold is None:
             return float("nan"), float("nan")
-        at = np.flatnonzero(self.returns >= threshold)
-        return (
-            (float(self.steps[at[0]]), float(self.seconds[at[0]]))
-            if at.size
-            else (float("inf"), float("inf"))
-        )
+        indices = np.flatnonzero(self.returns >= threshold)
+        if not indices.size:
+            return float("inf"), float("inf")
+        return float(self.steps[indices[0]]), float(self.seconds[indices[0]])
 
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """What is known of a group in one environment, or of its normalised scores in all."""
+    """A group in one environment, or its normalised scores in all environments."""
 
     label: str
-    runs: tuple[Run, ...]  # all of the group
-    scores: tuple[
-        np.ndarray, ...
-    ]  # final returns of the completed ones [runs], one array an environment
+    runs: tuple[Run, ...]  # all runs of the group
+    scores: tuple[np.ndarray, ...]  # final returns of its completed runs [runs], per environment
     mean: float
     interquartile_mean: float
     interval: Interval | None  # of the interquartile mean; None for fewer than two runs
-    improvement: float | None  # probability of it over the first group; None for the first itself
+    improvement: float | None  # probability of improvement over the first group; None for itself
     improvement_interval: Interval | None
 
 
 @dataclass(frozen=True)
 class Section:
-    """The groups in one environment; `environment` is empty for all together, by normalised scores."""
+    """The groups in one environment; `environment` is empty for all environments, normalised."""
 
     environment: str
     groups: tuple[GroupSummary, ...]
@@ -91,19 +91,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the table, the figure and the page say."""
+    """The content of the table, the figure and the page."""
 
     runs: tuple[Run, ...]
-    damaged: tuple[UnreadableRun, ...]
-    left_out: Mapping[Path, int]  # folders of copies, and how many runs are in each
+    unreadable: tuple[UnreadableRun, ...]
+    left_out: Mapping[Path, int]  # folders of copies, with their numbers of runs
     grouping: Grouping
-    labels: tuple[
-        str, ...
-    ]  # of the groups, in order; the first is what the others are held against
-    short_labels: tuple[str, ...]  # of the same groups, to stand in a legend
+    labels: tuple[str, ...]  # of the groups, in order; the others are compared with the first
+    short_labels: tuple[str, ...]  # of the same groups, for a legend
     sections: tuple[Section, ...]
     aggregate: Section | None
-    why_no_aggregate: str  # a sentence; empty where there is one, or but one environment
+    why_no_aggregate: str  # a sentence; empty if there is one, or only one environment
     confidence: float
 
 
@@ -113,89 +111,103 @@ def compare(
     threshold: float | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Compares the runs at or below `paths`; groups come in the order in which their first runs are found.
+    """Compare the runs at or below `paths`; groups are in the order of their first runs.
 
-    `by` names what to group by, and else that is found out; `threshold` is the return to be reached, by default each
-    environment's solved_score; `confidence` is of the intervals. Runs in a path's folder called one of COPIES are left out, but
-    where that is named. Raises ValueError for a `by` that no run has.
+    `by` names choices or settings to group by, by default all that differ. `threshold` is a return
+    to be reached, by default each environment's solved_score. `confidence` is that of the
+    intervals. Runs in folders named as in COPIES, directly below a path, are left out unless a path
+    names the folder. Raises ValueError if no run has what `by` names.
     """
-    folders, copies = found_runs(paths, COPIES)
-    records, damaged = read_records(folders)
+    folders, copies = find_runs(paths, COPIES)
+    records, unreadable = read_records(folders)
     grouping = group(records, by)
     runs: list[Run] = []
     for record, label, values in zip(records, grouping.labels, grouping.values, strict=True):
         try:
             runs.append(Run(record, label, values, *_evaluations(record)))
-        except DAMAGE as reason:
-            damaged.append(damaged_by(reason, record.folder))
-    labels, short = _labels(runs, grouping.names)
-    runs = [replace(run, label=labels[run.label]) for run in runs]
+        except READ_ERRORS as error:
+            unreadable.append(as_unreadable(error, record.folder))
+    new_labels, short = _final_labels(runs, grouping.names)
+    runs = [replace(run, label=new_labels[run.label]) for run in runs]
+    labels = tuple(new_labels.values())
     environments = dict.fromkeys(run.record.environment for run in runs)
     sections = tuple(
-        _section(each, runs, tuple(labels.values()), threshold, confidence) for each in environments
+        _section(environment, runs, labels, threshold, confidence) for environment in environments
     )
-    aggregate, why_not = _aggregate(sections, tuple(labels.values()), confidence)
+    aggregate, why_no_aggregate = _aggregate(sections, labels, confidence)
     return Comparison(
-        tuple(runs),
-        tuple(damaged),
-        _left_out(paths, copies),
-        grouping,
-        tuple(labels.values()),
-        short,
-        sections,
-        aggregate,
-        why_not,
-        confidence,
+        runs=tuple(runs),
+        unreadable=tuple(unreadable),
+        left_out=_count_left_out(paths, copies),
+        grouping=grouping,
+        labels=labels,
+        short_labels=short,
+        sections=sections,
+        aggregate=aggregate,
+        why_no_aggregate=why_no_aggregate,
+        confidence=confidence,
     )
 
 
-def _labels(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """How each label is said, and in a legend; with numbers in both where a legend cannot say it all."""
+def _final_labels(
+    runs: Sequence[Run], names: Sequence[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Map each label to its final form, and give the groups' short labels.
+
+    Both are numbered if the short labels are not unique or too long for a legend.
+    """
     values = {run.label: run.values for run in reversed(runs)}
     labels = list(dict.fromkeys(run.label for run in runs))
     short = short_labels(names, [values[label] for label in labels])
-    if len(set(short)) == len(short) and all(len(text) <= LONGEST for text in short):
+    if len(set(short)) == len(short) and all(len(text) <= MAX_LABEL_LENGTH for text in short):
         return {label: label for label in labels}, tuple(short)
     numbered = [f"{number} {text}" for number, text in enumerate(short, start=1)]
     cut = tuple(
-        text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip(', ')}…"
+        text if len(text) <= MAX_LABEL_LENGTH else f"{text[: MAX_LABEL_LENGTH - 1].rstrip(', ')}…"
         for text in numbered
     )
     return {label: f"{number} {label}" for number, label in enumerate(labels, start=1)}, cut
 
 
-def _left_out(paths: Sequence[Path], copies: Sequence[Path]) -> dict[Path, int]:
+def _count_left_out(paths: Sequence[Path], copies: Sequence[Path]) -> dict[Path, int]:
     folders = [path / name for path in paths for name in COPIES]
-    return {
-        folder: number
-        for folder in folders
-        if (number := sum(each.is_relative_to(folder) for each in copies))
-    }
+    counts = {folder: sum(copy.is_relative_to(folder) for copy in copies) for folder in folders}
+    return {folder: count for folder, count in counts.items() if count}
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = (
-        read_metrics(record.folder, having="evaluation/return_mean")
-        if record.status != "never started"
-        else []
-    )
+    """Steps, seconds and returns of a run's evaluations."""
+    rows = []
+    if record.status != "never started":
+        rows = read_metrics(record.folder, having="evaluation/return_mean")
     steps, seconds = (
-        np.array([_present(row, name) for row in rows], float)
+        np.array([_required(row, name) for row in rows], float)
         for name in ("env_steps", "wall_seconds")
     )
-    returns = [number(row["evaluation/return_mean"], "evaluation/return_mean") for row in rows]
+    name = "evaluation/return_mean"
+    returns = [parse_number(row[name], name) for row in rows]
     if np.any(np.diff(steps) < 0):
         raise CorruptRun(
-            f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of their env_steps."
+            f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of "
+            "their env_steps."
         )
-    return steps, seconds, np.array([np.nan if each is None else each for each in returns], float)
+    finite_or_nan = [np.nan if value is None else value for value in returns]
+    return steps, seconds, np.array(finite_or_nan, float)
 
 
-def _present(row: Mapping[str, Any], name: str) -> float:
-    value = number(row.get(name), name)
+def _required(row: Mapping[str, Any], name: str) -> float:
+    value = parse_number(row.get(name), name)
     if value is None:
-        raise CorruptRun(f"metrics.jsonl has an evaluation without {name}, which each row has.")
+        raise CorruptRun(f"metrics.jsonl has an evaluation without {name}, which every row has.")
     return value
+
+
+class _Group(NamedTuple):
+    """A group to be summarised."""
+
+    label: str
+    runs: tuple[Run, ...]
+    scores: tuple[np.ndarray, ...]  # [runs], per environment
 
 
 def _section(
@@ -206,19 +218,22 @@ def _section(
     confidence: float,
 ) -> Section:
     here = [run for run in runs if run.record.environment == environment]
-    solved = _latest([run.record.solved_score for run in here])
-    grouped = [(label, tuple(run for run in here if run.label == label)) for label in labels]
-    parts = [(label, members, (_final_returns(members),)) for label, members in grouped if members]
+    solved_score = _last_known([run.record.solved_score for run in here])
+    groups = []
+    for label in labels:
+        members = tuple(run for run in here if run.label == label)
+        if members:
+            groups.append(_Group(label, members, (_final_returns(members),)))
     return Section(
         environment=environment,
-        groups=_figures(parts, confidence),
-        threshold=solved if threshold is None else threshold,
-        solved_score=solved,
-        random_score=_latest([run.record.random_score for run in here]),
+        groups=_summaries(groups, confidence),
+        threshold=solved_score if threshold is None else threshold,
+        solved_score=solved_score,
+        random_score=_last_known([run.record.random_score for run in here]),
     )
 
 
-def _latest(values: Sequence[float | None]) -> float | None:
+def _last_known(values: Sequence[float | None]) -> float | None:
     return next((value for value in reversed(values) if value is not None), None)
 
 
@@ -227,94 +242,94 @@ def _final_returns(runs: Sequence[Run]) -> np.ndarray:
     return scores[np.isfinite(scores)]
 
 
-Part = tuple[str, tuple[Run, ...], tuple[np.ndarray, ...]]
-
-
-def _figures(parts: Sequence[Part], confidence: float) -> tuple[GroupSummary, ...]:
-    first = parts[0][2]
+def _summaries(groups: Sequence[_Group], confidence: float) -> tuple[GroupSummary, ...]:
+    first = groups[0].scores
     return tuple(
-        _figures_of(part, None if index == 0 else first, confidence)
-        for index, part in enumerate(parts)
+        _summarise(entry, None if index == 0 else first, confidence)
+        for index, entry in enumerate(groups)
     )
 
 
-def _figures_of(
-    part: Part, first: tuple[np.ndarray, ...] | None, confidence: float
+def _summarise(
+    entry: _Group, first: tuple[np.ndarray, ...] | None, confidence: float
 ) -> GroupSummary:
-    label, runs, scores = part
-    together = np.concatenate(scores)
+    scores = entry.scores
+    pooled = np.concatenate(scores)
     pairs = [] if first is None else list(zip(scores, first, strict=True))
-    comparable = bool(pairs) and all(one.size and other.size for one, other in pairs)
-    several = all(len(each) > 1 for each in scores)
+    several = all(stratum.size > 1 for stratum in scores)
+    several_pairs = several and all(theirs.size > 1 for _, theirs in pairs)
+    improvement: float | None = None
+    chance_interval: Interval | None = None
+    if pairs and all(ours.size and theirs.size for ours, theirs in pairs):
+        improvement = float(np.mean([probability_of_improvement(*pair) for pair in pairs]))
+        chance_interval = improvement_interval(pairs, confidence) if several_pairs else None
     return GroupSummary(
-        label=label,
-        runs=runs,
+        label=entry.label,
+        runs=entry.runs,
         scores=scores,
-        mean=float(np.mean(together)) if together.size else float("nan"),
-        interquartile_mean=float(interquartile_mean(together)) if together.size else float("nan"),
+        mean=float(np.mean(pooled)) if pooled.size else float("nan"),
+        interquartile_mean=float(interquartile_mean(pooled)) if pooled.size else float("nan"),
         interval=bootstrap_interval(scores, confidence=confidence) if several else None,
-        improvement=float(np.mean([probability_of_improvement(*pair) for pair in pairs]))
-        if comparable
-        else None,
-        improvement_interval=improvement_interval(pairs, confidence)
-        if comparable and several and all(len(other) > 1 for _, other in pairs)
-        else None,
+        improvement=improvement,
+        improvement_interval=chance_interval,
     )
 
 
 def _aggregate(
     sections: Sequence[Section], labels: Sequence[str], confidence: float
 ) -> tuple[Section | None, str]:
-    """The groups in all environments together, or why they cannot be taken together."""
+    """The groups over all environments; or None, and why they cannot be aggregated."""
     if len(sections) < 2:
         return None, ""
-    why_not = _why_not(sections, labels)
-    if why_not:
-        return None, f"No aggregate over environments: {why_not}."
-    found = [{figures.label: figures for figures in section.groups} for section in sections]
-    parts: list[Part] = []
+    obstacle = _aggregation_obstacle(sections, labels)
+    if obstacle:
+        return None, f"No aggregate over environments: {obstacle}."
+    by_label = [{summary.label: summary for summary in section.groups} for section in sections]
+    groups = []
     for label in labels:
+        summaries = [summary_of[label] for summary_of in by_label]
+        runs = tuple(run for summary in summaries for run in summary.runs)
         scores = tuple(
-            _normalised(section, each[label].scores[0])
-            for section, each in zip(sections, found, strict=True)
+            _normalise(section, summary.scores[0])
+            for section, summary in zip(sections, summaries, strict=True)
         )
-        parts.append((label, tuple(run for each in found for run in each[label].runs), scores))
-    return Section("", _figures(parts, confidence)), ""
+        groups.append(_Group(label, runs, scores))
+    return Section("", _summaries(groups, confidence)), ""
 
 
-def _why_not(sections: Sequence[Section], labels: Sequence[str]) -> str:
+def _aggregation_obstacle(sections: Sequence[Section], labels: Sequence[str]) -> str:
+    """Why groups cannot be aggregated over environments; empty if they can."""
     for section in sections:
-        scored = [figures.label for figures in section.groups if figures.scores[0].size]
+        scored = [summary.label for summary in section.groups if summary.scores[0].size]
         missing = [label for label in labels if label not in scored]
+        name = section.environment
         if missing:
-            return f"{missing[0]} has no completed run with a score in {section.environment}"
-        for name, value in (
-            ("env.random_score", section.random_score),
-            ("env.solved_score", section.solved_score),
-        ):
-            if value is None:
-                return f"{section.environment} has no {name} in its runs' config.yaml, by which returns are normalised"
+            return f"{missing[0]} has no completed run with a score in {name}"
+        for setting in ("random_score", "solved_score"):
+            if getattr(section, setting) is None:
+                return f"{name} has no env.{setting}, which normalises returns, in its config.yaml"
         if section.random_score == section.solved_score:
-            return f"{section.environment} has the same env.random_score and env.solved_score"
-    for (
-        label
-    ) in labels:  # AGARWAL's scores are as many in each: else an environment counts by its runs
+            return f"{name} has the same env.random_score and env.solved_score"
+    # AGARWAL's scores are equally many in each environment. Otherwise an environment would be
+    # weighted by its number of runs.
+    for label in labels:
         counts = {
-            s.environment: figures.scores[0].size
-            for s in sections
-            for figures in s.groups
-            if figures.label == label
+            section.environment: summary.scores[0].size
+            for section in sections
+            for summary in section.groups
+            if summary.label == label
         }
         if len(set(counts.values())) > 1:
-            said = " and ".join(
-                f"{count} in {environment}" for environment, count in counts.items()
+            listed = " and ".join(f"{count} in {name}" for name, count in counts.items())
+            return (
+                f"{label} has unequal numbers of completed runs, {listed}, which would weight the "
+                "environments"
             )
-            return f"{label} has unequal numbers of completed runs, {said}, by which environments would be weighted"
     return ""
 
 
-def _normalised(section: Section, scores: np.ndarray) -> np.ndarray:
-    """0 is what random actions earn, 1 what counts as solved."""
+def _normalise(section: Section, scores: np.ndarray) -> np.ndarray:
+    """0 is the return of random actions, 1 the return that counts as solved."""
     assert section.random_score is not None
     assert section.solved_score is not None
     return (scores - section.random_score) / (section.solved_score - section.random_score)

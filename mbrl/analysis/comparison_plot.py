@@ -1,4 +1,7 @@
-"""The figure of a comparison, as it goes into a paper: an environment a row; learning curves, final returns, performance profiles."""
+"""The figure of a comparison, ready for a paper.
+
+One row per environment: learning curves, final returns and performance profiles.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,15 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
-from mbrl.analysis.comparison_warnings import MOST_DRAWN, completed
+from mbrl.analysis.comparison_warnings import MAX_DRAWN, completed
 from mbrl.analysis.statistics import (
     NUM_RESAMPLES_OF_CURVES,
+    Interval,
     bootstrap_interval,
     interquartile_mean,
     performance_profile,
 )
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, dark beside light, so that a grey print can too; a grey for their yellow.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish, with grey for their
+# yellow. Dark and light ones alternate, for prints in grey.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#8C8C8C")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = (
@@ -35,19 +40,22 @@ DASHES: tuple[Any, ...] = (
 )
 INK, GRID = "#323f4b", "#e4e7eb"
 WIDTH, ROW_HEIGHT = 11, 3.1  # inches
-MOST_COLUMNS = 4  # of the legend
-LONGEST = 34  # characters of a group's name below a panel
+MAX_COLUMNS = 4  # of the legend
+MAX_NAME_LENGTH = 34  # characters of a group's name below a panel
 GOAL = "return to be reached"
-NUM_POINTS = 100  # of a curve, at most
+MAX_POINTS = 100  # of a curve
+
+Shown = Sequence[tuple[int, GroupSummary]]  # groups, with the index of their colour
 
 
 def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
-    """Draws the comparison into each of `paths`, whose endings say how: .png, .pdf. The same runs give the same bytes.
+    """Draw the comparison into each of `paths`, whose suffix is the format: .png, .pdf.
 
-    Of more than 8 groups, the first 8. Groups keep their colour, marker and dashes in every panel.
+    The same runs give the same bytes. Of more than 8 groups, the first 8 are drawn. A group has the
+    same colour, marker and dashes in every panel.
     """
-    labels = comparison.labels[:MOST_DRAWN]
-    names = [_plain(text) for text in comparison.short_labels[:MOST_DRAWN]]
+    labels = comparison.labels[:MAX_DRAWN]
+    names = [_escape(text) for text in comparison.short_labels[:MAX_DRAWN]]
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(sections)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
@@ -60,44 +68,75 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
         for index, (label, name) in enumerate(zip(labels, names, strict=True))
         if label in drawn
     ]
-    entries += (
-        [(GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":"))] if GOAL in drawn else []
-    )
+    if GOAL in drawn:
+        entries.append((GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":")))
     if entries:
         figure.set_figheight(ROW_HEIGHT * len(sections) + _add_legend(figure, entries))
     for path in paths:
-        # Without a date, the same runs give the same file.
+        # Without a creation date, the same runs give the same file.
         figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
-        figure.set_layout_engine("none")  # it is laid out by now, and the same in each
+        figure.set_layout_engine("none")  # the layout of the first file is kept
+
+
+def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [points] and returns [points, runs], interpolated between a run's evaluations.
+
+    The curve covers the steps that all runs cover: elsewhere it would be one of fewer runs.
+    """
+    evaluated = []
+    for run in runs:
+        finite = np.isfinite(run.returns)
+        if finite.any():
+            evaluated.append((run.steps[finite], run.returns[finite]))
+    if not evaluated:
+        return np.zeros(0), np.zeros((0, 0))
+    first = max(run_steps[0] for run_steps, _ in evaluated)
+    last = min(run_steps[-1] for run_steps, _ in evaluated)
+    steps = np.unique(np.concatenate([run_steps for run_steps, _ in evaluated]))
+    steps = steps[(steps >= first) & (steps <= last)]
+    if steps.size > MAX_POINTS:
+        steps = steps[np.linspace(0, steps.size - 1, MAX_POINTS).round().astype(int)]
+    return steps, np.stack([np.interp(steps, *points) for points in evaluated], axis=-1)
+
+
+def style(axes: Axes) -> None:
+    """Set the frame, ticks and grid of a panel."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#9aa5b1")
+    axes.tick_params(colors=INK, which="both", labelsize="small")
+    for text in (axes.xaxis.label, axes.yaxis.label):
+        text.set(color=INK, fontsize="small")
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _escape(text: str) -> str:
+    """Escape the dollar sign, which would start a formula."""
+    return text.replace("$", r"\$")
 
 
 def _handle(index: int) -> Line2D:
-    return Line2D(
-        [], [], color=COLOURS[index], marker=MARKERS[index], linestyle=DASHES[index], markersize=6
-    )
+    """A group's entry in the legend."""
+    color, marker, dashes = COLOURS[index], MARKERS[index], DASHES[index]
+    return Line2D([], [], color=color, marker=marker, linestyle=dashes, markersize=6)
 
 
 def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> float:
-    """Above the panels, in as many columns as the figure's width has room for; returns its height in inches."""
+    """Add a legend above the panels, with as many columns as fit; return its height in inches."""
     names, handles = zip(*entries, strict=True)
+    frame: dict[str, Any] = {"loc": "outside upper center", "frameon": False, "labelcolor": INK}
     height = 0.0
-    for columns in range(min(len(entries), MOST_COLUMNS), 0, -1):
-        legend = figure.legend(
-            handles, names, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK
-        )
+    for columns in range(min(len(entries), MAX_COLUMNS), 0, -1):
+        legend = figure.legend(handles, names, ncols=columns, **frame)
         width, height = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
         if width <= WIDTH - 0.1:
             break
-        if columns == 1:  # of wide letters
+        if columns == 1:  # a name of wide letters
             for text in legend.get_texts():
                 text.set_fontsize(float(text.get_fontsize()) * (WIDTH - 0.8) / width)
             break
         legend.remove()
     return height
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # which would begin a formula
 
 
 def _draw_row(
@@ -109,53 +148,36 @@ def _draw_row(
 ) -> None:
     curves, finals, profile = axes
     shown = [
-        (labels.index(figures.label), figures)
-        for figures in section.groups
-        if figures.label in labels
+        (labels.index(summary.label), summary)
+        for summary in section.groups
+        if summary.label in labels
     ]
-    name = _plain(section.environment.rpartition(":")[2]) or "all environments"
     if section.environment:
         _draw_curves(curves, shown, section, confidence)
     else:
         _draw_improvements(curves, shown, names[0])
     _draw_finals(finals, shown, section, confidence)
-    _draw_profile(profile, shown, section, confidence)
-    curves.set_title(name, loc="left", color=INK, fontweight="bold", fontsize="medium")
-    for each in axes:
-        style(each)
-        if not each.lines:
-            each.set(xticks=[], yticks=[])
-            each.text(
-                0.5,
-                0.5,
-                "no completed run",
-                transform=each.transAxes,
-                ha="center",
-                va="center",
-                color="#6b7785",
-                fontsize="small",
-            )
+    _draw_profiles(profile, shown, section, confidence)
+    title = _escape(section.environment.rpartition(":")[2]) or "all environments"
+    curves.set_title(title, loc="left", color=INK, fontweight="bold", fontsize="medium")
+    for panel in axes:
+        style(panel)
+        if not panel.lines:
+            panel.set(xticks=[], yticks=[])
+            middle: dict[str, Any] = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+            panel.text(0.5, 0.5, "no completed run", color="#6b7785", fontsize="small", **middle)
 
 
-def _draw_curves(
-    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
-) -> None:
+def _draw_curves(axes: Axes, shown: Shown, section: Section, confidence: float) -> None:
     axes.set_xlabel("env steps")
     axes.set_ylabel(f"evaluation return\nIQM and {100 * confidence:g} % interval")
-    for index, figures in shown:
-        steps, returns = curve(completed(figures))
+    for index, summary in shown:
+        steps, returns = curve(completed(summary))
         if not steps.size:
             continue
-        style = _line_style(index, figures)
         every = max(1, steps.size // 8)
-        axes.plot(
-            steps,
-            interquartile_mean(returns),
-            linewidth=1.8,
-            markersize=4.5,
-            markevery=(index % every, every),
-            **style,
-        )
+        line = _line_style(index, summary) | {"linewidth": 1.8, "markersize": 4.5}
+        axes.plot(steps, interquartile_mean(returns), markevery=(index % every, every), **line)
         if returns.shape[1] > 1:
             low, high = bootstrap_interval(
                 [returns], interquartile_mean, confidence, NUM_RESAMPLES_OF_CURVES
@@ -165,158 +187,91 @@ def _draw_curves(
     axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
-def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [points] and returns [points, runs] where all of the runs were evaluated, or between two of its evaluations.
-
-    Beyond where the shortest run ended there is no curve, since it would be one of other runs.
-    """
-    evaluated = [
-        (run.steps[finite], run.returns[finite])
-        for run in runs
-        for finite in [np.isfinite(run.returns)]
-        if finite.any()
-    ]
-    if not evaluated:
-        return np.zeros(0), np.zeros((0, 0))
-    steps = np.unique(np.concatenate([each for each, _ in evaluated]))
-    first, last = max(each[0] for each, _ in evaluated), min(each[-1] for each, _ in evaluated)
-    steps = steps[(steps >= first) & (steps <= last)]
-    if steps.size > NUM_POINTS:
-        steps = steps[np.linspace(0, steps.size - 1, NUM_POINTS).round().astype(int)]
-    return steps, np.stack([np.interp(steps, *each) for each in evaluated], axis=-1)
-
-
-def _draw_improvements(axes: Axes, shown: Sequence[tuple[int, GroupSummary]], first: str) -> None:
-    first = first if len(first) <= LONGEST else "the first group"
+def _draw_improvements(axes: Axes, shown: Shown, first: str) -> None:
+    first = first if len(first) <= MAX_NAME_LENGTH else "the first group"
     axes.set_xlabel(f"probability of improvement\nover {first}")
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
-    for index, figures in shown:
-        if figures.improvement is not None:
-            _draw_point(
-                axes,
-                index,
-                len(shown) - shown.index((index, figures)),
-                figures.improvement,
-                figures.improvement_interval,
-            )
+    for position, (index, summary) in enumerate(shown):
+        if summary.improvement is not None:
+            row = len(shown) - position
+            _draw_point(axes, index, row, summary.improvement, summary.improvement_interval)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(0.4, len(shown) + 0.6)
     axes.set_yticks([])
 
 
-def _draw_finals(
-    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
-) -> None:
+def _draw_finals(axes: Axes, shown: Shown, section: Section, confidence: float) -> None:
     score = "final return" if section.environment else "normalised score"
     axes.set_xlabel(f"{score}\nIQM and {100 * confidence:g} % interval; dots: runs")
-    for row, (index, figures) in enumerate(reversed(shown), start=1):
-        scores = np.concatenate(figures.scores)
+    for row, (index, summary) in enumerate(reversed(shown), start=1):
+        scores = np.concatenate(summary.scores)
         if scores.size:
-            style: dict[str, Any] = {
-                "color": COLOURS[index],
-                "alpha": 0.55,
-                "markersize": 5,
-                "markeredgewidth": 0,
-                "label": figures.label,
-            }
-            axes.plot(scores, np.full(scores.size, row - 0.24), ".", **style)
-            _draw_point(axes, index, row, figures.interquartile_mean, figures.interval)
+            dots: dict[str, Any] = {"alpha": 0.55, "markersize": 5, "markeredgewidth": 0}
+            dots |= {"color": COLOURS[index], "label": summary.label}
+            axes.plot(scores, np.full(scores.size, row - 0.24), ".", **dots)
+            _draw_point(axes, index, row, summary.interquartile_mean, summary.interval)
     _mark_threshold(axes, section, horizontal=False)
     axes.set_ylim(0.4, len(shown) + 0.6)
     axes.set_yticks([])
 
 
-def _draw_point(axes: Axes, index: int, row: float, value: float, interval) -> None:
+def _draw_point(axes: Axes, index: int, row: int, value: float, interval: Interval | None) -> None:
+    color = COLOURS[index]
     if interval is not None:
-        axes.plot(
-            [float(interval.low), float(interval.high)],
-            [row, row],
-            color=COLOURS[index],
-            linewidth=4,
-            alpha=0.4,
-        )
-    axes.plot([value], [row], marker=MARKERS[index], color=COLOURS[index], markersize=7.5)
+        ends = [float(interval.low), float(interval.high)]
+        axes.plot(ends, [row, row], color=color, linewidth=4, alpha=0.4)
+    axes.plot([value], [row], marker=MARKERS[index], color=color, markersize=7.5)
 
 
-def _draw_profile(
-    axes: Axes, shown: Sequence[tuple[int, GroupSummary]], section: Section, confidence: float
-) -> None:
+def _draw_profiles(axes: Axes, shown: Shown, section: Section, confidence: float) -> None:
     axes.set_xlabel("final return τ" if section.environment else "normalised score τ")
-    axes.set_ylabel("share of runs above τ")
-    everything = np.concatenate([scores for _, figures in shown for scores in figures.scores])
-    if everything.size:
-        margin = 0.05 * np.ptp(everything) or 1.0
-        thresholds = np.linspace(everything.min() - margin, everything.max() + margin, 201)
-        for index, figures in shown:
-            _draw_one_profile(
-                axes,
-                index,
-                figures,
-                thresholds,
-                confidence,
-                alpha=0.13 if len(shown) <= 4 else 0.05,
-            )
+    axes.set_ylabel("fraction of runs above τ")
+    all_scores = np.concatenate([scores for _, summary in shown for scores in summary.scores])
+    if all_scores.size:
+        margin = 0.05 * np.ptp(all_scores) or 1.0
+        thresholds = np.linspace(all_scores.min() - margin, all_scores.max() + margin, 201)
+        alpha = 0.13 if len(shown) <= 4 else 0.05
+        for index, summary in shown:
+            _draw_profile(axes, index, summary, thresholds, confidence, alpha)
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
 
-def _draw_one_profile(
+def _draw_profile(
     axes: Axes,
     index: int,
-    figures: GroupSummary,
+    summary: GroupSummary,
     thresholds: np.ndarray,
     confidence: float,
     alpha: float,
 ) -> None:
-    scores = np.concatenate(figures.scores)
+    scores = np.concatenate(summary.scores)
     if not scores.size:
         return
-    shares = performance_profile(scores, thresholds)
-    every = (7 * index, 56)  # markers of different groups beside each other
-    style = _line_style(index, figures)
-    axes.plot(
-        thresholds,
-        shares,
-        linewidth=1.6,
-        markersize=4.5,
-        markevery=every,
-        drawstyle="steps-post",
-        **style,
-    )
-    if figures.interval is not None:
+    line = _line_style(index, summary) | {"linewidth": 1.6, "markersize": 4.5}
+    line |= {"drawstyle": "steps-post", "markevery": (7 * index, 56)}  # no markers on each other
+    axes.plot(thresholds, performance_profile(scores, thresholds), **line)
+    if summary.interval is not None:
         profile = partial(performance_profile, thresholds=thresholds)
-        low, high = bootstrap_interval(figures.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
-        axes.fill_between(
-            thresholds, low, high, step="post", color=COLOURS[index], alpha=alpha, linewidth=0
-        )
+        low, high = bootstrap_interval(summary.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
+        band: dict[str, Any] = {"step": "post", "color": COLOURS[index], "linewidth": 0}
+        axes.fill_between(thresholds, low, high, alpha=alpha, **band)
 
 
-def _line_style(index: int, figures: GroupSummary) -> dict[str, Any]:
+def _line_style(index: int, summary: GroupSummary) -> dict[str, Any]:
     return {
         "color": COLOURS[index],
         "linestyle": DASHES[index],
         "marker": MARKERS[index],
-        "label": figures.label,
+        "label": summary.label,
     }
 
 
 def _mark_threshold(axes: Axes, section: Section, horizontal: bool) -> None:
-    """A dotted line where the runs were to come, if that is near what they reached: it must not press the rest together."""
+    """Draw a dotted line at the threshold, unless it would stretch the axis far beyond the data."""
     if section.threshold is None or not axes.lines:
         return
     low, high = axes.get_ylim() if horizontal else axes.get_xlim()
     if low - 0.25 * (high - low) <= section.threshold <= high + 0.25 * (high - low):
-        (axes.axhline if horizontal else axes.axvline)(
-            section.threshold, label=GOAL, color=INK, linewidth=1, linestyle=":", zorder=1
-        )
-
-
-def style(axes: Axes) -> None:
-    """The frame, ticks and grid of every panel."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#9aa5b1")
-    axes.tick_params(colors=INK, which="both", labelsize="small")
-    for text in (axes.xaxis.label, axes.yaxis.label):
-        text.set(color=INK, fontsize="small")
-    axes.grid(True, color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
+        line: dict[str, Any] = {"color": INK, "linewidth": 1, "linestyle": ":", "zorder": 1}
+        (axes.axhline if horizontal else axes.axvline)(section.threshold, label=GOAL, **line)

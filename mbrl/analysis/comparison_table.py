@@ -1,4 +1,4 @@
-"""A comparison as rows of text, for the terminal and the page, and as a file of one line a run, for whatever comes after."""
+"""A comparison as rows of text for the terminal and the page, and as a CSV file."""
 
 import csv
 import math
@@ -9,104 +9,11 @@ import numpy as np
 
 from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
 from mbrl.analysis.comparison_warnings import completed
+from mbrl.analysis.statistics import Interval
 from mbrl.tables import format_duration, format_number
 
 DASH = "–"
-
-
-def title(section: Section) -> str:
-    """What stands above a section's table."""
-    return (
-        section.environment
-        or "all environments: 0 is what random actions earn, 1 what counts as solved"
-    )
-
-
-def header(section: Section, comparison: Comparison) -> list[str]:
-    """The columns' names."""
-    percent = f"[{100 * comparison.confidence:g} %]"
-    names = ["group", "runs", f"mean {_score(section)}", f"IQM {percent}"]
-    if section.environment:
-        names = [*names[:2], "env steps", *names[2:]]
-    if section.threshold is not None:
-        goal = format_number(section.threshold)
-        names += [f"reached {goal}", "env steps to it", "time to it"]
-    return [*names, f"P(better than first) {percent}", "wall time"]
-
-
-def rows(section: Section) -> list[list[str]]:
-    """A row a group."""
-    return [_row(figures, section) for figures in section.groups]
-
-
-def _row(figures: GroupSummary, section: Section) -> list[str]:
-    done = completed(figures)
-    cells = [figures.label, f"{len(done)}/{len(figures.runs)}"]
-    if section.environment:
-        cells.append(_range([run.record.env_steps for run in done]))
-    cells += [
-        format_number(figures.mean),
-        _with_interval(figures.interquartile_mean, figures.interval),
-    ]
-    if section.threshold is not None:
-        cells += _reached(figures, section.threshold)
-    chance = (
-        DASH
-        if figures.improvement is None
-        else _with_interval(figures.improvement, figures.improvement_interval, "{:.2f}")
-    )
-    return [
-        *cells,
-        chance,
-        format_duration(float(np.median([run.record.wall_seconds for run in done])))
-        if done
-        else DASH,
-    ]
-
-
-def _score(section: Section) -> str:
-    return "return" if section.environment else "score"
-
-
-def _range(values: Sequence[int]) -> str:
-    return (
-        DASH
-        if not values
-        else str(values[0])
-        if min(values) == max(values)
-        else f"{min(values)}–{max(values)}"
-    )
-
-
-def _with_interval(value: float, interval, form: str = "") -> str:
-    def said(each) -> str:
-        return form.format(float(each)) if form else format_number(float(each))
-
-    return said(value) + (
-        f" [{said(interval.low)}, {said(interval.high)}]" if interval is not None else ""
-    )
-
-
-def _not_reached(came: int, format_number: int) -> str:
-    return (
-        "none did" if not came else "half did not" if 2 * came == format_number else "most did not"
-    )
-
-
-def _reached(figures: GroupSummary, threshold: float) -> list[str]:
-    """How many of a group's runs came there, and the medians over all of them: those that did not count as later than any."""
-    steps, seconds = np.array([run.reached(threshold) for run in figures.runs]).T
-    came = int(np.isfinite(steps).sum())
-    median_steps, median_seconds = float(np.median(steps)), float(np.median(seconds))
-    said = (
-        [f"{median_steps:.0f}", format_duration(median_seconds)]
-        if math.isfinite(median_steps)
-        else [_not_reached(came, len(figures.runs))] * 2
-    )
-    return [f"{came}/{len(figures.runs)}", *said]
-
-
-COLUMNS: tuple[str, ...] = (
+COLUMNS = (
     "folder",
     "group",
     "environment",
@@ -117,75 +24,147 @@ COLUMNS: tuple[str, ...] = (
     "wall_seconds",
     "final_return",
     "counts",
+    "normalised_score",
+    "threshold",
+    "steps_to_threshold",
+    "seconds_to_threshold",
+    "error",
 )
-COLUMNS += ("normalised_score", "threshold", "steps_to_threshold", "seconds_to_threshold", "error")
+
+
+def title(section: Section) -> str:
+    """The heading of a section's table."""
+    if section.environment:
+        return section.environment
+    return "all environments: 0 is the return of random actions, 1 what counts as solved"
+
+
+def header(section: Section, comparison: Comparison) -> list[str]:
+    """The names of the columns."""
+    percent = f"[{100 * comparison.confidence:g} %]"
+    score = "return" if section.environment else "score"
+    names = ["group", "runs"]
+    if section.environment:
+        names.append("env steps")
+    names += [f"mean {score}", f"IQM {percent}"]
+    if section.threshold is not None:
+        names += [f"reached {format_number(section.threshold)}", "env steps to it", "time to it"]
+    return [*names, f"P(better than first) {percent}", "wall time"]
+
+
+def rows(section: Section) -> list[list[str]]:
+    """One row per group."""
+    return [_row(summary, section) for summary in section.groups]
+
+
+def _row(summary: GroupSummary, section: Section) -> list[str]:
+    runs = completed(summary)
+    cells = [summary.label, f"{len(runs)}/{len(summary.runs)}"]
+    if section.environment:
+        cells.append(_range([run.record.env_steps for run in runs]))
+    cells.append(format_number(summary.mean))
+    cells.append(_with_interval(summary.interquartile_mean, summary.interval))
+    if section.threshold is not None:
+        cells += _reached(summary, section.threshold)
+    improvement, wall_time = DASH, DASH
+    if summary.improvement is not None:
+        improvement = _with_interval(summary.improvement, summary.improvement_interval, "{:.2f}")
+    if runs:
+        wall_time = format_duration(float(np.median([run.record.wall_seconds for run in runs])))
+    return [*cells, improvement, wall_time]
+
+
+def _range(values: Sequence[int]) -> str:
+    if not values:
+        return DASH
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _with_interval(value: float, interval: Interval | None, form: str = "") -> str:
+    def as_text(number) -> str:
+        return form.format(float(number)) if form else format_number(float(number))
+
+    if interval is None:
+        return as_text(value)
+    return f"{as_text(value)} [{as_text(interval.low)}, {as_text(interval.high)}]"
+
+
+def _reached(summary: GroupSummary, threshold: float) -> list[str]:
+    """The number of runs that reached the threshold, and medians of steps and time to it.
+
+    The medians are over all runs; one that did not reach it counts as later than any.
+    """
+    steps, seconds = np.array([run.reached(threshold) for run in summary.runs]).T
+    num_reached, num_runs = int(np.isfinite(steps).sum()), len(summary.runs)
+    median_steps, median_seconds = float(np.median(steps)), float(np.median(seconds))
+    if math.isfinite(median_steps):
+        medians = [f"{median_steps:.0f}", format_duration(median_seconds)]
+    else:
+        medians = [_not_reached(num_reached, num_runs)] * 2
+    return [f"{num_reached}/{num_runs}", *medians]
+
+
+def _not_reached(num_reached: int, num_runs: int) -> str:
+    if not num_reached:
+        return "none did"
+    return "half did not" if 2 * num_reached == num_runs else "most did not"
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """A line a run, of those that are not completed too; what is not known is empty.
+    """Write one line per run, completed or not; unknown values are empty.
 
-    `counts` says whether the final return is one of those that mean, IQM and interval were taken of; steps and seconds to the
-    threshold are `inf` where it was not reached. Text that a spreadsheet would take for a formula begins with a quote.
+    `counts` tells whether the final return is included in mean, IQM and interval. Steps and seconds
+    to the threshold are `inf` if it was not reached. Text that a spreadsheet would take for a
+    formula gets a quote in front.
     """
     names = comparison.grouping.names
     sections = {section.environment: section for section in comparison.sections}
+    group_columns = [_text(name) if name not in COLUMNS else f"group {name}" for name in names]
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            [
-                *COLUMNS[:2],
-                *(_text(name) if name not in COLUMNS else f"group {name}" for name in names),
-                *COLUMNS[2:],
-            ]
-        )
+        writer.writerow([*COLUMNS[:2], *group_columns, *COLUMNS[2:]])
         for run in comparison.runs:
-            folder, label, *facts = _facts(run, sections[run.record.environment])
-            writer.writerow([folder, label, *map(_text, run.values), *facts])
-        for each in comparison.damaged:
+            cells = _csv_cells(run, sections[run.record.environment])
+            writer.writerow([*cells[:2], *map(_text, run.values), *cells[2:]])
+        for entry in comparison.unreadable:
             line = dict.fromkeys(COLUMNS, "") | {
-                "folder": _text(str(each.folder)),
-                "status": each.status,
-                "error": _text(each.reason),
+                "folder": _text(str(entry.folder)),
+                "status": entry.status,
+                "error": _text(entry.reason),
             }
-            writer.writerow(
-                [line["folder"], "", *("" for _ in names), *(line[name] for name in COLUMNS[2:])]
-            )
+            cells = list(line.values())
+            writer.writerow([*cells[:2], *("" for _ in names), *cells[2:]])
 
 
-def _facts(run: Run, section: Section) -> list[str]:
-    record, steps_seconds = run.record, run.reached(section.threshold)
+def _csv_cells(run: Run, section: Section) -> list[str]:
+    """The cells of a run, in the order of COLUMNS."""
+    record = run.record
+    steps, seconds = run.reached(section.threshold)
     counts = run.is_completed and math.isfinite(run.final_return)
-    facts = [
+    return [
         _text(str(record.folder)),
         _text(run.label),
         _text(record.environment),
         str(record.seed),
         record.status,
-    ]
-    facts += [
         "" if record.budget is None else str(record.budget),
         str(record.env_steps),
         repr(record.wall_seconds),
-    ]
-    facts += [
         _exact(run.final_return),
         "yes" if counts else "no",
         _exact(_normalised(run.final_return, section)),
-    ]
-    facts += [
         "" if section.threshold is None else repr(section.threshold),
-        *map(_exact, steps_seconds),
+        _exact(steps),
+        _exact(seconds),
         _text(record.error),
     ]
-    return facts
 
 
 def _normalised(score: float, section: Section) -> float:
-    if (
-        section.random_score is None
-        or section.solved_score is None
-        or section.random_score == section.solved_score
-    ):
+    if section.random_score is None or section.solved_score is None:
+        return math.nan
+    if section.random_score == section.solved_score:
         return math.nan
     return (score - section.random_score) / (section.solved_score - section.random_score)
 

@@ -1,4 +1,4 @@
-"""What a reader of a comparison must know, a sentence each: where groups are not alike, and what the figures leave out."""
+"""Notes on a comparison: where groups are not alike, and which runs the scores leave out."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,145 +7,162 @@ from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
 from mbrl.analysis.statistics import Interval
 
 HINTS = {
-    "killed": "it ended without a word; `python -m mbrl resume` goes on with it",
-    "interrupted": "somebody stopped it; `python -m mbrl resume` goes on with it",
+    "killed": "it was killed; `python -m mbrl resume` continues it",
+    "interrupted": "it was stopped; `python -m mbrl resume` continues it",
     "running": "it is still running",
-    "never started": "only its config is there; `python -m mbrl resume` starts it",
+    "never started": "it only has a config; `python -m mbrl resume` starts it",
 }
-FEW = 3  # runs
-ENOUGH = 10  # runs, of which the bootstrap's intervals are wide enough
-MOST_DRAWN = 8  # groups that a reader of the figure can tell apart
+FEW_RUNS = 3  # fewer do not support an interval
+ENOUGH_RUNS = 10  # from here on, the bootstrap's intervals are wide enough
+MAX_DRAWN = 8  # groups that a reader of the figure can distinguish
 
 
 def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """Status, group, folder and reason of each run that is not completed, or cannot be read."""
-    runs = [run for run in comparison.runs if not run.is_completed]
-    found = [
-        (
-            run.record.status,
-            run.label,
-            str(run.record.folder),
-            run.record.error or HINTS.get(run.record.status, ""),
-        )
-        for run in runs
-    ]
-    return found + [(each.status, "", str(each.folder), each.reason) for each in comparison.damaged]
+    """Status, group, folder and reason of each run that is not completed or cannot be read."""
+    rows = []
+    for run in comparison.runs:
+        record = run.record
+        if not run.is_completed:
+            reason = record.error or HINTS.get(record.status, "")
+            rows.append((record.status, run.label, str(record.folder), reason))
+    unreadable = comparison.unreadable
+    return rows + [(entry.status, "", str(entry.folder), entry.reason) for entry in unreadable]
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """All sentences, those of each environment after each other."""
-    found = [
-        sentence
-        for section in comparison.sections
-        for sentence in _of_section(section, several=len(comparison.sections) > 1)
-    ]
+    """All notes, one sentence or two each; those on environments come first."""
+    several = len(comparison.sections) > 1
+    sentences = []
+    for section in comparison.sections:
+        prefix = f"{section.environment}: " if several else ""
+        sentences += [prefix + sentence for sentence in _notes_on(section)]
     if comparison.grouping.mixed:
-        found.append(
-            f"Runs within a group differ in {', '.join(comparison.grouping.mixed)}, which --by leaves out: a group mixes them."
+        mixed = ", ".join(comparison.grouping.mixed)
+        sentences.append(f"Runs within a group differ in {mixed}, which --by leaves out.")
+    num_unfinished = len(unfinished(comparison))
+    if num_unfinished:
+        total = len(comparison.runs) + len(comparison.unreadable)
+        sentences.append(
+            f"{num_unfinished} of {total} runs are not completed. They are listed below and are in "
+            "no return; those that ended early may be the worst."
         )
-    left_out = len(unfinished(comparison))
-    if left_out:
-        found.append(f"{left_out} of {len(comparison.runs) + len(comparison.damaged)} runs are not completed: they are listed below, and "
-                     "count in no return; those that ended early may be the worst.")  # fmt: skip
-    for folder, number in comparison.left_out.items():
-        found.append(
-            f"{folder} is left out, with {number} run{'s' if number > 1 else ''}: name it too to have them."
+    for folder, count in comparison.left_out.items():
+        plural = "s" if count > 1 else ""
+        sentences.append(
+            f"{folder} is left out, with {count} run{plural}. Name it as well to include them."
         )
-    if len(comparison.labels) > MOST_DRAWN:
-        found.append(
-            f"The figure shows the first {MOST_DRAWN} of {len(comparison.labels)} groups: name fewer folders, or group --by less."
+    num_groups = len(comparison.labels)
+    if num_groups > MAX_DRAWN:
+        sentences.append(
+            f"The figure shows the first {MAX_DRAWN} of {num_groups} groups. Name fewer folders, "
+            "or group --by fewer settings."
         )
-    return [*found, *([comparison.why_no_aggregate] if comparison.why_no_aggregate else [])]
+    if comparison.why_no_aggregate:
+        sentences.append(comparison.why_no_aggregate)
+    return sentences
 
 
-def _of_section(section: Section, several: bool) -> Iterator[str]:
-    where = f"{section.environment}: " if several else ""
-    for sentence in (
-        *_budgets(section),
-        *_seeds(section),
-        *_each_group(section),
-        *_without_width(section),
-        *_facts(section),
-    ):
-        yield where + sentence
+def completed(summary: GroupSummary) -> list[Run]:
+    """The runs of a group that reached their budget."""
+    return [run for run in summary.runs if run.is_completed]
+
+
+def _notes_on(section: Section) -> Iterator[str]:
+    yield from _budgets(section)
+    yield from _seeds(section)
+    yield from _each_group(section)
+    yield from _zero_width_intervals(section)
+    yield from _environment_settings(section)
 
 
 def _budgets(section: Section) -> Iterator[str]:
-    taken = {
-        figures.label: sorted({run.record.env_steps for run in completed(figures)})
-        for figures in section.groups
+    steps_of = {
+        summary.label: sorted({run.record.env_steps for run in completed(summary)})
+        for summary in section.groups
     }
-    if len({step for steps in taken.values() for step in steps}) > 1:
-        said = "; ".join(
-            f"{label}: {' and '.join(map(str, steps))}" for label, steps in taken.items() if steps
+    if len({steps for group_steps in steps_of.values() for steps in group_steps}) > 1:
+        listed = "; ".join(
+            f"{label}: {' and '.join(map(str, steps))}"
+            for label, steps in steps_of.items()
+            if steps
         )
-        yield f"The budgets of env steps differ ({said}), and returns are those at each run's last evaluation: more steps may explain more."
+        yield (
+            f"The budgets of env steps differ ({listed}). Returns are those at each run's last "
+            "evaluation, so more steps may explain higher ones."
+        )
 
 
 def _seeds(section: Section) -> Iterator[str]:
-    seeds = {
-        figures.label: [run.record.seed for run in completed(figures)] for figures in section.groups
+    seeds_of = {
+        summary.label: [run.record.seed for run in completed(summary)] for summary in section.groups
     }
-    if len({frozenset(each) for each in seeds.values()}) > 1:
-        said = "; ".join(
-            f"{label}: {', '.join(map(str, sorted(set(each)))) or 'none'}"
-            for label, each in seeds.items()
+    if len({frozenset(seeds) for seeds in seeds_of.values()}) > 1:
+        listed = "; ".join(
+            f"{label}: {', '.join(map(str, sorted(set(seeds)))) or 'none'}"
+            for label, seeds in seeds_of.items()
         )
-        yield f"The seeds of the completed runs differ ({said})."
-    for label, each in seeds.items():
-        twice = sorted(seed for seed, times in Counter(each).items() if times > 1)
-        if twice:
-            yield f"{label}: seed {', '.join(map(str, twice))} more than once; such runs are no independent ones, and intervals too narrow."
+        yield f"The seeds of the completed runs differ ({listed})."
+    for label, seeds in seeds_of.items():
+        repeated = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
+        if repeated:
+            yield (
+                f"{label}: seed {', '.join(map(str, repeated))} more than once. Such runs are not "
+                "independent, and the intervals are too narrow."
+            )
 
 
 def _each_group(section: Section) -> Iterator[str]:
     few = [
-        f"{figures.label} ({figures.scores[0].size})"
-        for figures in section.groups
-        if figures.scores[0].size < FEW
+        f"{summary.label} ({summary.scores[0].size})"
+        for summary in section.groups
+        if summary.scores[0].size < FEW_RUNS
     ]
     if few:
-        yield f"Fewer than {FEW} completed runs with a score: {', '.join(few)}; an interval of so few says nothing."
-    for figures in section.groups:
-        without = sum(1 for run in completed(figures)) - figures.scores[0].size
+        yield (
+            f"Fewer than {FEW_RUNS} completed runs with a score: {', '.join(few)}. An interval of "
+            "so few is not meaningful."
+        )
+    for summary in section.groups:
+        label = summary.label
+        without = len(completed(summary)) - summary.scores[0].size
         if without:
-            yield f"{figures.label}: {without} completed runs have no finite return at their end, and count in no return."
-        threads = sorted({run.record.settings.get("num_threads", "") for run in figures.runs})
+            yield f"{label}: {without} completed runs have no finite final return and no score."
+        threads = sorted({run.record.settings.get("num_threads", "") for run in summary.runs})
         if len(threads) > 1:
-            yield f"{figures.label}: its runs have num_threads={' and '.join(threads)}, so that their times are not of one kind."
-        commits = {run.record.commit for run in figures.runs if run.record.commit}
+            yield (
+                f"{label}: its runs have num_threads={' and '.join(threads)}, so their times are "
+                "not comparable."
+            )
+        commits = {run.record.commit for run in summary.runs if run.record.commit}
         if len(commits) > 1:
-            yield f"{figures.label}: its runs were computed by {len(commits)} commits of the code."
+            yield f"{label}: its runs were computed by {len(commits)} commits of the code."
 
 
-def _without_width(section: Section) -> Iterator[str]:
-    """The bootstrap knows no runs but those seen: where these agree, its interval is a point, however few they are."""
-    others = section.groups[0].scores[0].size
-    alike, agreeing = [], []
-    for figures in section.groups:
-        number = figures.scores[0].size
-        if number < ENOUGH and _is_a_point(figures.interval):
-            alike.append(f"{figures.label} ({number} runs)")
-        if min(number, others) < ENOUGH and _is_a_point(figures.improvement_interval):
-            agreeing.append(f"{figures.label} ({number} × {others} pairs)")
-    if alike:
-        yield f"All runs have the same return: {', '.join(alike)}; with so few runs the interval says nothing."
-    if agreeing:
-        yield f"All pairs with runs of the first group agree: {', '.join(agreeing)}; with so few runs the interval says nothing."
+def _zero_width_intervals(section: Section) -> Iterator[str]:
+    """The bootstrap knows only the runs seen: if these agree, its interval is a point."""
+    num_first = section.groups[0].scores[0].size
+    same_return, same_order = [], []
+    for summary in section.groups:
+        num_runs = summary.scores[0].size
+        if num_runs < ENOUGH_RUNS and _is_a_point(summary.interval):
+            same_return.append(f"{summary.label} ({num_runs} runs)")
+        if min(num_runs, num_first) < ENOUGH_RUNS and _is_a_point(summary.improvement_interval):
+            same_order.append(f"{summary.label} ({num_runs} × {num_first} pairs)")
+    ending = "With so few runs, the interval is not meaningful."
+    if same_return:
+        yield f"All runs have the same return: {', '.join(same_return)}. {ending}"
+    if same_order:
+        yield f"All pairs with runs of the first group agree: {', '.join(same_order)}. {ending}"
 
 
 def _is_a_point(interval: Interval | None) -> bool:
     return interval is not None and bool(interval.low == interval.high)
 
 
-def _facts(section: Section) -> Iterator[str]:
-    runs = [run for figures in section.groups for run in figures.runs]
+def _environment_settings(section: Section) -> Iterator[str]:
+    runs = [run for summary in section.groups for run in summary.runs]
     for name in ("solved_score", "random_score"):
         values = {getattr(run.record, name) for run in runs} - {None}
         if len(values) > 1:
-            yield f"The runs' config.yaml have several env.{name} ({', '.join(map(str, sorted(values)))}); that of the last run is used."
-
-
-def completed(figures: GroupSummary) -> list[Run]:
-    """Those of a group's runs that reached their budget."""
-    return [run for run in figures.runs if run.is_completed]
+            listed = ", ".join(map(str, sorted(values)))
+            yield f"The runs have different env.{name} ({listed}); that of the last run is used."

@@ -1,4 +1,7 @@
-"""GroupSummary of runs, drawn without pyplot: nothing global, no display needed, and the same bytes for the same rows."""
+"""The figure of one run: returns and losses over real steps.
+
+Drawn without pyplot: no global state, no display, and the same bytes for the same rows.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,22 +13,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 EPISODES, EVALUATION, GRID, INK = "#9aa5b1", "#0b6fa4", "#e4e7eb", "#323f4b"
-LOSSES = (
-    "#c2410c",
-    "#7a5195",
-    "#2f855a",
-    "#b7791f",
-    "#4a5568",
-    "#97266d",
-)  # readable beside each other, also when printed grey
+# Distinguishable beside each other, also when printed in grey.
+LOSSES = ("#c2410c", "#7a5195", "#2f855a", "#b7791f", "#4a5568", "#97266d")
 
 Row = Mapping[str, Any]
 
 
 def learning_curve(rows: Sequence[Row], path: str | Path, title: str) -> None:
-    """Draws what a run learned into the PNG `path`: returns above, losses below, against real steps.
+    """Draw a run into the PNG `path`: returns above, losses below, over real steps.
 
-    `rows` are those of its metrics.jsonl; where they hold few points or none, the panels stay that empty.
+    `rows` are those of its metrics.jsonl. Panels without points are empty.
     """
     figure = Figure(figsize=(8, 6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -45,76 +42,44 @@ def _draw_returns(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_ylabel("return", color=INK)
     steps, returns = points(rows, "episode/return")
     if steps.size:
-        axes.plot(
-            steps,
-            returns,
-            "o",
-            markersize=3.5,
-            markeredgewidth=0,
-            color=EPISODES,
-            alpha=0.7,
-            label="episodes while collecting",
-        )
+        dots: dict[str, Any] = {"markersize": 3.5, "markeredgewidth": 0, "alpha": 0.7}
+        label = "episodes while collecting"
+        axes.plot(steps, returns, "o", color=EPISODES, label=label, **dots)
     steps, means = points(rows, "evaluation/return_mean")
     if steps.size:
         worst, best = _ranges(rows, steps)
-        axes.fill_between(
-            steps,
-            worst,
-            best,
-            color=EVALUATION,
-            alpha=0.13,
-            linewidth=0,
-            label="worst to best evaluation episode",
-        )
+        band: dict[str, Any] = {"alpha": 0.13, "linewidth": 0}
+        label = "worst to best evaluation episode"
+        axes.fill_between(steps, worst, best, color=EVALUATION, label=label, **band)
         axes.vlines(steps, worst, best, color=EVALUATION, alpha=0.35, linewidth=1)
-        axes.plot(
-            steps,
-            means,
-            "o-",
-            markersize=4.5,
-            linewidth=2,
-            color=EVALUATION,
-            label="mean of evaluation",
-        )
+        line: dict[str, Any] = {"markersize": 4.5, "linewidth": 2}
+        axes.plot(steps, means, "o-", color=EVALUATION, label="mean of evaluation", **line)
         _annotate(axes, steps[-1], means[-1])
 
 
 def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_ylabel(
-        "loss\n(dashed: held out)" if any("validation/dynamics" in row for row in rows) else "loss",
-        color=INK,
-    )
+    held_out = any("validation/dynamics" in row for row in rows)
+    axes.set_ylabel("loss\n(dashed: held out)" if held_out else "loss", color=INK)
     names = sorted({name for row in rows for name in row if name.startswith("loss/")})
     for index, name in enumerate(names):
+        color = LOSSES[index % len(LOSSES)]
         steps, losses = points(rows, name)
-        positive = losses > 0  # a known part has none, and a logarithm needs one
+        # The loss of a known part is 0, which a logarithmic axis cannot show.
+        positive = losses > 0
         if positive.any():
-            label, color = name.removeprefix("loss/"), LOSSES[index % len(LOSSES)]
-            axes.plot(
-                steps[positive],
-                losses[positive],
-                ".-",
-                markersize=4,
-                linewidth=1.4,
-                color=color,
-                label=label,
-            )
+            label = name.removeprefix("loss/")
+            line: dict[str, Any] = {"markersize": 4, "linewidth": 1.4}
+            axes.plot(steps[positive], losses[positive], ".-", color=color, label=label, **line)
             axes.set_yscale("log")
         steps, errors = points(rows, name.replace("loss/", "validation/"))
-        if (errors > 0).any():  # dashed, as the legend need not say for each
-            axes.plot(
-                steps[errors > 0],
-                errors[errors > 0],
-                "--",
-                linewidth=1,
-                color=LOSSES[index % len(LOSSES)],
-                alpha=0.8,
-            )
+        positive = errors > 0
+        if positive.any():
+            dashes: dict[str, Any] = {"linewidth": 1, "alpha": 0.8}
+            axes.plot(steps[positive], errors[positive], "--", color=color, **dashes)
 
 
 def points(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real steps and values [points] of one metric, where it was logged and finite."""
+    """Real steps and values [points] of one metric, where it was logged and is finite."""
     pairs = [
         (row["env_steps"], row[name])
         for row in rows
@@ -125,18 +90,18 @@ def points(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ranges(rows: Sequence[Row], steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The worst and the best return [points] of the evaluation at each of `steps`; its mean where they were not logged."""
+    """The lowest and highest return [points] of the evaluation at each of `steps`."""
     returns = {
         row["env_steps"]: _returns(row)
         for row in rows
         if row.get("evaluation/return_mean") is not None
     }
-    return np.array([min(returns[step]) for step in steps]), np.array(
-        [max(returns[step]) for step in steps]
-    )
+    lowest = np.array([min(returns[step]) for step in steps])
+    return lowest, np.array([max(returns[step]) for step in steps])
 
 
 def _returns(row: Row) -> list[float]:
+    """The returns of one evaluation; only their mean if they were not logged."""
     logged = [
         value
         for value in row.get("evaluation/returns") or ()
@@ -146,20 +111,13 @@ def _returns(row: Row) -> list[float]:
 
 
 def _annotate(axes: Axes, step: float, score: float) -> None:
-    """The score, where it was reached: inside the panel, on whichever side of the point there is room."""
+    """Write the score above or below its point, where the panel has room."""
     low, high = axes.get_ylim()
     below = score > (low + high) / 2
     offset, alignment = ((0, -9), "top") if below else ((0, 9), "bottom")
     style: dict[str, Any] = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
-    axes.annotate(
-        f"{score:.4g}",
-        (step, score),
-        xytext=offset,
-        textcoords="offset points",
-        ha="right",
-        va=alignment,
-        **style,
-    )
+    style |= {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": alignment}
+    axes.annotate(f"{score:.4g}", (step, score), **style)
 
 
 def _style(axes: Axes) -> None:
@@ -170,29 +128,10 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        style = {
-            "frameon": False,
-            "fontsize": "small",
-            "labelcolor": INK,
-            "columnspacing": 1.5,
-            "borderaxespad": 0.3,
-        }
-        axes.legend(
-            handles,
-            labels,
-            loc="lower left",
-            bbox_to_anchor=(-0.01, 1),
-            ncols=min(len(handles), 5),
-            **style,
-        )
+        style: dict[str, Any] = {"frameon": False, "fontsize": "small", "labelcolor": INK}
+        style |= {"columnspacing": 1.5, "borderaxespad": 0.3, "ncols": min(len(handles), 5)}
+        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1), **style)
     else:
-        axes.text(
-            0.5,
-            0.5,
-            "nothing to show",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=EPISODES,
-        )
+        middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, "nothing to show", color=EPISODES, **middle)
         axes.set_yticks([])

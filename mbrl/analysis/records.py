@@ -1,4 +1,4 @@
-"""What a run was and what became of it, read from its folder without trusting it: plain values, all text fit to be shown."""
+"""Reading run folders, whose files can be anyone's, into plain values that are safe to show."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,215 +6,216 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mbrl.errors import CorruptRun
 from mbrl.runs.finder import refuse_links_out, run_folders
 from mbrl.runs.folder import STATUSES
-from mbrl.runs.reader import (
-    CorruptRun,
-    final_values,
-    read_metrics,
-    read_provenance,
-    read_summary,
-    status,
-)
-from mbrl.runs.saved_config import leaves, read_settings
+from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
+from mbrl.runs.saved_config import leaves, read_config
 
-DAMAGE = (
-    CorruptRun,
-    OSError,
-    ValueError,
-    RecursionError,
-)  # what reading somebody's files can raise
-LARGEST = (
-    1e15  # of any number here, far beyond returns and steps, that sums and axes can still bear
-)
-UNFINISHED = ("running", "killed", "never started")  # beside STATUSES
+READ_ERRORS = (CorruptRun, OSError, ValueError, RecursionError)  # what reading a folder can raise
+MAX_NUMBER = 1e15  # of any number here: far beyond returns and steps, yet sums and axes can hold it
+UNFINISHED = ("running", "killed", "never started")  # the statuses besides STATUSES
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run, metrics apart. `settings` and `choices` are by name, as text."""
+    """A run without its metrics. `settings` and `choices` map names to text."""
 
     folder: Path
     status: str
-    error: str  # why it failed; else empty
+    error: str  # why it failed; empty otherwise
     started: datetime
     environment: str  # env.id
     seed: int
     budget: int | None  # real steps
-    env_steps: int  # taken
+    env_steps: int  # taken so far
     wall_seconds: float
-    score: float | None  # mean return of the last evaluation, where there was one
+    score: float | None  # mean return of the last evaluation, if there was one
     solved_score: float | None  # return
     random_score: float | None  # return
     best_score: float | None  # return
     settings: Mapping[str, str]
-    choices: Mapping[
-        str, str
-    ]  # config group → option; empty where provenance.json was not written yet
-    overrides: frozenset[str]  # names that the command line gave
+    choices: Mapping[str, str]  # config group → option; empty before provenance.json is written
+    overrides: frozenset[str]  # the names of the settings on the command line
     commit: str
 
 
 @dataclass(frozen=True)
 class UnreadableRun:
-    """A folder that cannot be read, and why; or of a run that failed, whose files are so odd that only its error is known."""
+    """A folder that cannot be read, and why.
+
+    With the status `failed`, the reason is the error of a failed run whose other files are invalid.
+    """
 
     folder: Path
     reason: str
-    status: str = "damaged"  # or failed
+    status: str = "damaged"
 
 
 class _FailedUnreadable(CorruptRun):
-    """The error of a run that failed, and whose files are not what a run writes: often, what it was refused for."""
+    """The error of a failed run whose files are not what a run writes.
 
-
-def found_runs(paths: Iterable[Path], without: Collection[str]) -> tuple[list[Path], list[Path]]:
-    """The folders of runs at or below each path, each once, in order; and those that were left out.
-
-    Left out is what lies in folders called one of `without` directly below a path, where no other path names it.
+    Often the files show what the run was refused for.
     """
-    found: dict[Path, Path] = {}
-    left: dict[Path, Path] = {}
+
+
+def find_runs(paths: Iterable[Path], without: Collection[str]) -> tuple[list[Path], list[Path]]:
+    """The run folders at or below the paths, each once and in order; and those left out.
+
+    Left out are those in folders whose name is in `without`, directly below a path, unless another
+    path names them.
+    """
+    included: dict[Path, Path] = {}
+    left_out: dict[Path, Path] = {}
     for path in paths:
         for folder in run_folders(path):
             parts = folder.relative_to(path).parts
-            (left if len(parts) > 1 and parts[0] in without else found)[folder.resolve()] = folder
-    return list(found.values()), [
-        folder for resolved, folder in left.items() if resolved not in found
+            is_copy = len(parts) > 1 and parts[0] in without
+            (left_out if is_copy else included)[folder.resolve()] = folder
+    return list(included.values()), [
+        folder for resolved, folder in left_out.items() if resolved not in included
     ]
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[UnreadableRun]]:
-    """The runs at or below each path, each once, in order; and what could not be read of them."""
-    records, damaged = [], []
-    folders, _ = found_runs(paths, without=())
+    """The runs at or below the paths, each once and in order; and those that cannot be read."""
+    records, unreadable = [], []
+    folders, _ = find_runs(paths, without=())
     for folder in folders:
         try:
             records.append(read_record(folder))
-        except DAMAGE as reason:
-            damaged.append(damaged_by(reason, folder))
-    return records, damaged
+        except READ_ERRORS as error:
+            unreadable.append(as_unreadable(error, folder))
+    return records, unreadable
 
 
-def damaged_by(reason: Exception, folder: Path) -> UnreadableRun:
-    """What there is to say of a folder that cannot be read."""
-    said, name = printable(str(reason)), printable(str(folder))
-    if isinstance(reason, _FailedUnreadable):
-        return UnreadableRun(folder, said, "failed")
-    if not isinstance(reason, CorruptRun):
-        return UnreadableRun(folder, f"{name} cannot be read: {said}.")
-    return UnreadableRun(folder, said if name in said else f"{name}: {said}")
+def as_unreadable(error: Exception, folder: Path) -> UnreadableRun:
+    """The entry for a folder whose reading raised `error`."""
+    message, name = printable(str(error)), printable(str(folder))
+    if isinstance(error, _FailedUnreadable):
+        return UnreadableRun(folder, message, "failed")
+    if not isinstance(error, CorruptRun):
+        return UnreadableRun(folder, f"{name} cannot be read: {message}.")
+    return UnreadableRun(folder, message if name in message else f"{name}: {message}")
 
 
 def read_record(folder: Path) -> Record:
-    """The run in `folder`. Raises CorruptRun where a file is not what a run writes, or leads out of the folder."""
+    """Read the run in `folder`.
+
+    Raises one of READ_ERRORS if a file is not what a run writes, or leads out of the folder.
+    """
     refuse_links_out(folder)
-    _refuse_what_is_no_file(folder)
-    said, summary = (
-        _known_status(folder),
-        read_summary(folder) if (folder / "summary.json").exists() else {},
-    )
+    _refuse_special_files(folder)
+    run_status = _checked_status(folder)
+    summary = read_summary(folder) if (folder / "summary.json").exists() else {}
     try:
-        return _record(folder, said, summary)
-    except DAMAGE as reason:
-        if said == "failed":
-            raise _FailedUnreadable(str(summary.get("error") or reason)) from reason
+        return _read_record(folder, run_status, summary)
+    except READ_ERRORS as error:
+        if run_status == "failed":
+            raise _FailedUnreadable(str(summary.get("error") or error)) from error
         raise
 
 
-def _record(folder: Path, said: str, summary: dict[str, Any]) -> Record:
-    settings = read_settings(folder)
-    kept = read_provenance(folder)
-    if said in ("running", "killed"):  # whose summary is that of its beginning
+def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Record:
+    config = read_config(folder)
+    provenance = read_provenance(folder)
+    if run_status in ("running", "killed"):  # the summary is still that of the start
         summary |= final_values(read_metrics(folder))
-    env = settings.get("env")
+    env, training = config.get("env"), config.get("training")
     if (
         not isinstance(env, dict)
         or not isinstance(env.get("id"), str)
-        or not isinstance(settings.get("training"), dict)
+        or not isinstance(training, dict)
     ):
         raise CorruptRun(
-            f"{folder / 'config.yaml'} is not the saved config of a run: it has no env.id or no training."
+            f"{folder / 'config.yaml'} is not the saved config of a run: "
+            "it has no env.id or no training."
         )
-    budget = number(settings["training"].get("env_steps"), "training.env_steps")
+    budget = parse_number(training.get("env_steps"), "training.env_steps")
+    choices, git = provenance.get("choices") or {}, provenance.get("git") or {}
+    overrides = provenance.get("overrides") or ()
     return Record(
         folder=folder,
-        status=said,
+        status=run_status,
         error=printable(str(summary.get("error") or "")),
-        started=_started(folder, kept),
+        started=_started(folder, provenance),
         environment=printable(env["id"]),
-        seed=_whole(settings.get("seed"), "seed"),
+        seed=_parse_whole_number(config.get("seed"), "seed"),
         budget=None if budget is None else int(budget),
-        env_steps=_whole(summary.get("env_steps", 0), "env_steps"),
-        wall_seconds=number(summary.get("wall_seconds"), "wall_seconds") or 0.0,
-        score=number(summary.get("evaluation/return_mean"), "evaluation/return_mean"),
-        solved_score=number(env.get("solved_score"), "env.solved_score"),
-        random_score=number(env.get("random_score"), "env.random_score"),
-        best_score=number(env.get("best_score"), "env.best_score"),
-        settings={printable(name): printable(value) for name, value in leaves(settings)},
-        choices={
-            printable(str(group)): printable(str(option))
-            for group, option in (kept.get("choices") or {}).items()
-        },
-        overrides=frozenset(_given(override) for override in kept.get("overrides") or ()),
-        commit=printable(str((kept.get("git") or {}).get("commit") or "")),
+        env_steps=_parse_whole_number(summary.get("env_steps", 0), "env_steps"),
+        wall_seconds=parse_number(summary.get("wall_seconds"), "wall_seconds") or 0.0,
+        score=parse_number(summary.get("evaluation/return_mean"), "evaluation/return_mean"),
+        solved_score=parse_number(env.get("solved_score"), "env.solved_score"),
+        random_score=parse_number(env.get("random_score"), "env.random_score"),
+        best_score=parse_number(env.get("best_score"), "env.best_score"),
+        settings={printable(name): printable(text) for name, text in leaves(config)},
+        choices={printable(str(name)): printable(str(text)) for name, text in choices.items()},
+        overrides=frozenset(_overridden_name(override) for override in overrides),
+        commit=printable(str(git.get("commit") or "")),
     )
 
 
 def printable(text: str) -> str:
-    """Text as a screen and a page can show it: what steers a terminal, or turns the direction of writing, becomes a mark."""
+    """Text on one line, with `�` for control characters.
+
+    These could steer a terminal or change the direction of writing.
+    """
     line = " ".join(text.split())
-    return (
-        line
-        if line.isprintable()
-        else "".join(character if character.isprintable() else "�" for character in line)
-    )
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else "�" for character in line)
 
 
-def number(value: Any, name: str) -> float | None:
-    """A finite number or None, as of what was not finite when it was written. Raises CorruptRun for anything else."""
+def parse_number(value: Any, name: str) -> float | None:
+    """A finite number, or None for a value that was not finite when it was logged.
+
+    Raises CorruptRun for anything else.
+    """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= MAX_NUMBER:
         raise CorruptRun(
-            f"{name}={printable(str(value))[:80]} must be a number of at most 15 digits or null, as a run writes it."
+            f"{name}={printable(str(value))[:80]}: must be null or a number of at most 15 digits."
         )
     return float(value)
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+def _parse_whole_number(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
         raise CorruptRun(
-            f"{name}={printable(str(value))[:80]} must be a whole number, at least 0, as a run writes it."
+            f"{name}={printable(str(value))[:80]}: must be a whole number, at least 0 and of at "
+            "most 15 digits."
         )
     return value
 
 
-def _known_status(folder: Path) -> str:
-    said = status(folder)
-    if said not in (*STATUSES, *UNFINISHED):
+def _checked_status(folder: Path) -> str:
+    run_status = status(folder)
+    if run_status not in (*STATUSES, *UNFINISHED):
         raise CorruptRun(
-            f"{folder / 'summary.json'} says status={printable(said)[:80]}, which no run has."
+            f"{folder / 'summary.json'} has status={printable(run_status)[:80]}, which no run has."
         )
-    return said
+    return run_status
 
 
-def _refuse_what_is_no_file(folder: Path) -> None:
+def _refuse_special_files(folder: Path) -> None:
+    """Raise CorruptRun for a pipe, for example, from which reading would never end."""
     for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
         path = folder / name
-        if path.exists() and not path.is_file():  # a pipe, from which reading would never end
-            raise CorruptRun(f"{path} is no file; remove it.")
+        if path.exists() and not path.is_file():
+            raise CorruptRun(f"{path} is not a regular file. Remove it.")
 
 
-def _started(folder: Path, kept: Mapping[str, Any]) -> datetime:
-    """By its provenance, or else by the age of its config.yaml."""
+def _started(folder: Path, provenance: Mapping[str, Any]) -> datetime:
+    """The start according to provenance.json; if unknown, the age of config.yaml."""
     try:
-        started = datetime.fromisoformat(str(kept.get("started")))
+        started = datetime.fromisoformat(str(provenance.get("started")))
     except ValueError:
         started = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
     return started if started.tzinfo else started.replace(tzinfo=UTC)
 
 
-def _given(override: Any) -> str:
-    """The name in `+model/reward=known`, dotted."""
+def _overridden_name(override: Any) -> str:
+    """`model.reward` for the override `+model/reward=known`."""
     return str(override).partition("=")[0].lstrip("+~").replace("/", ".")

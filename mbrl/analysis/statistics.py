@@ -1,7 +1,8 @@
-"""What a few runs tell: means that no outlier decides, and how far the next seeds might move them.
+"""Robust means and bootstrap intervals of a few runs.
 
-After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (here: AGARWAL). Scores are
-those of independent runs, one each; a stratum holds the runs of one environment. Pure: the same scores give the same numbers.
+After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
+(here: AGARWAL). Scores are of independent runs, one each; a stratum holds the runs of one
+environment. All functions are deterministic.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-NUM_RESAMPLES = 2000  # of numbers: an end of a 95 % interval then stands at the 50th lowest and the 50th highest
-NUM_RESAMPLES_OF_CURVES = 500  # of bands, whose ends no reader reads off to the digit
+# With 2000 resamples, the ends of a 95 % interval are the 50th lowest and the 50th highest.
+NUM_RESAMPLES = 2000
+NUM_RESAMPLES_OF_CURVES = 500  # for bands, whose ends are not read to the digit
 SEED = 20211  # of the resampling, so that the same runs always give the same interval
-LARGEST = 4_000_000  # numbers that are resampled at once, some 30 MB
+MAX_CHUNK_SIZE = 4_000_000  # numbers that are resampled at a time, about 30 MB
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 
@@ -32,12 +34,12 @@ def mean(scores: np.ndarray) -> np.ndarray:
 def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     """The mean of the middle half of the runs (IQM): scores [..., runs] to [...].
 
-    The lowest and the highest ⌊runs/4⌋ are left out, so that of fewer than 4 runs it is the mean (AGARWAL).
+    The lowest and the highest ⌊runs/4⌋ are left out; of fewer than 4 runs it is the mean (AGARWAL).
     """
-    # scipy.stats.trim_mean(scores, 0.25), whose import alone would take longer than most comparisons.
-    number = scores.shape[-1]
-    cut = number // 4
-    middle = np.partition(scores, (cut, number - cut - 1), axis=-1)[..., cut : number - cut]
+    # scipy.stats.trim_mean(scores, 0.25), but importing SciPy takes longer than most comparisons.
+    num_runs = scores.shape[-1]
+    cut = num_runs // 4
+    middle = np.partition(scores, (cut, num_runs - cut - 1), axis=-1)[..., cut : num_runs - cut]
     return np.asarray(np.mean(middle, axis=-1))
 
 
@@ -49,9 +51,10 @@ def bootstrap_interval(
 ) -> Interval:
     """The percentile interval of a statistic under the stratified bootstrap (AGARWAL).
 
-    `strata` are arrays [runs] or [points, runs], one an environment; within each, as many runs as it has are drawn with
-    replacement, and the statistic takes all that were drawn together, [..., runs], to [...]. For [points, runs], a run is
-    drawn with all its points. Of fewer than 10 runs the interval is too narrow, since it knows no others than those seen.
+    `strata` are arrays [runs] or [points, runs], one per environment. Within each, as many runs as
+    it has are drawn with replacement; the statistic maps the runs of all strata [..., runs] to
+    [...]. A run of [points, runs] is drawn with all its points. With fewer than 10 runs the
+    interval is too narrow, since the bootstrap knows only the runs seen.
     """
     values = np.concatenate(strata, axis=-1)
     drawn = [
@@ -62,16 +65,16 @@ def bootstrap_interval(
 
 
 def percentiles(resampled: np.ndarray, confidence: float) -> Interval:
-    """The middle `confidence` of what the resamples gave, [resamples, ...] to ends [...]."""
+    """The middle part `confidence` of resampled values: [resamples, ...] to ends [...]."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return Interval(low, high)
 
 
 def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
-    """P(X > Y) + P(X = Y)/2 for a run X of `scores` [runs] and one Y of `others` [runs].
+    """P(X > Y) + P(X = Y)/2 for a run X of `scores` [runs] and a run Y of `others` [runs].
 
-    The Mann–Whitney statistic divided by the number of pairs (AGARWAL).
+    The Mann-Whitney statistic divided by the number of pairs (AGARWAL).
     """
     return float(_wins(scores, others).mean())
 
@@ -81,14 +84,15 @@ def improvement_interval(
     confidence: float = 0.95,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Interval:
-    """The interval of the probability of improvement, in the mean over environments.
+    """The interval of the probability of improvement, averaged over environments.
 
-    `pairs` are (scores [runs], others [runs]), one an environment; both are resampled, each within its environment.
+    `pairs` are (scores [runs], others [runs]), one per environment; both are resampled, each within
+    its environment.
     """
     generator = np.random.default_rng(SEED)
     per_environment = []
     for scores, others in pairs:
-        # How often each run was drawn says all of a resample: then a resample's pairs need not be listed.
+        # The number of times that each run was drawn is enough to count the pairs that were won.
         first = generator.multinomial(
             len(scores), np.full(len(scores), 1 / len(scores)), num_resamples
         )
@@ -101,8 +105,9 @@ def improvement_interval(
 
 
 def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The share of runs whose score is above τ (AGARWAL's run-score distribution): scores [..., runs], thresholds [points] to
-    [..., points].
+    """The fraction of runs whose score is above τ (AGARWAL's run-score distribution).
+
+    scores [..., runs] and thresholds [points] to [..., points].
     """
     return np.mean(scores[..., None, :] > thresholds[:, None], axis=-1)
 
@@ -113,15 +118,18 @@ def _wins(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _resamples(strata: Sequence[np.ndarray], size: int, num_resamples: int) -> Iterator[np.ndarray]:
-    """Indices [resamples, runs] into the strata laid side by side, never across them; as many at a time as fit in memory."""
+    """Indices [resamples, runs] into the concatenated strata, in chunks that fit in memory.
+
+    Each run is replaced by one of its own stratum.
+    """
     generator = np.random.default_rng(SEED)
     lengths = [stratum.shape[-1] for stratum in strata]
-    starts = np.cumsum([0, *lengths[:-1]])
-    max_parallel_jobs = max(1, LARGEST // max(size, 1))
-    for begun in range(0, num_resamples, max_parallel_jobs):
-        number = min(max_parallel_jobs, num_resamples - begun)
+    offsets = np.cumsum([0, *lengths[:-1]])
+    chunk = max(1, MAX_CHUNK_SIZE // max(size, 1))
+    for start in range(0, num_resamples, chunk):
+        count = min(chunk, num_resamples - start)
         drawn = [
-            start + generator.integers(0, length, (number, length))
-            for start, length in zip(starts, lengths, strict=True)
+            offset + generator.integers(0, length, (count, length))
+            for offset, length in zip(offsets, lengths, strict=True)
         ]
         yield np.concatenate(drawn, axis=-1)

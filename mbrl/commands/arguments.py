@@ -1,4 +1,4 @@
-"""What the commands have in common: a saved run, read without trusting it."""
+"""Arguments that several commands take."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,62 +9,62 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.errors import ConfigError
 from mbrl.runs.finder import is_run, is_sweep, refuse_links_out
 
+MISSING = object()
+
 
 class Parser(argparse.ArgumentParser):
-    """The arguments that each command takes: a path, and what the command line vouches for."""
+    """Parser for a command that takes the folder of a run or sweep, and overrides."""
 
-    def __init__(self, command: str, description: str, path: str = "a run's folder, or a sweep's"):
+    def __init__(self, command: str, description: str):
         super().__init__(f"python -m mbrl {command}", description=description)
-        self.add_argument("path", type=Path, metavar="RUN", help=path)
-        self.add_argument(
-            "overrides",
-            nargs="*",
-            metavar="name=value",
-            help="settings to change, where a command allows it; trust=[package] vouches for your own parts",
+        help_text = "folder of a run or a sweep"
+        self.add_argument("path", type=Path, metavar="RUN", help=help_text)
+        help_text = (
+            "settings to change, if the command allows it; trust=[package] allows your own parts"
         )
+        self.add_argument("overrides", nargs="*", metavar="name=value", help=help_text)
 
 
 def tolerance(text: str) -> float:
-    """What --tolerance can be: a relative difference, 0 or more."""
-    number = float(text)
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(
-            f"{text} must be a number, at least 0: the relative difference allowed"
-        )
-    return number
+    """Parse --tolerance: a relative difference of at least 0."""
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of at least 0")
+    return value
 
 
 def resolve_folder(path: Path) -> Path:
-    """The folder of a run or sweep; a config.yaml stands for the folder that it lies in. Raises ConfigError where it holds
-    neither, CorruptRun where one of its files lies elsewhere.
+    """The folder of a run or sweep, given itself or its config.yaml.
+
+    Raises ConfigError if it holds neither, CorruptRun if one of its files is a link to elsewhere.
     """
     folder = path.parent if path.name == "config.yaml" else path
     if not is_run(folder) and not is_sweep(folder):
         raise ConfigError(
-            f"{path} holds no run, which has a config.yaml, and no sweep: check the path."
+            f"{path} is neither a run, which has a config.yaml, nor a sweep. Check the path."
         )
     refuse_links_out(folder)
     return folder
 
 
-def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], why: str) -> None:
-    """Changes settings that may be changed; those of a group are allowed by its name and a dot.
+def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], rule: str) -> None:
+    """Change settings of a saved config in place.
 
-    Raises ConfigError for others, saying `why`, and for those that the config does not have.
+    `allowed` has the settings that may change; a final dot stands for all settings of a group.
+    Raises ConfigError with the `rule` for others, and for settings that the config does not have.
     """
     for text in given:
         name, equals, _ = text.partition("=")
         if name == "trust":
             continue
-        if not equals or not any(
-            name == each or (each.endswith(".") and name.startswith(each)) for each in allowed
-        ):
-            raise ConfigError(f"{text} cannot be said here: {why}")
+        is_allowed = any(
+            name == setting or (setting.endswith(".") and name.startswith(setting))
+            for setting in allowed
+        )
+        if not equals or not is_allowed:
+            raise ConfigError(f"{text}: cannot be changed here. {rule}")
         if OmegaConf.select(config, name, default=MISSING) is MISSING:
             raise ConfigError(
-                f"{name} is not a setting of this run's config.yaml: check its spelling there."
+                f"{name} is not a setting of this run's config.yaml. Check its spelling there."
             )
         OmegaConf.update(config, name, OmegaConf.select(OmegaConf.from_dotlist([text]), name))
-
-
-MISSING = object()

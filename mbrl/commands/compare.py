@@ -1,4 +1,4 @@
-"""`python -m mbrl compare FOLDER...`: runs beside each other, as a table, a figure and a page."""
+"""`python -m mbrl compare FOLDER...`: compare runs in a table, a figure and a page."""
 
 import argparse
 import math
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -14,80 +15,63 @@ from rich.text import Text
 from mbrl.errors import ConfigError
 from mbrl.tables import print_table
 
-DESCRIPTION = """Compares runs and sweeps: groups them by what differs in their configs, seeds apart, and prints for each group the
-returns with intervals, the steps and seconds to a threshold, and how likely it is better than the first group. Runs that failed,
-were killed or still run are named. Writes compare.png and .pdf (for a paper), compare.csv (a line a run) and compare.html
-(one page with all of it). docs/comparing.md says what it all means."""
+if TYPE_CHECKING:
+    from mbrl.analysis.compare import Comparison
+
+DESCRIPTION = """Compares runs and sweeps. Groups them by what differs in their configs, except the
+seed, and prints for each group its returns with intervals, the steps and time to a threshold, and
+the probability that it is better than the first group. Runs that failed, were killed or are still
+running are listed. Writes compare.png and compare.pdf (for a paper), compare.csv (one line per run)
+and compare.html (one page with everything). docs/comparing.md explains the columns."""
 
 CONFIDENCE = 0.95
 
 
 def main(arguments: list[str]) -> int:
-    """Compares; the exit status is 0, or 1 where no run could be read."""
+    """Compare runs. The exit status is 0, or 1 if no run could be read."""
     given = _parser().parse_args(arguments)
-    # Here, since drawing and statistics take longer to import than to say no.
+    # Imported here, since drawing and statistics take longer to import than to refuse arguments.
     from mbrl.analysis.compare import compare
 
     for path in given.paths:
         if not path.is_dir():
             raise ConfigError(
-                f"{path} is no folder: name folders of runs or sweeps, or one that they are in, such as outputs."
+                f"{path} is not a folder. Name folders of runs or sweeps, or one that contains "
+                "them, such as outputs."
             )
     try:
         comparison = compare(given.paths, given.by, given.threshold, given.confidence)
-    except ValueError as reason:
-        raise ConfigError(str(reason)) from reason
-    if not comparison.runs and not comparison.damaged:
-        mend = (
-            f"name {' '.join(map(str, comparison.left_out))} to have what is there"
-            if comparison.left_out
-            else "check the path"
-        )
-        raise ConfigError(
-            f"{' '.join(map(str, given.paths))} holds no run, which has a config.yaml: {mend}."
-        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not comparison.runs and not comparison.unreadable:
+        copies = " ".join(map(str, comparison.left_out))
+        remedy = f"Name {copies} to include its runs." if copies else "Check the path."
+        paths = " ".join(map(str, given.paths))
+        raise ConfigError(f"{paths} contains no run, which has a config.yaml. {remedy}")
     _print(comparison)
     if not comparison.runs:
         return 1
-    _write(comparison, _new_folder(given.folder), _again(given))
+    _write(comparison, _new_folder(given.folder), _command(given))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m mbrl compare", description=DESCRIPTION)
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        type=Path,
-        metavar="FOLDER",
-        help="of a run, a sweep, or many of them, such as outputs",
-    )
-    parser.add_argument(
-        "--by",
-        type=_names,
-        default=(),
-        metavar="NAME[,NAME]",
-        help="group by these choices or settings (planner, model.num_members) alone",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=_finite,
-        help="return to be reached; default: the environment's env.solved_score",
-    )
-    parser.add_argument(
-        "--confidence",
-        type=_share,
-        default=CONFIDENCE,
-        help=f"of the intervals; default {CONFIDENCE}",
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="where to write; default: a new folder in outputs/comparisons"
-    )
+    help_text = "folder of a run, of a sweep, or of many of them, such as outputs"
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=help_text)
+    help_text = "group by these choices or settings only, for example planner,model.num_members"
+    parser.add_argument("--by", type=_names, default=(), metavar="NAME[,NAME]", help=help_text)
+    help_text = "return to be reached; default: the environment's env.solved_score"
+    parser.add_argument("--threshold", type=_finite, metavar="RETURN", help=help_text)
+    help_text = f"confidence of the intervals; default {CONFIDENCE}"
+    parser.add_argument("--confidence", type=_fraction, default=CONFIDENCE, help=help_text)
+    help_text = "where to write; default: a new folder in outputs/comparisons"
+    parser.add_argument("--folder", type=Path, help=help_text)
     return parser
 
 
-def _again(given: argparse.Namespace) -> str:
-    """The command without the folder, which now has a comparison."""
+def _command(given: argparse.Namespace) -> str:
+    """The command that makes the comparison again, without its folder, which is now in use."""
     options = [f"--by={','.join(given.by)}"] if given.by else []
     options += [] if given.threshold is None else [f"--threshold={given.threshold}"]
     options += [] if given.confidence == CONFIDENCE else [f"--confidence={given.confidence}"]
@@ -99,65 +83,57 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(
-            f"{text} must be a finite number: the return to be reached"
-        )
-    return number
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text}: must be a finite number")
+    return value
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text} must be between 0 and 1: the share of intervals that hold the truth, such as 0.95"
-        )
-    return number
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1, for example 0.95")
+    return value
 
 
 def _new_folder(folder: Path | None) -> Path:
-    """A folder in which nothing can be overwritten. Raises ConfigError where there is a comparison already."""
+    """Create the folder to write to. Raises ConfigError if it holds a comparison already."""
     now = datetime.now()
     folder = folder or Path("outputs", "comparisons", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S.%f}")
-    found = sorted(path.name for path in folder.glob("compare.*"))
-    if found:
+    existing = sorted(path.name for path in folder.glob("compare.*"))
+    if existing:
         raise ConfigError(
-            f"--folder {folder} has a comparison already ({', '.join(found)}): name another one, or remove it."
+            f"--folder={folder}: already holds a comparison ({', '.join(existing)}). "
+            "Name another folder, or remove this one."
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _print(comparison) -> None:
+def _print(comparison: "Comparison") -> None:
     from mbrl.analysis.comparison_table import header, rows, title
     from mbrl.analysis.comparison_warnings import notes, unfinished
 
-    for section in (
-        *comparison.sections,
-        *([comparison.aggregate] if comparison.aggregate else []),
-    ):
+    sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
+    for section in sections:
         print_table(_table(title(section), header(section, comparison), rows(section)))
     console = Console(soft_wrap=True, highlight=False)
     for sentence in notes(comparison):
         console.print(Text(f"Note: {sentence}"))
-    left_out = unfinished(comparison)
-    if left_out:
-        print_table(_table("Not completed", ("status", "group", "folder", "why"), left_out))
+    lines = unfinished(comparison)
+    if lines:
+        print_table(_table("Not completed", ("status", "group", "folder", "why"), lines))
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    table = Table(
-        *(Column(Text(name), overflow="fold") for name in names),
-        title=Text(title),
-        title_justify="left",
-    )
+    columns = [Column(Text(name), overflow="fold") for name in names]
+    table = Table(*columns, title=Text(title), title_justify="left")
     for line in lines:
         table.add_row(*map(Text, line))
     return table
 
 
-def _write(comparison, folder: Path, command: str) -> None:
+def _write(comparison: "Comparison", folder: Path, command: str) -> None:
     from mbrl.analysis.comparison_page import write_page
     from mbrl.analysis.comparison_plot import draw
     from mbrl.analysis.comparison_table import write_csv
@@ -165,6 +141,5 @@ def _write(comparison, folder: Path, command: str) -> None:
     draw(comparison, [folder / "compare.png", folder / "compare.pdf"])
     write_csv(comparison, folder / "compare.csv")
     write_page(comparison, folder / "compare.png", command, folder / "compare.html")
-    Console(soft_wrap=True, highlight=False).print(
-        Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
-    )
+    message = Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
+    Console(soft_wrap=True, highlight=False).print(message)

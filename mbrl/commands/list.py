@@ -1,10 +1,11 @@
-"""`python -m mbrl list [FOLDER...]`: the runs and sweeps that are there, newest last."""
+"""`python -m mbrl list [FOLDER...]`: list runs and sweeps, the newest last."""
 
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -16,9 +17,9 @@ from mbrl.errors import ConfigError
 from mbrl.runs.folder import STATUSES
 from mbrl.tables import format_number, print_table
 
-DESCRIPTION = """Lists runs and sweeps, newest last: when each began, what became of it, what it was and where it lies. A sweep's jobs
-stand under its line, which counts them."""
-STATES = (*STATUSES, *UNFINISHED, "damaged")
+DESCRIPTION = """Lists runs and sweeps, the newest last, with their start, status, settings, result
+and folder. A sweep has a line that counts its jobs; the jobs follow it."""
+ALL_STATUSES = (*STATUSES, *UNFINISHED, "damaged")
 COLUMNS = (
     "started",
     "status",
@@ -39,133 +40,126 @@ COLOURS = {
     "interrupted": "yellow",
 }
 
-Line = tuple[str, ...]
+
+class _Entry(NamedTuple):
+    """One run: what it is sorted and selected by, and its cells after the first column."""
+
+    status: str
+    started: datetime
+    cells: tuple[str, ...]
 
 
 def main(arguments: list[str]) -> int:
-    """Lists; the exit status is 0."""
+    """List runs. The exit status is 0."""
     parser = argparse.ArgumentParser("python -m mbrl list", description=DESCRIPTION)
+    default = [Path("outputs")]
+    help_text = "where to look; default: outputs"
     parser.add_argument(
-        "paths",
-        nargs="*",
-        type=Path,
-        default=[Path("outputs")],
-        metavar="FOLDER",
-        help="where to look; default: outputs",
+        "paths", nargs="*", type=Path, default=default, metavar="FOLDER", help=help_text
     )
+    help_text = f"only runs of these statuses, separated by commas: {', '.join(ALL_STATUSES)}"
     parser.add_argument(
-        "--status",
-        type=_states,
-        default=STATES,
-        help=f"only runs of this status, or of some: {', '.join(STATES)}",
+        "--status", type=_statuses, default=ALL_STATUSES, metavar="STATUS[,STATUS]", help=help_text
     )
     given = parser.parse_args(arguments)
     for path in given.paths:
         if not path.is_dir():
             raise ConfigError(
-                f"{path} is no folder: name one that runs or sweeps are in, such as outputs."
+                f"{path} is not a folder. Name one that contains runs or sweeps, such as outputs."
             )
-    records, damaged = read_records(given.paths)
-    table = Table(
-        *(
-            Column(name, no_wrap=name not in ("environment", "folder"), overflow="fold")
-            for name in COLUMNS
-        )
-    )
-    for line in _lines(records, damaged, given.status):
-        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
-    if table.row_count:
-        print_table(table)
+    records, unreadable = read_records(given.paths)
+    lines = list(_lines(records, unreadable, given.status))
+    if lines:
+        print_table(_table(lines))
     console = Console(soft_wrap=True, highlight=False)
-    for each in damaged:
-        if each.status in given.status:
-            console.print(
-                Text(
-                    f"UnreadableRun: {each.reason}"
-                    if each.status == "damaged"
-                    else f"Failed: {printable(str(each.folder))}: {each.reason}"
-                )
-            )
-    if not table.row_count:
-        console.print(Text(f"No runs{_of(given.status)} in {', '.join(map(str, given.paths))}."))
+    for entry in unreadable:
+        if entry.status in given.status:
+            folder = f" {printable(str(entry.folder))}:" if entry.status == "failed" else ""
+            console.print(Text(f"{entry.status.capitalize()}:{folder} {entry.reason}"))
+    if not lines:
+        selection = ""
+        if given.status != ALL_STATUSES:
+            selection = f" with the status {' or '.join(given.status)}"
+        console.print(Text(f"No runs{selection} in {', '.join(map(str, given.paths))}."))
     return 0
 
 
-def _states(text: str) -> tuple[str, ...]:
-    given = tuple(each.strip().replace("-", " ") for each in text.split(","))
-    wrong = [each for each in given if each not in STATES]
-    if wrong:
-        raise argparse.ArgumentTypeError(
-            f"{wrong[0]} is no status: name {', '.join(STATES)}, or several with commas between"
-        )
-    return given
+def _statuses(text: str) -> tuple[str, ...]:
+    statuses = tuple(part.strip().replace("-", " ") for part in text.split(","))
+    for status in statuses:
+        if status not in ALL_STATUSES:
+            raise argparse.ArgumentTypeError(
+                f"{status} is not a status; choose from {', '.join(ALL_STATUSES)}"
+            )
+    return statuses
 
 
-def _of(states: Sequence[str]) -> str:
-    return "" if states == STATES else f" that are {' or '.join(states)}"
+def _table(lines: Sequence[tuple[str, ...]]) -> Table:
+    foldable = ("environment", "folder")
+    columns = [Column(name, no_wrap=name not in foldable, overflow="fold") for name in COLUMNS]
+    table = Table(*columns)
+    for line in lines:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
+    return table
 
 
 def _lines(
-    records: Sequence[Record], damaged: Sequence[UnreadableRun], states: Sequence[str]
-) -> Iterator[Line]:
-    """A line a run; before a sweep's jobs one for all of them, the left out ones counted too."""
-    choices = infer_choices(records)
-    runs = {
-        record.folder: (record.status, record.started, _line(record, chosen))
-        for record, chosen in zip(records, choices, strict=True)
+    records: Sequence[Record], unreadable: Sequence[UnreadableRun], statuses: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """One line per run with one of the statuses, after one per sweep that counts all its jobs."""
+    entries = {
+        record.folder: _record_entry(record, choices)
+        for record, choices in zip(records, infer_choices(records), strict=True)
     }
-    runs |= {each.folder: (each.status, _age(each.folder), _damaged_line(each)) for each in damaged}
-    families: dict[Path, list[Path]] = {}
-    for folder in runs:
-        families.setdefault(
-            folder.parent if (folder.parent / "multirun.yaml").exists() else folder, []
-        ).append(folder)
-    for family, folders in sorted(
-        families.items(), key=lambda item: min(runs[folder][1] for folder in item[1])
-    ):
-        shown = [folder for folder in folders if runs[folder][0] in states]
-        is_sweep = folders != [family]
-        if shown and is_sweep:
-            yield _sweep_line(
-                family,
-                min(runs[folder][1] for folder in folders),
-                Counter(runs[folder][0] for folder in folders),
-            )
-        for folder in shown:
-            started, *rest = runs[folder][2]
-            yield (f"  {started}" if is_sweep else started, *rest)
+    entries |= {run.folder: _unreadable_entry(run) for run in unreadable}
+    sweeps: dict[Path, list[Path]] = {}  # sweep → jobs; a run without a sweep → itself
+    for folder in entries:
+        is_job = (folder.parent / "multirun.yaml").exists()
+        sweeps.setdefault(folder.parent if is_job else folder, []).append(folder)
+    started = {
+        sweep: min(entries[folder].started for folder in folders)
+        for sweep, folders in sweeps.items()
+    }
+    for sweep in sorted(sweeps, key=started.__getitem__):
+        folders = sweeps[sweep]
+        shown = [entries[folder] for folder in folders if entries[folder].status in statuses]
+        indent = ""
+        if shown and folders != [sweep]:
+            counts = Counter(entries[folder].status for folder in folders)
+            yield _sweep_line(sweep, started[sweep], counts)
+            indent = "  "
+        for entry in shown:
+            yield indent + _format_time(entry.started), *entry.cells
 
 
-def _line(record: Record, choices: Mapping[str, str]) -> Line:
+def _record_entry(record: Record, choices: Mapping[str, str]) -> _Entry:
     budget = "?" if record.budget is None else record.budget
-    facts = (
+    cells = (
+        record.status,
         record.environment,
         choices.get("model", "?"),
         choices.get("planner", "?"),
         str(record.seed),
+        f"{record.env_steps}/{budget}",
+        format_number(record.score),
+        printable(str(record.folder)),
     )
-    result = (f"{record.env_steps}/{budget}", format_number(record.score))
-    return (_clock(record.started), record.status, *facts, *result, printable(str(record.folder)))
+    return _Entry(record.status, record.started, cells)
 
 
-def _damaged_line(each: UnreadableRun) -> Line:
-    return (_clock(_age(each.folder)), each.status, *["–"] * 6, printable(str(each.folder)))
+def _unreadable_entry(run: UnreadableRun) -> _Entry:
+    modified = datetime.fromtimestamp(run.folder.stat().st_mtime).astimezone()
+    cells = (run.status, *["–"] * 6, printable(str(run.folder)))
+    return _Entry(run.status, modified, cells)
 
 
-def _sweep_line(folder: Path, started: datetime, counts: Counter) -> Line:
-    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return (
-        _clock(started),
-        f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {states}",
-        *[""] * 6,
-        printable(str(folder)),
-    )
+def _sweep_line(folder: Path, started: datetime, counts: Counter) -> tuple[str, ...]:
+    listed = ", ".join(f"{counts[status]} {status}" for status in ALL_STATUSES if counts[status])
+    plural = "s" if counts.total() > 1 else ""
+    summary = f"{counts.total()} job{plural}: {listed}"
+    return (_format_time(started), summary, *[""] * 6, printable(str(folder)))
 
 
-def _age(folder: Path) -> datetime:
-    return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
-
-
-def _clock(moment: datetime) -> str:
-    """In this place's time, which folders are named after."""
+def _format_time(moment: datetime) -> str:
+    """In local time, as in the names of folders."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,10 +1,10 @@
-"""`python -m mbrl resume RUN`: go on where a run stopped, as if it never had."""
+"""`python -m mbrl resume RUN`: continue a run to the results of an uninterrupted one."""
 
 import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mbrl.analysis.records import printable
@@ -20,29 +20,25 @@ from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
 
-DESCRIPTION = """Goes on with a run that was killed, interrupted or failed, from its last checkpoint, to the same metrics
-and weights as if nothing had happened; rows after the checkpoint move to metrics.superseded.jsonl and must come out the
-same again. A finished run goes on where training.env_steps is raised. In a sweep's folder: finishes the jobs that are not
-completed, and starts those that never were, one after the other (the sweep's own command with hydra.sweep.dir=FOLDER does
-so with its launcher)."""
+DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
+the same metrics and weights as those of an uninterrupted run. Rows after the checkpoint move to
+metrics.superseded.jsonl and must be reproduced. A completed run continues if training.env_steps is
+raised. A sweep's folder: runs the jobs that are not completed, one after another. (To use the
+sweep's launcher, repeat its own command with hydra.sweep.dir=FOLDER.)"""
 SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in RESUMABLE_SETTINGS)
-WHY = f"a resumed run must be what it would have been, so only {SETTINGS} and trust may be given; start a new run for the rest."
+RULE = (
+    f"A resumed run must give the results of an uninterrupted one, so only {SETTINGS} and trust "
+    "can be given. Start a new run to change other settings."
+)
 
 
 def main(arguments: list[str]) -> int:
-    """Resumes a run or a sweep; the exit status is 0 where all is completed."""
+    """Resume a run or a sweep. The exit status is 0 if all is completed."""
     parser = Parser("resume", DESCRIPTION)
-    parser.add_argument(
-        "--tolerance",
-        type=tolerance,
-        default=0.0,
-        help="relative difference allowed to rows recorded before; default 0: none",
-    )
-    parser.add_argument(
-        "--plain",
-        action="store_true",
-        help="others write to this terminal too: plain lines, under the run's name",
-    )
+    help_text = "relative difference allowed between repeated rows and recorded ones; default 0"
+    parser.add_argument("--tolerance", type=tolerance, default=0.0, help=help_text)
+    help_text = "print plain lines that begin with the name of the run's folder"
+    parser.add_argument("--plain", action="store_true", help=help_text)
     given = parser.parse_intermixed_args(arguments)
     folder = resolve_folder(given.path)
     if is_run(folder):
@@ -53,90 +49,75 @@ def main(arguments: list[str]) -> int:
 def _resume_run(
     folder: Path, overrides: Sequence[str], tolerance: float, owns_terminal: bool
 ) -> int:
-    config, kept, trust = read_run(folder, overrides)
-    before = config.training.env_steps
-    override(config, overrides, RESUMABLE_SETTINGS, WHY)
-    if is_completed(folder) and config.training.env_steps == before:
+    config, provenance, trust = read_run(folder, overrides)
+    budget = config.training.env_steps
+    override(config, overrides, RESUMABLE_SETTINGS, RULE)
+    if is_completed(folder) and config.training.env_steps == budget:
         print(
-            f"{folder} is completed, {before} real steps long; to go on: python -m mbrl resume {folder} training.env_steps={2 * before}"
+            f"{folder} is completed, with {budget} real steps. To extend it: "
+            f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
         )
         return 0
     log_to(folder)
-    from mbrl.experiment import execute  # here, once it is known what JAX shall run on
+    # Imported here, after read_run has chosen JAX's platform.
+    from mbrl.experiment import execute
 
-    execute(
-        config,
-        run_info_from_provenance(folder, kept, trust, owns_terminal),
-        resume=True,
-        tolerance=tolerance,
-    )
+    info = run_info_from_provenance(folder, provenance, trust, owns_terminal)
+    execute(config, info, resume=True, tolerance=tolerance)
     return 0
 
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
     lock = lock_sweep(sweep)
     try:
-        _refuse_unfinished_beginning(sweep)
-        _refuse_live_jobs(sweep)
+        _check_all_jobs_saved(sweep)
+        _refuse_active_jobs(sweep)
+        extended = any(override.startswith("training.env_steps=") for override in overrides)
+        folders = [folder for folder in runs_in(sweep) if extended or not is_done(folder)]
         with ProcessGroup() as processes:
-            for folder in _open_jobs(sweep, overrides):
+            for folder in folders:
                 print(folder, flush=True)
-                processes.run(
-                    [
-                        sys.executable,
-                        "-m",
-                        "mbrl",
-                        "resume",
-                        str(folder),
-                        f"--tolerance={tolerance}",
-                        *overrides,
-                    ]
-                )
-        ended = print_jobs(sweep)
+                command = [sys.executable, "-m", "mbrl", "resume", str(folder)]
+                processes.run([*command, f"--tolerance={tolerance}", *overrides])
+        status = print_jobs(sweep)
         processes.check("Interrupted.")
-        return ended
+        return status
     finally:
         os.close(lock)
 
 
-def _open_jobs(sweep: Path, overrides: Sequence[str]) -> Iterator[Path]:
-    extended = any(override.startswith("training.env_steps=") for override in overrides)
-    yield from (folder for folder in runs_in(sweep) if extended or not is_done(folder))
-
-
-def _refuse_live_jobs(sweep: Path) -> None:
-    # On a cluster, jobs outlive the command that handed them over.
-    live = [folder.name for folder in runs_in(sweep) if is_running(folder)] or list(
-        queued_jobs(sweep)
-    )
-    if live:
+def _refuse_active_jobs(sweep: Path) -> None:
+    # On a cluster, jobs continue after the command that submitted them has ended.
+    running = [folder.name for folder in runs_in(sweep) if is_running(folder)]
+    active = running or list(queued_jobs(sweep))
+    if active:
         raise ConfigError(
-            f"{sweep / live[0]} is running, or waits in a cluster's queue: wait until it ends, or resume run by run."
+            f"{sweep / active[0]} is running or in a cluster's queue. Wait until it ends, or "
+            "resume single runs."
         )
 
 
-def _refuse_unfinished_beginning(sweep: Path) -> None:
-    """Raises ConfigError where the sweep was killed before it had written down all its jobs."""
+def _check_all_jobs_saved(sweep: Path) -> None:
+    """Raise ConfigError if the sweep's command was killed before it had saved all its jobs."""
     file = sweep / "sweep.json"
     if not file.exists():
         return
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        num_jobs, command = int(kept["num_jobs"]), shlex.join(map(str, kept["command"]))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as reason:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        num_jobs, command = int(saved["num_jobs"]), shlex.join(map(str, saved["command"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
-            f"{file} is damaged ({type(reason).__name__}): remove it, to go on with the jobs that are there."
-        ) from reason
+            f"{file} is damaged ({type(error).__name__}). Remove it to resume the jobs in the "
+            "folder."
+        ) from error
     command = printable(f"{command} hydra.sweep.dir={shlex.quote(str(sweep))}")
     if (sweep / ".search.lock").exists():
-        print(
-            f"This is a search, which goes on by its own command; resumed are its last jobs alone: {command}",
-            flush=True,
-        )
+        print(f"This is a search; only its last jobs are resumed. To continue it: {command}")
+        sys.stdout.flush()
         return
     missing = num_jobs - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
-            f"{sweep} lacks {missing} of its {num_jobs} jobs, since its command was killed before it had written them down; "
-            f"the same command goes on with it: {command}"
+            f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
+            f"saved them. Repeat the command to continue: {command}"
         )

@@ -1,4 +1,4 @@
-"""`python -m mbrl show RUN`: what a run was, at a glance."""
+"""`python -m mbrl show RUN`: a run at a glance."""
 
 import re
 import shlex
@@ -23,171 +23,137 @@ from mbrl.runs.finder import is_run
 from mbrl.runs.reader import read_summary, status
 from mbrl.tables import format_duration, format_number
 
-DESCRIPTION = """Prints what a run was: its result, its settings that are not the defaults, the code, versions and machine
-that computed it, and where it lies. For a sweep's folder, what became of its jobs."""
+DESCRIPTION = """Prints the result of a run, its settings that are not the defaults, the code,
+versions and machine that computed it, and its folder. For a sweep's folder, prints its jobs."""
 GROUPS = ("env", "model", "planner", "training", "logger", "experiment")
-PACKAGES = (
-    "jax",
-    "equinox",
-    "optax",
-    "mctx",
-    "gymnasium",
-    "hydra-core",
-    "numpy",
-)  # those that results depend on most
+DEFAULTS = {
+    "env": "cartpole",
+    "model": "ensemble",
+    "planner": "cem",
+    "training": "default",
+    "logger": "wandb",
+}
+# Those that results depend on most.
+PACKAGES = ("jax", "equinox", "optax", "mctx", "gymnasium", "hydra-core", "numpy")
+# What a run writes into its provenance.json when it starts.
+RECORDED = ("command", "started", "packages", "python", "platform", "devices", "cores", "threads")
+ABSENT = "–"
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a run, or a sweep's jobs; the exit status is 0."""
+    """Print a run, or a sweep's jobs. The exit status is 0."""
     given = Parser("show", DESCRIPTION).parse_intermixed_args(arguments)
     folder = resolve_folder(given.path)
     if not is_run(folder):
         print_jobs(folder)
         return 0
-    config, kept, _ = read_run(folder, given.overrides)
+    config, provenance, _ = read_run(folder, given.overrides)
     console = Console()
-    console.print(_result(folder, config, kept))
-    console.print(_settings(config, kept))
-    console.print(_origin(kept))
+    console.print(_result(folder, config, provenance))
+    console.print(_settings(config, provenance))
+    console.print(_origin(provenance))
     return 0
 
 
-def _result(folder: Path, config: DictConfig, kept: Mapping[str, Any]) -> Table:
-    table, choices = _table(), kept.get("choices") or {}
+def _result(folder: Path, config: DictConfig, provenance: Mapping[str, Any]) -> Table:
+    choices = provenance.get("choices") or {}
+    model, planner = choices.get("model", "unknown"), choices.get("planner", "unknown")
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
-    table.add_row("run", Text(str(kept.get("name") or folder.name)))
-    table.add_row("status", Text(status(folder)))
+    mean, std = summary.get("evaluation/return_mean"), summary.get("evaluation/return_std")
+    checkpoint = newest_checkpoint(folder)
+    cells = {"run": provenance.get("name") or folder.name, "status": status(folder)}
     if "error" in summary:
-        table.add_row("error", Text(str(summary["error"])))
-    table.add_row("environment", Text(str(config.env.id)))
-    table.add_row(
-        "model, planner",
-        Text(f"{choices.get('model', 'unknown')}, {choices.get('planner', 'unknown')}"),
-    )
-    table.add_row("seed", Text(str(config.seed)))
-    table.add_row(
-        "evaluation return",
-        Text(
-            f"{format_number(summary.get('evaluation/return_mean'))} ± {format_number(summary.get('evaluation/return_std'))}"
-        ),
-    )
-    table.add_row(
-        "env steps", Text(f"{summary.get('env_steps', 0)} of {config.training.env_steps}")
-    )
-    table.add_row("last checkpoint", Text(_or_none(newest_checkpoint(folder), " env steps")))
-    table.add_row("wall time", Text(format_duration(summary.get("wall_seconds", 0.0))))
-    table.add_row("folder", Text(str(folder.absolute())))
+        cells["error"] = summary["error"]
+    cells |= {
+        "environment": config.env.id,
+        "model, planner": f"{model}, {planner}",
+        "seed": config.seed,
+        "evaluation return": f"{format_number(mean)} ± {format_number(std)}",
+        "env steps": f"{summary.get('env_steps', 0)} of {config.training.env_steps}",
+        "last checkpoint": "none" if checkpoint is None else f"{checkpoint} env steps",
+        "wall time": format_duration(summary.get("wall_seconds", 0.0)),
+        "folder": folder.absolute(),
+    }
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, cell in cells.items():
+        table.add_row(name, Text(str(cell)))
     return table
 
 
-def _settings(config: DictConfig, kept: Mapping[str, Any]) -> Table:
-    """What is not as in the defaults: first the choices, then what differs from those choices' own settings."""
+def _settings(config: DictConfig, provenance: Mapping[str, Any]) -> Table:
+    """First the choices that are not the defaults, then settings that differ from the choices'."""
     table = Table("setting", "default", "this run", title="Not the defaults")
-    base, choices = _base(kept)
+    base, choices = _base_config(provenance)
     for group, (default, chosen) in choices.items():
         table.add_row(group, Text(default), Text(chosen))
     then, now = dict(_leaves(base)), dict(_leaves(config))
     for name in [*now, *(name for name in then if name not in now)]:
-        if then.get(name, "–") != now.get(name, "–") and name != "seed":
-            table.add_row(name, *(Text(str(values.get(name, "–"))) for values in (then, now)))
+        before, after = then.get(name, ABSENT), now.get(name, ABSENT)
+        if before != after and name != "seed":
+            table.add_row(name, Text(str(before)), Text(str(after)))
     return table
 
 
-def _base(kept: Mapping[str, Any]) -> tuple[DictConfig, dict[str, tuple[str, str]]]:
-    """The config that the run's choices alone would have, and those choices that are not the defaults; or else the defaults."""
-    defaults = {
-        "env": "cartpole",
-        "model": "ensemble",
-        "planner": "cem",
-        "training": "default",
-        "logger": "wandb",
-    }
-    # Words only: in a saved file, anything may stand here.
+def _base_config(provenance: Mapping[str, Any]) -> tuple[DictConfig, dict[str, tuple[str, str]]]:
+    """The config of the run's choices alone, and the choices that are not the defaults.
+
+    These are pairs (default, chosen). Without known choices, the default config.
+    """
+    # Only words, since the file can be anyone's.
     chosen = {
         group: str(choice)
-        for group, choice in (kept.get("choices") or {}).items()
+        for group, choice in (provenance.get("choices") or {}).items()
         if group in GROUPS and re.fullmatch(r"\w+", str(choice))
     }
     different = {
-        group: (defaults.get(group, "none"), choice)
+        group: (DEFAULTS.get(group, "none"), choice)
         for group, choice in chosen.items()
-        if defaults.get(group) != choice
+        if DEFAULTS.get(group) != choice
     }
     try:
         return compose([f"{group}={choice}" for group, (_, choice) in different.items()]), different
-    except (ConfigError, HydraException):  # a choice of somebody's own, which is not here
+    except (ConfigError, HydraException):  # a choice that does not exist here
         return compose(), {}
 
 
 def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting that is a value, with its whole name; what has none yet, or cannot be worked out, as it stands."""
+    """The full name and value of each setting; `???` for one that is missing or cannot be read."""
     if not isinstance(node, DictConfig):
         yield name, node
         return
     for key in node:
-        below = f"{name}.{key!s}" if name else str(key)
+        full_name = f"{name}.{key!s}" if name else str(key)
         try:
             value = "???" if OmegaConf.is_missing(node, key) else node[key]
-        except OmegaConfBaseException:  # refers to what is missing
+        except OmegaConfBaseException:  # an interpolation of a missing setting
             value = "???"
-        yield from _leaves(value, below)
+        yield from _leaves(value, full_name)
 
 
-def _origin(kept: Mapping[str, Any]) -> Table:
-    """What computed the run."""
-    table, git, packages = (
-        Table("", "", title="Computed by", show_header=False),
-        kept.get("git") or {},
-        kept.get("packages") or {},
-    )
-    if not all(
-        name in kept
-        for name in (
-            "command",
-            "started",
-            "packages",
-            "python",
-            "platform",
-            "devices",
-            "cores",
-            "threads",
-        )
-    ):
-        table.add_row("provenance", Text("none: the run ended before it was written"))
+def _origin(provenance: Mapping[str, Any]) -> Table:
+    """The code, versions and machine that computed the run."""
+    table = Table("", "", title="Computed by", show_header=False)
+    if not all(name in provenance for name in RECORDED):
+        table.add_row("provenance", "none: the run ended before it was written")
         return table
+    git, packages = provenance.get("git") or {}, provenance["packages"] or {}
     changes = git.get("diff")
-    table.add_row("command", Text(shlex.join(map(str, kept["command"]))))
-    table.add_row("started", Text(str(kept["started"])))
-    table.add_row(
-        "resumed",
-        Text(", ".join(str(each["started"]) for each in kept.get("resumes", ())) or "never"),
-    )
     more = f" and {len(changes.splitlines())} lines of changes" if changes else ""
-    table.add_row("commit", Text(str(git.get("commit", "unknown")) + more))
-    table.add_row(
-        "versions",
-        Text(
-            f"Python {kept['python']}, "
-            + ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages)
-        ),
-    )
-    table.add_row("platform", Text(str(kept["platform"])))
-    table.add_row("devices", Text(", ".join(str(device["kind"]) for device in kept["devices"])))
-    table.add_row(
-        "cores",
-        Text(
-            f"{kept['cores']['usable']} of {kept['cores']['machine']}, {kept['threads']['num_threads']} threads"
-        ),
-    )
+    versions = [f"{name} {packages[name]}" for name in PACKAGES if name in packages]
+    resumes = [str(resume["started"]) for resume in provenance.get("resumes", ())]
+    cores, num_threads = provenance["cores"], provenance["threads"]["num_threads"]
+    cells = {
+        "command": shlex.join(map(str, provenance["command"])),
+        "started": provenance["started"],
+        "resumed": ", ".join(resumes) or "never",
+        "commit": str(git.get("commit", "unknown")) + more,
+        "versions": ", ".join([f"Python {provenance['python']}", *versions]),
+        "platform": provenance["platform"],
+        "devices": ", ".join(str(device["kind"]) for device in provenance["devices"]),
+        "cores": f"{cores['usable']} of {cores['machine']}, {num_threads} threads",
+    }
+    for name, cell in cells.items():
+        table.add_row(name, Text(str(cell)))
     return table
-
-
-def _table() -> Table:
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
-
-
-def _or_none(value: int | None, unit: str) -> str:
-    return "none" if value is None else f"{value}{unit}"

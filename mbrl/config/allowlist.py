@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mbrl.errors import ConfigError, one_line
-from mbrl.runs.saved_config import read_settings
+from mbrl.runs.saved_config import read_config
 
 # Of Optax only what makes optimisers and schedules: its tree helpers look attributes up by name,
 # and call what they are given.
@@ -161,7 +161,7 @@ def load_saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
     Raises CorruptRun for a file that is no plain YAML of a run, and ConfigError for interpolations,
     missing parts, and a saved `trust` in a package that the command line does not trust.
     """
-    settings = read_settings(path.parent)
+    settings = read_config(path.parent)
     missing = [key for key in SAVED_KEYS if key not in settings]
     if missing:
         raise ConfigError(

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.errors import ConfigError, RunError
-from mbrl.runs.reader import CorruptRun
+from mbrl.errors import ConfigError, CorruptRun, RunError
 
 # Says that HYDRA_FULL_ERROR was set here and not by the user: processes of a sweep inherit both.
 PLAIN_ERRORS_FLAG = "MBRL_PLAIN_ERRORS"

@@ -17,11 +17,10 @@ from mbrl.config.hydra_guard import check_job
 from mbrl.config.hydra_internals import get_overrides_dirname
 from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import ResolvedConfig, resolve
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, CorruptRun
 from mbrl.launchers.job import Job
 from mbrl.runs.folder import RunFolder, write_atomic, write_json
-from mbrl.runs.reader import CorruptRun
-from mbrl.runs.saved_config import read_settings
+from mbrl.runs.saved_config import read_config
 
 
 def save_job(
@@ -133,7 +132,7 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> ResolvedCo
 def _has_same_config(folder: Path, resolved: ResolvedConfig) -> bool:
     """Whether the saved job equals this one, except for settings that a resumed run may change."""
     try:
-        saved = ResolvedConfig(read_settings(folder))
+        saved = ResolvedConfig(read_config(folder))
         return saved.fingerprint() == resolved.fingerprint()
     except (CorruptRun, OmegaConfBaseException):
         return False

@@ -4,9 +4,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from mbrl.errors import ConfigError, RunError
+from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
-from mbrl.runs.reader import CorruptRun
 
 # After this many jobs the compiled programs are dropped: each uses some of the memory maps that
 # Linux allows a process.

@@ -7,9 +7,16 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.analysis.records import DAMAGE, Record, UnreadableRun, damaged_by, read_record
+from mbrl.analysis.records import (
+    READ_ERRORS,
+    Record,
+    UnreadableRun,
+    as_unreadable,
+    read_record,
+)
+from mbrl.errors import CorruptRun
 from mbrl.runs.finder import runs_in
-from mbrl.runs.reader import CorruptRun, is_completed
+from mbrl.runs.reader import is_completed
 from mbrl.tables import format_duration, format_number, print_table
 
 
@@ -65,8 +72,8 @@ def _table(jobs: Sequence[Record | UnreadableRun]) -> Table:
 def _read(folder: Path) -> Record | UnreadableRun:
     try:
         return read_record(folder)
-    except DAMAGE as reason:
-        return damaged_by(reason, folder)
+    except READ_ERRORS as reason:
+        return as_unreadable(reason, folder)
 
 
 def _status(job: Record | UnreadableRun) -> str:

@@ -1,4 +1,4 @@
-"""What the loop asks of a logger."""
+"""The interface of a logger."""
 
 import json
 from abc import ABC, abstractmethod
@@ -7,22 +7,41 @@ from typing import Any
 
 
 class AbstractLogger(ABC):
-    """Takes rows of metrics (`loggers/metrics.py` says what each means), and shows or keeps them.
+    """Receives a run's rows of metrics and shows or stores them.
 
-    A constructor is given more than each logger needs (the run's folder, config, name, group, budget of steps), and leaves
-    the rest unused.
+    `mbrl/loggers/metrics.py` documents each metric. A constructor takes `run_info`, the RunInfo of
+    the run (folder, name, config, …); its other parameters are the settings of its YAML file:
+
+        class CsvLogger(AbstractLogger):
+            def __init__(self, run_info: RunInfo, delimiter: str = ","): ...
+
+        # conf/logger/csv.yaml
+        csv:
+          _target_: my_package.CsvLogger
+          delimiter: ";"
+
+    The run fails where a logger raises an exception.
     """
 
     @abstractmethod
     def log(self, row: Mapping[str, Any]) -> None:
-        """Takes one row: always `env_steps` and `wall_seconds`, and some metrics. Values are Python floats, ints, or lists of them."""
+        """Receive one row: `env_steps`, `wall_seconds` and some metrics.
+
+        Values are Python floats, ints, or lists of them.
+        """
 
     @abstractmethod
     def finish(self, status: str) -> None:
-        """Ends the record: `completed`, `failed` or `interrupted`. Called exactly once, whatever happens."""
+        """End the record. Called exactly once, however the run ends.
+
+        `status` is `completed`, `failed` or `interrupted`.
+        """
 
 
 def finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as strict JSON has them: NaN and infinity become None. Raises TypeError for what JSON cannot hold."""
-    # Python writes NaN, which is no JSON; reading that back, it lets us choose what to make of it.
+    """Replace NaN and infinity by None, which strict JSON can hold.
+
+    Raises TypeError for values that JSON cannot hold.
+    """
+    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
     return json.loads(json.dumps(values), parse_constant=lambda name: None)

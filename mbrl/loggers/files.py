@@ -1,4 +1,4 @@
-"""metrics.jsonl: the record of truth, in the run's folder."""
+"""metrics.jsonl in the run's folder: the primary record of the metrics."""
 
 import json
 import logging
@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.run_info import RunInfo
 
 logger = logging.getLogger(__name__)
 
 
 class FilesLogger(AbstractLogger):
-    """Writes a row as one line of JSON, at once, so that a run that is killed keeps all its rows; NaN is null."""
+    """Appends each row to metrics.jsonl as one line of JSON; NaN is written as null.
 
-    def __init__(self, folder: str | Path, **unused: Any):
-        self._path = Path(folder) / "metrics.jsonl"
+    A row is written at once, so a killed run keeps all its rows.
+    """
+
+    def __init__(self, run_info: RunInfo):
+        self._path = run_info.folder / "metrics.jsonl"
         _drop_unfinished_line(self._path)
 
     def log(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(finite_or_none(row), allow_nan=False)
-        # Rows are few: a file that is never left open needs no flushing, and nobody to close it where a run cannot start.
+        # Rows are few. Opening the file for each one needs no flushing and leaves nothing to close.
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -30,13 +34,15 @@ class FilesLogger(AbstractLogger):
 
 
 def _drop_unfinished_line(path: Path) -> None:
-    """Cuts off what follows the last newline: half a row of a run that was killed, which would spoil the next one."""
+    """Cut off what follows the last newline: part of a row that a killed run was writing."""
     if not path.exists():
         return
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    length = content.rfind(b"\n") + 1
+    if length < len(content):
         logger.warning(
-            "%s ended in half a row, which was cut off; the run was killed while it wrote it.", path
+            "%s ended in an incomplete row, which was removed: "
+            "the run was killed while writing it.",
+            path,
         )
-        os.truncate(path, whole)
+        os.truncate(path, length)

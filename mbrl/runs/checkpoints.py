@@ -1,4 +1,4 @@
-"""Checkpoints: named arrays in files that are whole or not there, and that say so themselves."""
+"""Checkpoints: named arrays in checksummed files, written atomically."""
 
 import hashlib
 import io
@@ -12,38 +12,42 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mbrl.errors import one_line
+
 FOLDER = "checkpoint"
-FACTS = "facts"  # the name under which a file's facts are stored, as JSON
-# The end of a name is the beginning of the content's SHA-256, so that one rename makes a file and its checksum appear.
+FACTS = "facts"  # the name of the array that holds a checkpoint's facts, as JSON
+# A name ends in the first digits of the content's SHA-256, so one rename makes both file and
+# checksum appear.
 NAME = re.compile(r"(\d{12})-([0-9a-f]{16})\.npz")
 
 logger = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """What one file holds."""
+    """The content of one file."""
 
     arrays: dict[str, np.ndarray]
-    facts: dict[str, Any]  # JSON: `env_steps` and whatever was given to `save`
+    facts: dict[str, Any]  # JSON: `env_steps` and whatever else was given to `save_checkpoint`
 
 
 def save_checkpoint(
-    folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], num_kept: int
+    folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], max_checkpoints: int
 ) -> Path:
-    """Writes `<folder>/checkpoint/<env_steps>-<checksum>.npz`, which `numpy.load` opens, and leaves the newest `num_kept`.
+    """Write `<folder>/checkpoint/<env_steps>-<checksum>.npz`, a file for `numpy.load`.
 
-    `facts` must have `env_steps`. The file is on the disk, whole, before its name is there, and older ones are removed only
-    then. Raises OSError where it cannot be written; the older ones stay.
+    `facts` must have `env_steps`. The file gets its name once it is complete on disk; only then
+    are all but the newest `max_checkpoints` removed. Raises OSError if it cannot be written; older
+    checkpoints then remain.
     """
-    place = folder / FOLDER
-    if not place.exists():
-        place.mkdir()
+    checkpoints = folder / FOLDER
+    if not checkpoints.exists():
+        checkpoints.mkdir()
         sync_folder(folder)
-    content = io.BytesIO()  # in memory first, since numpy leaves a mess where the disk is full
+    content = io.BytesIO()  # in memory first: on a full disk, NumPy would leave a partial file
     named: dict[str, Any] = {FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays}
     np.savez(content, allow_pickle=False, **named)
-    path = place / f"{facts['env_steps']:012}-{_digest(content.getbuffer())}.npz"
-    temporary = place / ".writing"
+    path = checkpoints / f"{facts['env_steps']:012}-{_digest(content.getbuffer())}.npz"
+    temporary = checkpoints / ".writing"
     temporary.unlink(missing_ok=True)
     try:
         with temporary.open("xb") as file:
@@ -51,11 +55,11 @@ def save_checkpoint(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_folder(place)
+        sync_folder(checkpoints)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    for old in _newest_first(place)[num_kept:]:
+    for old in _newest_first(checkpoints)[max_checkpoints:]:
         if old != path:
             old.unlink()
     return path
@@ -64,42 +68,42 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True
 ) -> Checkpoint | None:
-    """The newest whole checkpoint of a run folder whose facts are `usable`; None where there is none.
+    """Load the newest intact checkpoint of a run whose facts are `usable`; None if there is none.
 
-    A damaged one is warned of and renamed to `….damaged`, and the one before it is taken. Raises OSError where one cannot be read.
+    A damaged one is renamed to `….damaged` with a warning, and the one before it is tried. Raises
+    OSError if a file cannot be read.
     """
     for path in _newest_first(folder / FOLDER):
         content = path.read_bytes()
         try:
-            checkpoint = _parsed(content, path)
+            checkpoint = _parse(content, path)
             is_usable = usable(checkpoint.facts)
-        except (
-            Exception
-        ) as reason:  # whatever can be wrong with a file that anybody may have written
+        except Exception as error:  # the file can be anyone's, so any error is possible
             logger.warning(
                 "The checkpoint %s is damaged (%s); the one before it is used.",
                 path,
-                str(reason) or type(reason).__name__,
+                one_line(error),
             )
             path.rename(f"{path}.damaged")
             continue
         if is_usable:
             return checkpoint
         logger.warning(
-            "The checkpoint %s counts rows that metrics.jsonl does not have; the one before it is used.",
+            "The checkpoint %s counts rows that metrics.jsonl does not have; "
+            "the one before it is used.",
             path,
         )
     return None
 
 
 def newest_checkpoint(folder: Path) -> int | None:
-    """The real steps of the newest checkpoint, by its name."""
-    names = _newest_first(folder / FOLDER)
-    return int(names[0].name.split("-")[0]) if names else None
+    """The real steps of the newest checkpoint, taken from its name."""
+    paths = _newest_first(folder / FOLDER)
+    return int(paths[0].name.split("-")[0]) if paths else None
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a loss of power."""
+    """Write a folder's list of files to disk, so that a loss of power does not undo a rename."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -107,25 +111,24 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _parsed(content: bytes, path: Path) -> Checkpoint:
-    """Raises for a file that is not what `save_checkpoint` wrote, in whatever way NumPy or JSON do."""
+def _parse(content: bytes, path: Path) -> Checkpoint:
+    """Raises ValueError, or any error of NumPy or JSON, for a file that a run did not write."""
     if not path.stem.endswith(_digest(content)):
         raise ValueError("its content does not match its checksum")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     facts = json.loads(arrays.pop(FACTS).tobytes())
-    if not isinstance(facts, dict) or not all(
-        isinstance(array, np.ndarray) for array in arrays.values()
-    ):
+    all_arrays = all(isinstance(array, np.ndarray) for array in arrays.values())
+    if not isinstance(facts, dict) or not all_arrays:
         raise ValueError("it does not hold arrays and facts")
     return Checkpoint(arrays, facts)
 
 
-def _newest_first(place: Path) -> list[Path]:
-    # By steps; of two at one step, one was written before an evaluation and one after it: the later.
-    found = [path for path in place.glob("*.npz") if NAME.fullmatch(path.name)]
+def _newest_first(checkpoints: Path) -> list[Path]:
+    # Two checkpoints can have the same steps, before and after an evaluation: the later is newer.
+    paths = [path for path in checkpoints.glob("*.npz") if NAME.fullmatch(path.name)]
     return sorted(
-        found, key=lambda path: (path.name.split("-")[0], path.stat().st_mtime_ns), reverse=True
+        paths, key=lambda path: (path.name.split("-")[0], path.stat().st_mtime_ns), reverse=True
     )
 
 

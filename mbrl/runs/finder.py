@@ -1,10 +1,14 @@
-"""Finding runs: what a path names, and whether its files are where they seem to be."""
+"""Finding the folders of runs and sweeps."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mbrl.runs.reader import CorruptRun
+from mbrl.errors import CorruptRun
+
+# Any of these shows that a folder without a config.yaml is, or was to be, a run's.
+TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
+SKIPPED = ("wandb", "checkpoint", "__pycache__")  # besides hidden folders
 
 
 def is_run(path: Path) -> bool:
@@ -18,57 +22,52 @@ def is_sweep(path: Path) -> bool:
 
 
 def runs_in(path: Path) -> list[Path]:
-    """The run folders right below a sweep's, in the order of their numbers."""
+    """The run folders directly below a sweep's, in the order of the jobs' numbers."""
     if not path.is_dir():
         return []
-    # Hydra's own folder has a config.yaml too.
-    return sorted(
-        (folder for folder in path.iterdir() if is_run(folder) and not folder.name.startswith(".")),
-        key=job_order,
-    )
+    # Hidden folders are excluded since Hydra's own, .hydra, has a config.yaml too.
+    folders = [
+        folder for folder in path.iterdir() if is_run(folder) and not folder.name.startswith(".")
+    ]
+    return sorted(folders, key=job_order)
 
 
 def job_order(folder: Path) -> tuple[int, str]:
-    """`10_seed=1` comes after `9_seed=0`."""
+    """A sorting key by number: `10_seed=1` comes after `9_seed=0`."""
     number = folder.name.split("_")[0]
     return (int(number) if number.isdigit() else -1, folder.name)
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Raises CorruptRun for a symbolic link that leads out of a run's folder, where what is written to it would land elsewhere.
+    """Raise CorruptRun for a symbolic link in a run's folder that leads out of it.
 
-    W&B's own folder, in which it links to its logs, and which only it writes, is not looked into.
+    Writing to it would change a file elsewhere. W&B's own folder is not checked: only W&B writes
+    there, and it links to its logs.
     """
     inside = folder.resolve()
     for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
         target = Path(os.path.realpath(path))
         if path.is_symlink() and not target.is_relative_to(inside):
             raise CorruptRun(
-                f"{path} leads out of the run's folder, to {target}, and is not followed: remove it, or copy what it names."
+                f"{path} is a link that leads out of the run's folder, to {target}. "
+                "Remove it, or replace it by a copy of its target."
             )
 
 
-NOT_LOOKED_INTO = (
-    "wandb",
-    "checkpoint",
-    "__pycache__",
-)  # nor what begins with a dot, as Hydra's .hydra, which has a config.yaml too
-TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
-
-
 def run_folders(path: Path) -> Iterator[Path]:
-    """Every folder of a run at or below `path`, however deep; of a sweep, in the order of its jobs. Links to folders are not followed.
+    """Every run folder at or below `path`, at any depth; a sweep's in the order of its jobs.
 
-    Also those that have another trace of a run but no config.yaml: one that was refused before it began, or was damaged.
+    Includes folders without a config.yaml that show another trace of a run, which was refused
+    before it started or is damaged. Links to folders are not followed.
     """
     try:
         if is_run(path) or any((path / name).exists() for name in TRACES):
             yield path
             return
         below = [Path(entry) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
-    except OSError:  # not to be read, which whoever reads it will say
+    except OSError:  # an unreadable folder: reading it as a run reports why
         yield path
         return
     for folder in sorted(below, key=job_order):
-        if not folder.name.startswith(".") and folder.name not in NOT_LOOKED_INTO:
+        if not folder.name.startswith(".") and folder.name not in SKIPPED:
             yield from run_folders(folder)

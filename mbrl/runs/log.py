@@ -1,4 +1,4 @@
-"""run.log, for runs that Hydra, which otherwise sees to it, does not start."""
+"""run.log of runs that are not started by Hydra, which otherwise configures logging."""
 
 import logging
 import sys
@@ -8,11 +8,8 @@ FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"  # Hydra's
 
 
 def log_to(folder: Path) -> None:
-    """Lets what is logged go to the end of the folder's run.log, and warnings to stderr too."""
+    """Append all log messages to the folder's run.log, and print warnings to stderr as well."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.WARNING)
-    handlers: list[logging.Handler] = [
-        logging.FileHandler(folder / "run.log", encoding="utf-8"),
-        terminal,
-    ]
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    file = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)

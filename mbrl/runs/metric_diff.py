@@ -1,4 +1,4 @@
-"""How far two records of metrics differ, the clock taken out."""
+"""Differences between two records of metrics, timings excluded."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,20 +6,22 @@ from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 
+MISSING = "missing"
+
 
 class Difference(NamedTuple):
-    """What became of one metric."""
+    """How one metric differs."""
 
     metric: str
-    num_rows: int  # that differ
-    env_steps: int | None  # of the first of them; None where that row has none
-    recorded: Any  # the value there
+    num_rows: int  # rows that differ
+    env_steps: int | None  # of the first of these rows; None where that row has none
+    recorded: Any  # the first value that differs
     repeated: Any
-    largest: float  # relative difference, over all rows; infinite where a value or a row is missing
+    largest: float  # relative difference over all rows; infinite where a value or row is missing
 
 
 def without_timings(row: Row) -> dict[str, Any]:
-    """A row without what the clock says."""
+    """A row without the metrics that depend on the clock."""
     return {
         name: value
         for name, value in row.items()
@@ -30,38 +32,37 @@ def without_timings(row: Row) -> dict[str, Any]:
 def differences(
     recorded: Sequence[Row], repeated: Sequence[Row], tolerance: float = 0.0
 ) -> list[Difference]:
-    """The metrics whose values differ by more than `tolerance` (relative; 0 for equal to the bit), those that differ first first.
+    """The metrics that differ by more than a relative `tolerance` (0: not bit-exact).
 
-    Rows are compared in their order; a row that is missing lacks all of its metrics.
+    They are ordered by the row where they first differ. Rows are compared in their order; a missing
+    row lacks all its metrics.
     """
-    found: dict[str, Difference] = {}
-    for number in range(max(len(recorded), len(repeated))):
+    by_metric: dict[str, Difference] = {}
+    for index in range(max(len(recorded), len(repeated))):
         then, now = (
-            without_timings(rows[number]) if number < len(rows) else {}
+            without_timings(rows[index]) if index < len(rows) else {}
             for rows in (recorded, repeated)
         )
         for name in then | now:
             size = relative_difference(then.get(name, MISSING), now.get(name, MISSING))
             if size > tolerance:
-                first = Difference(
-                    name, 0, (then or now).get("env_steps"), then.get(name), now.get(name), 0.0
-                )
-                so_far = found.get(name, first)
-                found[name] = so_far._replace(
+                steps = (then or now).get("env_steps")
+                first = Difference(name, 0, steps, then.get(name), now.get(name), 0.0)
+                so_far = by_metric.get(name, first)
+                by_metric[name] = so_far._replace(
                     num_rows=so_far.num_rows + 1, largest=max(so_far.largest, size)
                 )
-    return list(found.values())
-
-
-MISSING = "missing"
+    return list(by_metric.values())
 
 
 def relative_difference(then: Any, now: Any) -> float:
-    """Of two values of a metric: numbers, lists of them, or None for what was not finite; 0 where they are the same."""
+    """The relative difference of two values of a metric; 0 where they are equal.
+
+    Values are numbers, lists of them, or None for values that were not finite.
+    """
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return max(
-            (relative_difference(*pair) for pair in zip(then, now, strict=True)), default=0.0
-        )
+        pairs = zip(then, now, strict=True)
+        return max((relative_difference(*pair) for pair in pairs), default=0.0)
     if then == now:
         return 0.0
     if not all(isinstance(value, int | float) for value in (then, now)):
@@ -70,24 +71,26 @@ def relative_difference(then: Any, now: Any) -> float:
 
 
 class RowChecker:
-    """Rows that were recorded once, to be met again: each row computed again must be what it was."""
+    """Rows logged after the last checkpoint; a resumed run must reproduce them."""
 
     def __init__(self, rows: Iterable[Row], tolerance: float = 0.0):
-        self._rows = {_place(row): without_timings(row) for row in rows}
+        self._rows = {_row_key(row): without_timings(row) for row in rows}
         self._tolerance = tolerance
 
     def check(self, row: Row) -> None:
-        """Raises ValueError for a row that is not what it was before; passes one that was not there."""
-        found = differences([self._rows.get(_place(row), row)], [row], self._tolerance)
-        if found:
-            first = found[0]
+        """Raise ValueError if the row differs from the recorded one. An unknown row passes."""
+        recorded = self._rows.get(_row_key(row), row)
+        changed = differences([recorded], [row], self._tolerance)
+        if changed:
+            first = changed[0]
             raise ValueError(
-                f"{first.metric} is {first.repeated} at {row['env_steps']} real steps, but was {first.recorded} before the interruption "
-                "(metrics.superseded.jsonl): the machine, the versions or the environment are not what they were; "
-                "go on all the same with --tolerance=0.001, say, or inf."
+                f"{first.metric} is {first.repeated} at {row['env_steps']} real steps, but was "
+                f"{first.recorded} before the interruption (metrics.superseded.jsonl): the machine,"
+                " the package versions or the environment have changed. Use --tolerance=0.001, or"
+                " inf, to continue anyway."
             )
 
 
-def _place(row: Row) -> tuple[Any, frozenset[str]]:
-    """No two rows of a run share it."""
+def _row_key(row: Row) -> tuple[Any, frozenset[str]]:
+    """Identifies a row: no two rows of a run have the same steps and metrics."""
     return row.get("env_steps"), frozenset(without_timings(row))

@@ -1,4 +1,4 @@
-"""Provenance: what else than the config decided a run's results."""
+"""Provenance: what determines a run's results besides its config."""
 
 import importlib.metadata
 import os
@@ -13,17 +13,18 @@ from typing import Any
 import jax
 
 PACKAGE = Path(__file__).resolve().parent.parent
-GIT_SECONDS = 5.0  # for each git command, since a repository may lie on a slow disk
-LONGEST_DIFF = 1_000_000  # characters
-THREAD_VARIABLES = (
-    "NPROC",
-    "OMP_NUM_THREADS",
-    "XLA_FLAGS",
-)  # these change bits, so they are recorded; no others are
+GIT_SECONDS = 5.0  # for each git command, since a repository may be on a slow disk
+MAX_DIFF_LENGTH = 1_000_000  # characters
+# These change the last bits of results. No other variables are recorded.
+THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "XLA_FLAGS")
 
 
 def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
-    """The command, the code, the packages and the machine of this process, ready for JSON. Never fails for want of git."""
+    """The command, code, packages and machine of this process, as JSON types.
+
+    Works without git too.
+    """
+    variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     return {
         "command": sys.orig_argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -36,18 +37,18 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
             {"platform": device.platform, "kind": device.device_kind} for device in jax.devices()
         ],
         "cores": _cores(),
-        "threads": {"num_threads": num_threads}
-        | {name: os.environ.get(name) for name in THREAD_VARIABLES},
+        "threads": {"num_threads": num_threads} | variables,
     }
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit, and what differs from it, of the repository that tracks `folder`; None where none does.
+    """The state of the repository that tracks `folder`; None if no repository does.
 
-    `diff` is the text of `git diff HEAD`, cut off at a million characters, None where git took too long; `untracked`
-    lists the files that no commit has seen.
+    `commit` is its commit; `diff` the text of `git diff HEAD`, cut off at a million characters, or
+    None if git took too long; `untracked` the files that were never committed.
     """
-    # A package installed inside somebody's repository is not tracked by it, and that commit would say nothing of ours.
+    # A package installed inside another repository (in a .venv) is not tracked by it, and that
+    # repository's commit is not the code's.
     if not _git(folder, "ls-files", "--", "."):
         return None
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
@@ -55,22 +56,20 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     if not commit or not top:
         return None
     root = Path(top.strip())
-    diff = _git(
-        root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"
-    )
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-relative")
+    diff = _git(root, "diff", "HEAD", *plain)
+    if diff is not None and len(diff) > MAX_DIFF_LENGTH:
+        diff = f"{diff[:MAX_DIFF_LENGTH]}\n[cut off: {len(diff)} characters in all]\n"
     untracked = _git(
         root, "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
     )
-    return {
-        "commit": commit.strip(),
-        "diff": _capped(diff),
-        "untracked": (untracked or "").splitlines(),
-    }
+    return {"commit": commit.strip(), "diff": diff, "untracked": (untracked or "").splitlines()}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What a git command prints; None where it fails, takes too long, or git is missing."""
-    # Git's own variables (set inside its hooks) would point it at another repository; its locks might disturb the user.
+    """The output of a git command; None if it fails, takes too long, or git is not installed."""
+    # Inside a git hook, git's own variables point to another repository. Optional locks are off so
+    # that the user's git commands are not disturbed.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_")
     } | {"GIT_OPTIONAL_LOCKS": "0"}
@@ -88,24 +87,18 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return result.stdout.decode("utf-8", errors="replace") if result.returncode == 0 else None
 
 
-def _capped(diff: str | None) -> str | None:
-    if diff is None or len(diff) <= LONGEST_DIFF:
-        return diff
-    return f"{diff[:LONGEST_DIFF]}\n[cut off: {len(diff)} characters in all]\n"
-
-
 def _packages() -> dict[str, str]:
     """The version of every installed package, by name."""
-    found = {}
+    versions = {}
     for distribution in importlib.metadata.distributions():
-        with suppress(Exception):  # half-removed packages leave folders without a name or a version
-            found[str(distribution.metadata["Name"])] = distribution.version
-    return {name: found[name] for name in sorted(found, key=str.lower)}
+        # A half-removed package leaves a folder without a name or a version.
+        with suppress(Exception):
+            versions[str(distribution.metadata["Name"])] = distribution.version
+    return {name: versions[name] for name in sorted(versions, key=str.lower)}
 
 
 def _cores() -> dict[str, int | None]:
-    """How many CPU cores the machine has, and how many of them this process may use."""
-    usable = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )  # macOS has no affinity
+    """The number of CPU cores of the machine, and of those that this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
+    usable = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     return {"machine": os.cpu_count(), "usable": usable}

@@ -1,4 +1,4 @@
-"""Reading run folders: also those of runs that still live, or died."""
+"""Reading run folders, including those of runs that are active or were killed."""
 
 import fcntl
 import json
@@ -7,21 +7,36 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mbrl.errors import CorruptRun, one_line
+
+# The types of the entries of a provenance.json that are used. The file can be anyone's.
+PROVENANCE_TYPES = {
+    "choices": dict,
+    "command": list,
+    "cores": dict,
+    "devices": list,
+    "environment": dict,
+    "git": dict,
+    "overrides": list,
+    "packages": dict,
+    "resumes": list,
+    "threads": dict,
+}
+
 logger = logging.getLogger(__name__)
-
-
-class CorruptRun(ValueError):
-    """A file of a run's folder that is not what a run writes, in one sentence."""
 
 
 def read_metrics(
     path: str | Path, name: str = "metrics.jsonl", having: str = ""
 ) -> list[dict[str, Any]]:
-    """The rows of a run's metrics.jsonl, oldest first; none where nothing was logged yet. What was not finite is None.
+    """The rows of a run's metrics.jsonl, oldest first; empty before the first row is logged.
 
-    `path` is the run folder; `name` may be that of another file of rows, metrics.superseded.jsonl; `having` is a metric without
-    which rows are left out, at a tenth of the cost, and looked at no closer than that they begin and end as rows do. A last line that
-    is cut off, as a killed run leaves it, is dropped with a warning. Raises CorruptRun for any other line that is no JSON object.
+    Values that were not finite are None. `path` is the run folder; `name` can be another file of
+    rows, metrics.superseded.jsonl. With `having`, only rows with this metric are parsed, at a tenth
+    of the cost; of other lines only the first and last character are checked.
+
+    A last line that is cut off, as a killed run leaves it, is dropped with a warning. Raises
+    CorruptRun for any other line that is not a JSON object.
     """
     file = Path(path) / name
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
@@ -29,87 +44,69 @@ def read_metrics(
     for number, line in enumerate(lines, start=1):
         if having not in line and line.startswith("{") and line.endswith("}"):
             continue
-        row = _parsed(line)
+        row = _parse_row(line)
         if row is not None:
-            rows += [row] if not having or having in row else []
+            if not having or having in row:
+                rows.append(row)
         elif number == len(lines):
             logger.warning(
-                "%s: line %d is cut off and was left out; the run was killed while it wrote it.",
+                "%s: line %d is cut off and was left out; the run was killed while writing it.",
                 file,
                 number,
             )
         else:
             raise CorruptRun(
-                f"{file}: line {number} is no JSON object, so the file was damaged; remove that line to read the rest."
+                f"{file}: line {number} is not a JSON object, so the file is damaged. "
+                "Remove that line to read the rest."
             )
     return rows
 
 
 def read_summary(path: str | Path) -> dict[str, Any]:
-    """The summary.json of the run folder `path`: `status`, `env_steps`, `wall_seconds`, final metrics, `error` if it failed.
+    """The summary.json of a run folder: `status`, `env_steps`, `wall_seconds`, final metrics.
 
-    Raises FileNotFoundError where there is none, since then it is no run folder.
+    The summary of a failed run has an `error`, too. Raises FileNotFoundError if there is no
+    summary, CorruptRun if it is damaged.
     """
     file = Path(path) / "summary.json"
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as reason:
+    except (ValueError, TypeError) as error:
         raise CorruptRun(
-            f"{file} is damaged ({reason}); remove it, and resume the run."
-        ) from reason
+            f"{file} is damaged ({one_line(error)}). Remove it, then resume the run."
+        ) from error
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} is not the folder of a run, which has a summary.json; check the path."
+            f"{path} is not the folder of a run: it has no summary.json. Check the path."
         ) from None
 
 
-# What is looked into of a provenance.json, which somebody may have written.
-PROVENANCE = {
-    "choices": dict,
-    "devices": list,
-    "overrides": list,
-    "resumes": list,
-    "git": dict,
-}
-PROVENANCE |= {
-    "environment": dict,
-    "cores": dict,
-    "packages": dict,
-    "threads": dict,
-    "command": list,
-}
-
-
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """The provenance.json of the run folder `path`; empty where there is none, as of a run that was killed early.
+    """The provenance.json of a run folder; empty if missing, as in a run that was killed early.
 
-    Raises CorruptRun where it is damaged.
+    Raises CorruptRun if it is damaged.
     """
     file = Path(path) / "provenance.json"
     if not file.exists():
         return {}
     try:
-        kept = dict(json.loads(file.read_text(encoding="utf-8")))
-        wrong = [
-            name
-            for name, kind in PROVENANCE.items()
-            if not isinstance(kept.get(name, kind()), kind | None)
-        ]
-        if wrong or not all(
-            isinstance(each, dict)
-            for name in ("devices", "resumes")
-            for each in kept.get(name) or ()
-        ):
-            raise TypeError(f"its {(wrong or ['devices or resumes'])[0]} is not what a run writes")
-    except (ValueError, TypeError, RecursionError) as reason:
+        provenance = dict(json.loads(file.read_text(encoding="utf-8")))
+        for name, kind in PROVENANCE_TYPES.items():
+            value: Any = provenance.get(name)
+            valid = isinstance(value, kind | None)
+            if valid and value and name in ("devices", "resumes"):
+                valid = all(isinstance(entry, dict) for entry in value)
+            if not valid:
+                raise TypeError(f"{name} has the wrong type")
+    except (ValueError, TypeError, RecursionError) as error:
         raise CorruptRun(
-            f"{file} is damaged ({reason}); remove it to go on without it."
-        ) from reason
-    return kept
+            f"{file} is damaged ({one_line(error)}). Remove it to continue without it."
+        ) from error
+    return provenance
 
 
 def is_running(path: str | Path) -> bool:
-    """Whether a run lives in the folder `path`: whether its lock is held."""
+    """Whether a process is running the run in the folder `path`, that is, holds its lock."""
     file = Path(path) / ".lock"
     if not file.exists():
         return False
@@ -122,30 +119,32 @@ def is_running(path: str | Path) -> bool:
 
 
 def is_completed(path: str | Path) -> bool:
-    """Whether the run in the folder `path` reached its budget."""
-    return (Path(path) / "summary.json").exists() and read_summary(path).get(
-        "status"
-    ) == "completed"
+    """Whether the run in the folder `path` has the status `completed`."""
+    has_summary = (Path(path) / "summary.json").exists()
+    return has_summary and read_summary(path).get("status") == "completed"
 
 
 def status(path: str | Path) -> str:
-    """What became of the run in the folder `path`: its summary's status, but `killed` where that is `running` and it does not live,
-    and `never started` where there is no summary."""
+    """The status of the run in the folder `path`.
+
+    It is the summary's, except that a run that is recorded as `running` without a process is
+    `killed`, and one without a summary is `never started`.
+    """
     if not (Path(path) / "summary.json").exists():
         return "never started"
-    said = str(read_summary(path).get("status"))
-    return "killed" if said == "running" and not is_running(path) else said
+    recorded = str(read_summary(path).get("status"))
+    return "killed" if recorded == "running" and not is_running(path) else recorded
 
 
 def final_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The last value of each metric, whichever row it stood in."""
+    """The last value of each metric over all rows."""
     final: dict[str, Any] = {}
     for row in rows:
         final.update(row)
     return final
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parse_row(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
     except json.JSONDecodeError:

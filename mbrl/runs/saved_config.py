@@ -1,7 +1,6 @@
-"""A run's config.yaml as plain data: nothing of it is run, looked up or worked out, and reading it takes no Hydra."""
+"""A run's config.yaml as plain data: nothing in it is imported, called or interpolated."""
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,25 +8,63 @@ from typing import Any
 
 import yaml
 
-from mbrl.runs.reader import CorruptRun
+from mbrl.errors import CorruptRun, one_line
 
-# The one in C is ten times as fast; PyYAML has it wherever libyaml was there when it was built.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-LARGEST_FILE = 1_000_000  # bytes; a saved config has some 5000
-DEEPEST = 50  # levels of a saved config
-MOST_BRACKETS = 200  # of lists and mappings in one line, each of which may be a level
-# Anchors, aliases, tags and explicit keys; indents, and lists begun in one line, that may be many levels.
-UNUSUAL = re.compile(r"[&*!?]|^ {60}|-\s+-", re.MULTILINE)
+MAX_FILE_SIZE = 1_000_000  # bytes; a saved config has about 5000
+MAX_DEPTH = 50  # levels of nesting
+MAX_BRACKETS = 200  # lists and mappings written with brackets, each of which may be a level
+# Possible anchors, aliases, tags and explicit keys, and possibly deep nesting: a wide indent, or a
+# list that starts on the line of another.
+SUSPICIOUS = re.compile(r"[&*!?]|^ {60}|-\s+-", re.MULTILINE)
+
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+FLOAT = re.compile(
+    r"""^(?:
+         [-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+        |[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)
+        |\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?
+        |[-+]?[0-9]+(?:_[0-9]+)*(?::[0-5]?[0-9])+\.[0-9_]*
+        |[-+]?\.(?:inf|Inf|INF)
+        |\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+
+# The loader in C is ten times as fast. PyYAML has it if it was built with libyaml.
+BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """What the config.yaml of the run folder `path` says, in plain containers.
+class Loader(BaseLoader):
+    """Reads scalars and mappings as OmegaConf's loader does, which wrote the file.
 
-    Raises CorruptRun where it is not there, too large or deep, no mapping, broken, or has YAML's anchors or tags.
+    Other than in plain PyYAML, `1e-3` is a number, `2026-01-01` is text, and a duplicate key is an
+    error.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012, PyYAML's own class attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+        for first, resolvers in BaseLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value if key.tag == self.DEFAULT_SCALAR_TAG]
+        if len(set(names)) < len(names):
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the key {duplicate} appears twice")
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The content of config.yaml in the run folder `path`, in plain containers.
+
+    Raises CorruptRun if the file is missing, too large or too deep, is not a mapping, cannot be
+    parsed, or has YAML's anchors, aliases or tags.
     """
     file = Path(path) / "config.yaml"
     try:
-        settings = yaml.load(_text(file), LOADER)
+        config = yaml.load(_read_text(file), Loader)
     except CorruptRun:
         raise
     except (
@@ -37,20 +74,25 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         TypeError,
         RecursionError,
         OverflowError,
-    ) as reason:
+    ) as error:
         raise CorruptRun(
-            f"{file} cannot be read ({_first_words(reason)}); put back the one that the run wrote."
-        ) from reason
-    if not isinstance(settings, dict):
-        raise CorruptRun(f"{file} is no mapping of settings; put back the one that the run wrote.")
-    return settings
+            f"{file} cannot be read: {one_line(error)}. Restore the file that the run wrote."
+        ) from error
+    if not isinstance(config, dict):
+        raise CorruptRun(
+            f"{file} is not a mapping of settings. Restore the file that the run wrote."
+        )
+    return config
 
 
 def leaves(node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Each setting that is a value or a list, with its whole dotted name, as text. Raises CorruptRun for what is too deep."""
-    if depth > DEEPEST:
+    """The full dotted name and the text of each setting that is a value or a list.
+
+    Raises CorruptRun for containers that are nested too deep.
+    """
+    if depth > MAX_DEPTH:
         raise CorruptRun(
-            f"config.yaml is nested more than {DEEPEST} levels deep, which no saved config is."
+            f"config.yaml is nested more than {MAX_DEPTH} levels deep, which no saved config is."
         )
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
@@ -60,50 +102,43 @@ def leaves(node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str
 
 
 def as_text(value: Any) -> str:
-    """A setting as YAML shows it, but one number in one way: 2 and 2.0 are the same."""
+    """A setting as YAML shows it, with one form for each number: 2 and 2.0 are the same."""
     if isinstance(value, str):
         return value
-    if (
-        isinstance(value, float)
-        and math.isfinite(value)
-        and value == int(value)
-        and abs(value) < 2**53
-    ):
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return json.dumps(value, default=str)
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     if not file.is_file():
         raise CorruptRun(
-            f"{file.parent} has no config.yaml: what it was to be was refused before it began, or the file was removed."
+            f"{file.parent} has no config.yaml: the run was refused before it started, or the file "
+            "was removed."
         )
     with file.open("rb") as opened:
-        content = opened.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise ValueError(f"larger than {LARGEST_FILE} bytes, which no saved config is")
+        content = opened.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
+        raise ValueError(f"it is larger than {MAX_FILE_SIZE} bytes, which no saved config is")
     text = content.decode("utf-8")
-    if (
-        UNUSUAL.search(text) or text.count("[") + text.count("{") > MOST_BRACKETS
-    ):  # rare, so that most files are parsed once
-        _refuse_what_harms(text)
+    if re.search("[\x85\u2028\u2029]", text):  # libyaml reads them differently from PyYAML
+        raise ValueError("it has a Unicode line break; no saved config has any")
+    # Rarely true, so most files are parsed once.
+    if SUSPICIOUS.search(text) or text.count("[") + text.count("{") > MAX_BRACKETS:
+        _check_events(text)
     return text
 
 
-def _refuse_what_harms(text: str) -> None:
-    """An alias can make a small file grow without bound, or contain itself; libyaml does not survive a file that is too deep."""
+def _check_events(text: str) -> None:
+    """Raise ValueError for deep nesting, which crashes libyaml, and for anchors, aliases and tags.
+
+    An alias can make a small file grow without bound, or contain itself.
+    """
     depth = 0
-    for event in yaml.parse(text, LOADER):  # which does not recurse
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-            event, yaml.CollectionEndEvent
-        )
-        if depth > DEEPEST:
-            raise ValueError(
-                f"it is nested more than {DEEPEST} levels deep, and no saved config is"
-            )
+    for event in yaml.parse(text, Loader):  # which does not recurse
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep; no saved config is")
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
-            raise ValueError("it has a YAML anchor, alias or tag, and no saved config has any")
-
-
-def _first_words(reason: Exception) -> str:
-    return " ".join(str(reason).split())[:200]
+            raise ValueError("it has a YAML anchor, alias or tag; no saved config has any")

@@ -1,4 +1,8 @@
-"""Stopping a run from outside: Ctrl-C and SIGTERM ask; a run answers at the next place where it can be taken up again."""
+"""Stopping a run by Ctrl-C or SIGTERM.
+
+The first signal is a request; the run stops at the next point from which it can be resumed. The
+second signal stops it at once.
+"""
 
 import os
 import signal
@@ -11,10 +15,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was asked to stop, and did; `signum` is the signal that asked."""
+    """A run that stopped because of the signal `signum`."""
 
-    def __init__(self, signum: int, sentence: str):
-        super().__init__(signum, sentence)  # both, so that it can be handed from process to process
+    def __init__(self, signum: int, message: str):
+        super().__init__(signum, message)  # both, so that it can be pickled between processes
         self.signum = signum
 
     def __str__(self) -> str:
@@ -22,42 +26,44 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a signal has asked to stop: a context manager around the run, and a function to poll.
+    """Whether a signal has asked the run to stop: a context manager and a function to poll.
 
-    A second signal does not ask: it raises Interrupted on the spot. Outside a process's main thread, which alone gets
-    signals, nothing asks.
+    A second signal raises Interrupted immediately. Python delivers signals only to a process's main
+    thread, so in other threads it is always False.
     """
 
     def __init__(self):
         self.signum: int | None = None
-        self._before: dict[int, object] = {}
+        self._handlers_before: dict[int, object] = {}
 
     def __call__(self) -> bool:
         return self.signum is not None
 
-    def interrupted(self, sentence: str) -> Interrupted:
-        """What ends a run that was asked to stop."""
-        return Interrupted(self.signum or signal.SIGINT, sentence)
+    def interrupted(self, message: str) -> Interrupted:
+        """The exception for a run that stops on request."""
+        return Interrupted(self.signum or signal.SIGINT, message)
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.signal(signum, self._asked) for signum in SIGNALS}
+            self._handlers_before = {
+                signum: signal.signal(signum, self._on_signal) for signum in SIGNALS
+            }
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        for signum, handler in self._before.items():
+        for signum, handler in self._handlers_before.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
 
-    def _asked(self, signum: int, frame: FrameType | None) -> None:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
             raise Interrupted(
                 signum,
-                "Interrupted at once; what was recorded and the last checkpoint are in the run's folder.",
+                "Interrupted immediately. The rows so far and the last checkpoint are in the run's "
+                "folder.",
             )
         self.signum = signum
-        with suppress(
-            OSError
-        ):  # the terminal may be gone; and a signal may come in the middle of another print
+        # Not `print`, since the signal may arrive during another one. The terminal may be closed.
+        with suppress(OSError):
             os.write(
                 2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n"
             )
@@ -65,25 +71,26 @@ class StopRequest:
 
 @contextmanager
 def interrupted_by(signum: int) -> Iterator[None]:
-    """Lets a signal raise Interrupted in the block, as Ctrl-C raises KeyboardInterrupt; outside a process's main thread, which alone gets
-    signals, nothing."""
+    """Let a signal raise Interrupted in the block, as Ctrl-C raises KeyboardInterrupt.
+
+    Has no effect outside a process's main thread, which alone receives signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    told: list[int] = []
+    received: list[int] = []
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        told.append(signum)
+        received.append(signum)
         raise Interrupted(signum, "Interrupted.")
 
     before = signal.signal(signum, interrupt)
     try:
         yield
     except KeyboardInterrupt as interruption:
-        if told and not isinstance(
-            interruption, Interrupted
-        ):  # compiled code passes it on as a plain one
+        # Compiled code replaces the exception by a plain KeyboardInterrupt.
+        if received and not isinstance(interruption, Interrupted):
             raise Interrupted(signum, "Interrupted.") from interruption
         raise
     finally:

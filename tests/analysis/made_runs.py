@@ -1,4 +1,4 @@
-"""Run folders made by hand: what a run leaves, without running one."""
+"""Run folders made by hand: the files of a run, without running one."""
 
 import json
 from pathlib import Path
@@ -25,13 +25,13 @@ CLASSES = {
     "mcts": "mbrl.planners.mcts.MCTS",
     "random": "mbrl.planners.random.RandomPlanner",
 }
-OWN = {"cem": {"num_elites": 8}, "mcts": {"num_simulations": 48}, "random": {}}
+PLANNER_SETTINGS = {"cem": {"num_elites": 8}, "mcts": {"num_simulations": 48}, "random": {}}
 
 
 def settings(
     planner: str = "cem", env: str = "cartpole", seed: int = 0, **changes: Any
 ) -> dict[str, Any]:
-    """A config, much shortened; `changes` are settings by their dotted names, with `__` for a dot."""
+    """A short config. `changes` are settings by their dotted names, with `__` for a dot."""
     config: dict[str, Any] = {
         "seed": seed,
         "horizon": 15,
@@ -42,7 +42,7 @@ def settings(
             "num_members": 5,
             "dynamics": {"width": 64},
         },
-        "planner": {"_target_": CLASSES[planner], "horizon": 15, **OWN[planner]},
+        "planner": {"_target_": CLASSES[planner], "horizon": 15, **PLANNER_SETTINGS[planner]},
         "training": {"env_steps": 100, "checkpoint_every": 100},
         "logger": {"files": {"_target_": "mbrl.loggers.files.FilesLogger"}},
     }
@@ -67,7 +67,7 @@ def make_run(
     provenance: bool = True,
     **changes: Any,
 ) -> Path:
-    """A run that was evaluated every 50 steps, and took a second for 10 of them; `status=None`: it never started."""
+    """Make a run with an evaluation every 50 steps, at 10 steps/s; `status=None`: never started."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(
         yaml.safe_dump(settings(planner, env, seed, **changes), sort_keys=False)
@@ -80,12 +80,9 @@ def make_run(
             "training": "default",
             "logger": "files",
         }
-        kept = {
-            "choices": choices,
-            "overrides": overrides,
-            "started": f"2026-01-01T00:00:{seed:02}+00:00",
-        }
-        (folder / "provenance.json").write_text(json.dumps(kept))
+        started = f"2026-01-01T00:00:{seed:02}+00:00"
+        content = {"choices": choices, "overrides": overrides, "started": started}
+        (folder / "provenance.json").write_text(json.dumps(content))
     if status is None:
         return folder
     rows = [
@@ -97,14 +94,12 @@ def make_run(
         for index, score in enumerate(returns)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    final = {name: value for row in rows for name, value in row.items()}
-    summary = (
-        {"env_steps": 0, "wall_seconds": 0.0}
-        | (final if status not in ("running", "killed") else {})
-        | {"status": status}
-    )
-    summary["status"] = "running" if status == "killed" else status
-    (folder / "summary.json").write_text(
-        json.dumps(summary | ({} if error is None else {"error": error}))
-    )
+    is_final = status not in ("running", "killed")
+    summary: dict[str, Any] = {"env_steps": 0, "wall_seconds": 0.0}
+    if is_final:
+        summary |= {name: value for row in rows for name, value in row.items()}
+    summary["status"] = status if is_final else "running"
+    if error is not None:
+        summary["error"] = error
+    (folder / "summary.json").write_text(json.dumps(summary))
     return folder

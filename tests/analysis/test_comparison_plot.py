@@ -1,5 +1,3 @@
-"""The figure: there, the same for the same runs, and honest about where its curves end."""
-
 import csv
 
 import numpy as np
@@ -10,7 +8,7 @@ from matplotlib.image import imread
 from mbrl.analysis.compare import compare
 from mbrl.analysis.comparison_plot import _add_legend, _handle, curve, draw
 from mbrl.analysis.comparison_table import rows, write_csv
-from mbrl.analysis.comparison_warnings import MOST_DRAWN, notes
+from mbrl.analysis.comparison_warnings import MAX_DRAWN, notes
 from tests.analysis.made_runs import make_run
 
 
@@ -20,7 +18,7 @@ def drawn(path, folder):
 
 
 def inked(image):
-    """How many pixels are coloured: neither white, nor the greys of axes and text."""
+    """The number of coloured pixels: neither white nor the greys of axes and text."""
     return np.sum(np.ptp(image, axis=-1) > 0.25)
 
 
@@ -31,12 +29,11 @@ def test_any_number_of_groups_is_drawn(tmp_path, number):
     image = drawn(tmp_path / "compare.png", tmp_path)
     assert image.shape[1] == 2200
     assert inked(image) > 1000
-    assert any(
-        "The figure shows the first 8 of 9 groups" in each for each in notes(compare([tmp_path]))
-    ) == (number > MOST_DRAWN)
+    text = "\n".join(notes(compare([tmp_path])))
+    assert ("The figure shows the first 8 of 9 groups" in text) == (number > MAX_DRAWN)
 
 
-def test_more_runs_show(tmp_path):
+def test_more_runs_draw_more(tmp_path):
     make_run(tmp_path / "a", (10.0, 20.0))
     one = inked(drawn(tmp_path / "one.png", tmp_path))
     make_run(tmp_path / "b", (30.0, 50.0), seed=1)
@@ -53,7 +50,7 @@ def test_more_runs_show(tmp_path):
         {"env__solved_score": None},
     ],
 )
-def test_whatever_there_is_a_figure_is_drawn(tmp_path, run):
+def test_a_figure_is_drawn_of_runs_without_results(tmp_path, run):
     make_run(tmp_path / "run", **run)
     assert drawn(tmp_path / "compare.png", tmp_path).shape[1] == 2200
 
@@ -63,19 +60,18 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
         make_run(tmp_path / f"run_{index}", (10.0, 20.0 + index), planner=planner, seed=index)
     for name in ("one", "two"):
         draw(compare([tmp_path]), [tmp_path / f"{name}.png", tmp_path / f"{name}.pdf"])
-    for ending in ("png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (
-            tmp_path / f"two.{ending}"
-        ).read_bytes()
+    for suffix in ("png", "pdf"):
+        one, two = (tmp_path / f"{name}.{suffix}" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
 
 
-def test_text_of_files_is_no_formula(tmp_path):
+def test_text_of_files_is_not_drawn_as_a_formula(tmp_path):
     make_run(tmp_path / "a", env__id="$\\frac{1$-v0", horizon="$\\frac{")
     make_run(tmp_path / "b", env__id="$\\frac{1$-v0", horizon="_x")
     assert inked(drawn(tmp_path / "compare.png", tmp_path)) > 0
 
 
-def test_a_curve_is_where_all_runs_have_one(tmp_path):
+def test_a_curve_covers_the_steps_that_all_runs_cover(tmp_path):
     make_run(tmp_path / "a", (10.0, 20.0, 30.0, 40.0))
     make_run(tmp_path / "b", (0.0, 10.0), seed=1)
     make_run(tmp_path / "c", (None, 5.0, 5.0), seed=2)
@@ -84,7 +80,7 @@ def test_a_curve_is_where_all_runs_have_one(tmp_path):
     assert returns.tolist() == [[20.0, 10.0, 5.0]]
 
 
-def test_between_evaluations_a_curve_is_straight(tmp_path):
+def test_a_curve_is_interpolated_between_evaluations(tmp_path):
     runs = [make_run(tmp_path / name, (10.0, 20.0), seed=seed) for seed, name in enumerate("ab")]
     text = (runs[1] / "metrics.jsonl").read_text()
     (runs[1] / "metrics.jsonl").write_text(text.replace('"env_steps": 50,', '"env_steps": 60,'))
@@ -95,15 +91,15 @@ def test_between_evaluations_a_curve_is_straight(tmp_path):
 
 @pytest.fixture
 def legend(monkeypatch):
-    """The names in the legends that are drawn."""
-    found = []
+    """The names in each legend that is drawn."""
+    legends = []
 
-    def keep(figure, entries):
-        found.append([name for name, _ in entries])
+    def record(figure, entries):
+        legends.append([name for name, _ in entries])
         return _add_legend(figure, entries)
 
-    monkeypatch.setattr("mbrl.analysis.comparison_plot._add_legend", keep)
-    return found
+    monkeypatch.setattr("mbrl.analysis.comparison_plot._add_legend", record)
+    return legends
 
 
 @pytest.mark.parametrize(
@@ -116,15 +112,15 @@ def legend(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
-def test_a_legend_is_no_wider_than_the_figure(name, number):
+def test_a_legend_fits_into_the_figure(name, number):
     figure = Figure(figsize=(11, 3), dpi=100, layout="constrained")
     height = _add_legend(figure, [(name, _handle(index)) for index in range(number)])
-    (legend,) = figure.legends
+    [legend] = figure.legends
     assert legend.get_window_extent().width <= 1100
     assert height < 0.3 * number + 0.2
 
 
-def test_the_legend_names_what_was_drawn(tmp_path, legend):
+def test_the_legend_names_only_what_is_drawn(tmp_path, legend):
     make_run(tmp_path / "a", (10.0, 480.0))
     make_run(tmp_path / "b", (10.0, 20.0), planner="mcts", status="failed")
     make_run(tmp_path / "c", (10.0, 20.0), planner="random")
@@ -134,7 +130,7 @@ def test_the_legend_names_what_was_drawn(tmp_path, legend):
     assert legend == [[*groups, "return to be reached"], groups]
 
 
-def test_long_names_are_cut_behind_a_number_that_stands_everywhere(tmp_path):
+def test_long_names_are_numbered_everywhere_and_cut_in_the_legend(tmp_path):
     for number in (1, 2):
         make_run(tmp_path / str(number), horizon=f"{'9' * 100}{number}")
     comparison = compare([tmp_path])

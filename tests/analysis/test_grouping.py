@@ -1,5 +1,3 @@
-"""What tells runs apart, and how it is said."""
-
 import pytest
 
 from mbrl.analysis.grouping import IGNORED, group, short_labels
@@ -10,20 +8,20 @@ from tests.analysis.made_runs import make_run
 
 @pytest.fixture
 def grouped(tmp_path):
-    """A function that makes runs of some arguments each, and groups them."""
+    """A function that makes runs with the given arguments and groups them."""
 
-    def of(*runs, by=()):
+    def group_runs(*runs, by=()):
         for index, run in enumerate(runs):
             make_run(tmp_path / f"{index}_run", **run)
-        records, damaged = read_records([tmp_path])
-        assert not damaged
+        records, unreadable = read_records([tmp_path])
+        assert not unreadable
         return group(records, by)
 
-    return of
+    return group_runs
 
 
-def test_seeds_and_what_changes_no_result_do_not_count(grouped):
-    found = grouped(
+def test_seeds_and_settings_that_change_no_result_do_not_distinguish_groups(grouped):
+    grouping = grouped(
         {"seed": 0},
         {"seed": 1, "training__checkpoint_every": 7},
         {"seed": 2, "env__step_timeout": None, "compilation_cache": False},
@@ -33,119 +31,120 @@ def test_seeds_and_what_changes_no_result_do_not_count(grouped):
             "env__random_score": None,
         },
     )
-    assert found.labels == ["all runs"] * 4
+    assert grouping.labels == ["all runs"] * 4
 
 
-def test_what_a_resume_may_change_counts_only_where_it_is_the_budget():
+def test_of_the_resumable_settings_only_the_budget_distinguishes_groups():
     assert {name for name in RESUMABLE_SETTINGS if name not in IGNORED} == {"training.env_steps"}
 
 
-def test_a_choice_stands_for_the_settings_that_it_implies(grouped):
-    found = grouped({"planner": "cem"}, {"planner": "mcts"}, {"planner": "cem", "seed": 1})
-    assert found.labels == ["planner=cem", "planner=mcts", "planner=cem"]
-    assert found.names == ("planner",)
+def test_a_choice_replaces_the_settings_that_it_implies(grouped):
+    grouping = grouped({"planner": "cem"}, {"planner": "mcts"}, {"planner": "cem", "seed": 1})
+    assert grouping.labels == ["planner=cem", "planner=mcts", "planner=cem"]
+    assert grouping.names == ("planner",)
 
 
-def test_settings_beyond_the_choices_are_named_where_they_differ(grouped):
-    found = grouped({"planner__num_elites": 4}, {}, {"planner": "mcts"})
-    assert found.labels == [
+def test_settings_that_choices_do_not_explain_are_named(grouped):
+    grouping = grouped({"planner__num_elites": 4}, {}, {"planner": "mcts"})
+    assert grouping.labels == [
         "planner=cem, planner.num_elites=4",
         "planner=cem, planner.num_elites=8",
         "planner=mcts",
     ]
 
 
-def test_a_setting_that_others_follow_stands_for_them(grouped):
-    found = grouped({"horizon": 15}, {"horizon": 30, "planner__horizon": 30})
-    assert found.labels == ["horizon=15", "horizon=30"]
+def test_a_general_setting_replaces_those_that_follow_from_it(grouped):
+    grouping = grouped({"horizon": 15}, {"horizon": 30, "planner__horizon": 30})
+    assert grouping.labels == ["horizon=15", "horizon=30"]
 
 
-def test_the_setting_that_the_command_line_named_stands_for_the_others(grouped):
-    found = grouped(
+def test_a_setting_named_on_the_command_line_replaces_those_that_follow_from_it(grouped):
+    grouping = grouped(
         {}, {"horizon": 30, "planner__horizon": 30, "overrides": ("planner.horizon=30",)}
     )
-    assert found.names == ("planner.horizon",)
-    assert found.labels == ["planner.horizon=15", "planner.horizon=30"]
+    assert grouping.names == ("planner.horizon",)
+    assert grouping.labels == ["planner.horizon=15", "planner.horizon=30"]
 
 
-def test_two_settings_that_the_command_line_named_are_both_said(grouped):
-    found = grouped(
+def test_all_settings_named_on_the_command_line_are_named(grouped):
+    grouping = grouped(
         {},
         {"model__num_members": 3, "horizon": 9, "overrides": ("model.num_members=3", "horizon=9")},
     )
-    assert set(found.names) == {"model.num_members", "horizon"}
+    assert set(grouping.names) == {"model.num_members", "horizon"}
 
 
 def test_a_part_is_named_by_its_class(grouped):
     part = {"_target_": "mbrl.models.reward.KnownReward", "size": 3}
-    found = grouped(
+    grouping = grouped(
         {"model__reward": {"_target_": "mbrl.models.reward.LearnedReward", "width": 64}},
         {"model__reward": part},
     )
-    assert found.labels == ["model.reward=LearnedReward", "model.reward=KnownReward"]
+    assert grouping.labels == ["model.reward=LearnedReward", "model.reward=KnownReward"]
 
 
-def test_one_number_written_in_two_ways_is_one(grouped):
+def test_equal_numbers_in_different_forms_are_equal(grouped):
     assert grouped({"horizon": 15}, {"horizon": 15.0}).labels == ["all runs"] * 2
 
 
-def test_what_follows_from_the_environment_is_no_difference(grouped):
+def test_settings_that_follow_from_the_environment_do_not_distinguish_groups(grouped):
     assert (
         grouped({"env": "cartpole"}, {"env": "pendulum", "horizon": 30}).labels == ["all runs"] * 2
     )
 
 
-def test_a_planner_for_each_environment_is_no_group_of_both(grouped):
+def test_different_planners_in_different_environments_are_different_groups(grouped):
     assert grouped({"env": "cartpole"}, {"env": "pendulum", "planner": "mcts"}).labels == [
         "planner=cem",
         "planner=mcts",
     ]
 
 
-def test_runs_without_provenance_are_of_the_kind_that_their_config_says(grouped):
-    found = grouped(
+def test_the_choices_of_runs_without_provenance_are_inferred_from_their_configs(grouped):
+    grouping = grouped(
         {"planner": "cem"},
         {"planner": "mcts"},
         {"planner": "cem", "provenance": False, "seed": 1},  # the same settings as another
-        {
-            "planner": "mcts",
-            "provenance": False,
-            "model__num_members": 3,
-        },  # the same class as another
+        # the same class as another
+        {"planner": "mcts", "provenance": False, "model__num_members": 3},
         {"planner": "random", "provenance": False},
     )
-    assert [values[0] for values in found.values] == ["cem", "mcts", "cem", "mcts", "RandomPlanner"]
+    assert [values[0] for values in grouping.values] == [
+        "cem",
+        "mcts",
+        "cem",
+        "mcts",
+        "RandomPlanner",
+    ]
 
 
-def test_runs_are_grouped_by_what_is_asked_for_and_what_else_differs_is_said(grouped):
+def test_by_a_choice_other_differences_are_recorded_as_mixed(grouped):
     runs = [
         {"planner": planner, "model__num_members": members}
         for planner in ("cem", "mcts")
         for members in (3, 5)
     ]
-    found = grouped(*runs, by=("planner",))
-    assert found.labels == ["planner=cem", "planner=cem", "planner=mcts", "planner=mcts"]
-    assert found.mixed == ("model.num_members",)
+    grouping = grouped(*runs, by=("planner",))
+    assert grouping.labels == ["planner=cem", "planner=cem", "planner=mcts", "planner=mcts"]
+    assert grouping.mixed == ("model.num_members",)
 
 
-def test_runs_are_grouped_by_a_setting(grouped):
-    found = grouped(
+def test_by_a_setting(grouped):
+    grouping = grouped(
         {"model__num_members": 3},
         {"model__num_members": 5, "planner": "mcts"},
         by=("model.num_members",),
     )
-    assert found.labels == ["model.num_members=3", "model.num_members=5"]
-    assert found.mixed == ()
+    assert grouping.labels == ["model.num_members=3", "model.num_members=5"]
+    assert grouping.mixed == ()
 
 
 def test_a_name_that_no_run_has_is_refused(grouped):
-    with pytest.raises(
-        ValueError, match=r"--by planer names nothing that these runs have: .*planner"
-    ):
+    with pytest.raises(ValueError, match=r"--by planer: must be a choice or a setting .*planner"):
         grouped({}, by=("planer",))
 
 
-def test_short_labels_leave_out_what_all_share_and_sections():
+def test_short_labels_leave_out_shared_settings_and_sections():
     names = ("planner", "model.num_members", "model.reward._target_")
     assert short_labels(names, [("cem", "3", "a.Known"), ("cem", "5", "a.Learned")]) == [
         "num_members=3, reward=Known",

@@ -17,13 +17,13 @@ EVALUATION = {
 
 
 def drawn(rows, tmp_path):
-    """The figure of some rows, as an image [height, width, 3]."""
+    """The figure of the rows as an image [height, width, 3]."""
     learning_curve(rows, tmp_path / "learning_curve.png", title="a run")
     return imread(tmp_path / "learning_curve.png")[..., :3]
 
 
 def inked(image):
-    """How many pixels are coloured: neither white, nor the greys of axes and text."""
+    """The number of coloured pixels: neither white nor the greys of axes and text."""
     return np.sum(np.ptp(image, axis=-1) > 0.25)
 
 
@@ -44,25 +44,15 @@ def inked(image):
         [{**EPISODE, "env_steps": steps, "episode/return": -200.0} for steps in (200, 400)],
     ],
 )
-def test_whatever_was_logged_a_figure_is_drawn(rows, tmp_path):
+def test_a_figure_is_drawn_of_any_rows(rows, tmp_path):
     assert drawn(rows, tmp_path).shape == (900, 1200, 3)
 
 
-def test_the_points_show(tmp_path):
+def test_more_rows_draw_more(tmp_path):
     blank = inked(drawn([], tmp_path))
     evaluated = inked(drawn([EVALUATION], tmp_path))
-    everything = inked(
-        drawn(
-            [
-                EPISODE,
-                EVALUATION,
-                LEARNING,
-                {**EVALUATION, "env_steps": 80},
-                {**LEARNING, "env_steps": 80},
-            ],
-            tmp_path,
-        )
-    )
+    later = [row | {"env_steps": 80} for row in (EVALUATION, LEARNING)]
+    everything = inked(drawn([EPISODE, EVALUATION, LEARNING, *later], tmp_path))
     assert blank == 0
     assert blank < evaluated < everything
 
@@ -73,7 +63,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_points_leave_out_what_was_not_logged_or_not_finite():
+def test_points_leave_out_values_that_are_missing_or_not_finite():
     rows = [{"env_steps": 1, "x": 2.0}, {"env_steps": 2}, {"env_steps": 3, "x": None}]
     rows += [{"env_steps": 4, "x": float("nan")}, {"env_steps": 5, "x": 3}]
     steps, values = points(rows, "x")

@@ -1,5 +1,3 @@
-"""Reading runs: whatever is in a folder, it is named, and the rest goes on."""
-
 import json
 import os
 
@@ -13,7 +11,7 @@ from mbrl.runs.folder import lock
 from tests.analysis.made_runs import make_run, settings
 
 
-def test_runs_are_found_wherever_they_lie(tmp_path):
+def test_runs_are_found_at_any_depth(tmp_path):
     for name in (
         "runs/2026-01-01/12-00_a",
         "sweeps/2026-01-01/13-00/10_seed=1",
@@ -25,75 +23,53 @@ def test_runs_are_found_wherever_they_lie(tmp_path):
         make_run(tmp_path / hidden)
     (tmp_path / "empty").mkdir()
     (tmp_path / "runs" / "loop").symlink_to(tmp_path)
-    records, damaged = read_records([tmp_path, tmp_path / "alone"])
-    assert [record.folder.name for record in records] == [
-        "alone",
-        "12-00_a",
-        "9_seed=0",
-        "10_seed=1",
-    ]
-    assert not damaged
+    records, unreadable = read_records([tmp_path, tmp_path / "alone"])
+    names = [record.folder.name for record in records]
+    assert names == ["alone", "12-00_a", "9_seed=0", "10_seed=1"]
+    assert not unreadable
 
 
 def test_a_run_is_read(tmp_path):
-    make_run(
-        tmp_path / "run",
-        (1.0, 2.0),
-        status="failed",
-        error="ValueError: no",
-        seed=3,
-        planner="mcts",
-    )
-    ((record,), _) = read_records([tmp_path])
-    assert (record.status, record.error, record.environment, record.seed) == (
-        "failed",
-        "ValueError: no",
-        "CartPole-v1",
-        3,
-    )
-    assert (record.budget, record.env_steps, record.wall_seconds, record.score) == (
-        100,
-        100,
-        10.0,
-        2.0,
-    )
-    assert (record.solved_score, record.random_score, record.choices["planner"]) == (
-        475,
-        22.1,
-        "mcts",
-    )
+    error = "ValueError: no"
+    make_run(tmp_path / "run", (1.0, 2.0), status="failed", error=error, seed=3, planner="mcts")
+    [record], _ = read_records([tmp_path])
+    assert (record.status, record.error) == ("failed", error)
+    assert (record.environment, record.seed) == ("CartPole-v1", 3)
+    assert (record.budget, record.env_steps) == (100, 100)
+    assert (record.wall_seconds, record.score) == (10.0, 2.0)
+    assert (record.solved_score, record.random_score) == (475, 22.1)
+    assert record.choices["planner"] == "mcts"
     assert record.settings["planner.num_simulations"] == "48"
 
 
-def test_what_became_of_runs(tmp_path):
+def test_the_status_of_runs(tmp_path):
     for status in ("completed", "failed", "interrupted", "killed", "running", None):
         make_run(tmp_path / str(status), status=status)
-    held = lock(tmp_path / "running")
+    descriptor = lock(tmp_path / "running")
     try:
         records, _ = read_records([tmp_path])
     finally:
-        os.close(held)
+        os.close(descriptor)
     states = {record.folder.name: record.status for record in records}
     assert states.pop("None") == "never started"
     assert all(folder == status for folder, status in states.items())
-    # A run that did not end is as far as its rows are.
-    assert {record.env_steps for record in records if record.status in ("killed", "running")} == {
-        100
-    }
+    # The steps of a run that did not end are those of its rows.
+    active = [record for record in records if record.status in ("killed", "running")]
+    assert {record.env_steps for record in active} == {100}
 
 
-def test_a_config_of_this_project_is_read_whole(tmp_path):
+def test_a_composed_config_is_read_completely(tmp_path):
     make_run(tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(
         to_yaml(resolve(compose(["env=pendulum", "planner=mcts"])))
     )
-    ((record,), _) = read_records([tmp_path])
+    [record], _ = read_records([tmp_path])
     assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"
     assert record.settings["training.model_learner.optimizer.learning_rate"] == "0.001"
     assert (record.budget, record.random_score) == (1000, -1235.9)
 
 
-def bomb() -> str:
+def alias_bomb() -> str:
     return "a0: &a0 [x]\n" + "".join(
         f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30)
     )
@@ -104,7 +80,7 @@ CONFIGS = {
     "no mapping": "[1, 2]",
     "empty": "",
     "python object": "!!python/object/apply:os.system ['touch {canary}']",
-    "growing": bomb(),
+    "growing": alias_bomb(),
     "containing itself": "env: &a\n  id: *a\n",
     "deep": "env:\n" + "".join(f"{'  ' * depth}a:\n" for depth in range(1, 900)),
     "deep lists": "a: " + "[" * 100_000,
@@ -120,19 +96,19 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_config_that_no_run_saves_is_named_and_the_rest_goes_on(tmp_path, name):
+def test_an_invalid_config_is_reported_and_the_other_runs_are_read(tmp_path, name):
     bad, canary = make_run(tmp_path / "bad"), tmp_path / "canary"
     make_run(tmp_path / "good")
     content = CONFIGS[name]
     (bad / "config.yaml").write_bytes(
         content if isinstance(content, bytes) else content.replace("{canary}", str(canary)).encode()
     )
-    records, (damaged,) = read_records([tmp_path])
+    records, [unreadable] = read_records([tmp_path])
     assert [record.folder.name for record in records] == ["good"]
-    assert damaged.folder == bad
-    assert damaged.status == "damaged"
-    assert str(bad) in damaged.reason
-    assert len(damaged.reason) < 600
+    assert unreadable.folder == bad
+    assert unreadable.status == "damaged"
+    assert str(bad) in unreadable.reason
+    assert len(unreadable.reason) < 600
     assert not canary.exists()
 
 
@@ -148,27 +124,22 @@ def test_a_config_that_no_run_saves_is_named_and_the_rest_goes_on(tmp_path, name
         ("config.yaml", None),
     ],
 )
-def test_other_files_that_no_run_writes_are_named_too(tmp_path, file, content):
+def test_other_invalid_files_are_reported_too(tmp_path, file, content):
     bad = make_run(tmp_path / "bad")
     make_run(tmp_path / "good")
     (bad / file).write_text(content) if content else (bad / file).unlink()
-    records, (damaged,) = read_records([tmp_path])
+    records, [unreadable] = read_records([tmp_path])
     assert [record.folder.name for record in records] == ["good"]
-    assert damaged.folder == bad
-    assert str(bad) in damaged.reason
+    assert unreadable.folder == bad
+    assert str(bad) in unreadable.reason
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_run_that_failed_for_its_config_failed(tmp_path, name):
-    bad, content = (
-        make_run(tmp_path / "bad", status="failed", error="ConfigError: seed=-1 is negative"),
-        CONFIGS[name],
-    )
+def test_a_failed_run_with_an_invalid_config_is_reported_with_its_error(tmp_path, name):
+    error, content = "ConfigError: seed=-1 is negative", CONFIGS[name]
+    bad = make_run(tmp_path / "bad", status="failed", error=error)
     (bad / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert read_records([tmp_path]) == (
-        [],
-        [UnreadableRun(bad, "ConfigError: seed=-1 is negative", "failed")],
-    )
+    assert read_records([tmp_path]) == ([], [UnreadableRun(bad, error, "failed")])
 
 
 def test_links_and_pipes_are_not_read(tmp_path):
@@ -177,20 +148,20 @@ def test_links_and_pipes_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe_as_lock" / ".lock")
     (tmp_path / "link" / "metrics.jsonl").symlink_to(__file__)
     os.mkfifo(tmp_path / "pipe" / "metrics.jsonl")
-    records, damaged = read_records([tmp_path])
+    records, unreadable = read_records([tmp_path])
     assert not records
-    assert "leads out of the run's folder" in damaged[0].reason
-    assert "metrics.jsonl is no file" in damaged[1].reason
-    assert ".lock is no file" in damaged[2].reason
+    assert "leads out of the run's folder" in unreadable[0].reason
+    assert "metrics.jsonl is not a regular file" in unreadable[1].reason
+    assert ".lock is not a regular file" in unreadable[2].reason
 
 
-def test_what_steers_a_terminal_is_not_shown(tmp_path):
+def test_control_characters_are_replaced(tmp_path):
     run = make_run(tmp_path / "run", status="failed", error="\x1b]0;owned\x07 \u202eevil\n twice")
     provenance = json.loads((run / "provenance.json").read_text())
     (run / "provenance.json").write_text(
         json.dumps(provenance | {"choices": {"planner": "\x1b[2Jcem"}})
     )
-    ((record,), _) = read_records([tmp_path])
+    [record], _ = read_records([tmp_path])
     assert record.error == "�]0;owned� �evil twice"
     assert record.choices == {"planner": "�[2Jcem"}
     assert printable("größer – 机器") == "größer – 机器"

@@ -1,4 +1,4 @@
-"""Statistics against known cases, slow plain-Python twins, and what simulation says of the intervals."""
+"""Statistics against known cases, slow plain-Python versions, and simulation of the intervals."""
 
 import random
 from statistics import fmean
@@ -47,7 +47,7 @@ def test_the_interquartile_mean_of_known_cases(scores, expected):
 
 
 @pytest.mark.parametrize("number", range(1, 12))
-def test_the_interquartile_mean_is_its_slow_twin(number):
+def test_the_interquartile_mean_equals_its_slow_version(number):
     assert interquartile_mean(SCORES[:number]) == pytest.approx(
         slow_interquartile_mean(SCORES[:number].tolist())
     )
@@ -65,7 +65,7 @@ def test_the_probability_of_improvement_of_known_cases():
     assert probability_of_improvement(np.array([1.0, 2.0]), np.array([1.0])) == 0.75
 
 
-def test_the_probability_of_improvement_is_its_slow_twin():
+def test_the_probability_of_improvement_equals_its_slow_version():
     assert probability_of_improvement(SCORES, OTHERS) == pytest.approx(
         slow_probability(SCORES, OTHERS)
     )
@@ -74,7 +74,7 @@ def test_the_probability_of_improvement_is_its_slow_twin():
     )
 
 
-def test_a_profile_is_the_share_of_runs_above():
+def test_a_profile_is_the_fraction_of_runs_above_a_threshold():
     scores = np.array([1.0, 2.0, 2.0, 5.0])
     assert performance_profile(scores, np.array([0.0, 1.0, 2.0, 4.9, 5.0])).tolist() == [
         1.0,
@@ -89,18 +89,18 @@ def test_a_profile_is_the_share_of_runs_above():
     ]
 
 
-def test_an_interval_is_what_its_slow_twin_draws():
+def test_an_interval_equals_that_of_its_slow_version():
     draws = random.Random(0)
     resampled = sorted(
         slow_interquartile_mean(draws.choices(SCORES.tolist(), k=len(SCORES)))
         for _ in range(20_000)
     )
     found = bootstrap_interval([SCORES], num_resamples=20_000)
-    # An end's own standard error at 20 000 draws is some 0.01 of these scores' spread.
+    # The standard error of an end at 20 000 draws is about 1 % of these scores' spread.
     assert [found.low, found.high] == pytest.approx([resampled[500], resampled[19_500]], abs=0.05)
 
 
-def test_the_interval_of_an_improvement_is_what_its_slow_twin_draws():
+def test_the_interval_of_an_improvement_equals_that_of_its_slow_version():
     draws = random.Random(0)
     one, other = SCORES.tolist(), OTHERS.tolist()
     resampled = sorted(
@@ -110,8 +110,9 @@ def test_the_interval_of_an_improvement_is_what_its_slow_twin_draws():
     assert [found.low, found.high] == pytest.approx([resampled[125], resampled[4875]], abs=0.03)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_claim():
-    # 400 samples of 20 runs: percentile intervals of so few cover 91 to 95 %; the standard error of the share is 1.3 %.
+def test_intervals_cover_the_true_value_about_as_often_as_their_confidence():
+    # Percentile intervals of 20 runs cover 91 to 95 %. With 400 samples, the standard error of the
+    # fraction is 1.3 %.
     samples = np.random.default_rng(1).normal(size=(400, 20))
     for statistic in (mean, interquartile_mean):
         intervals = [
@@ -125,7 +126,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
 
 
 def test_resampling_stays_within_strata():
-    # Were runs drawn across these, the mean would move by some 100; within, by not at all.
+    # Resampling across strata would change the mean by about 100, within strata not at all.
     strata = [np.full(5, 0.0), np.full(5, 1000.0)]
     assert bootstrap_interval(strata, mean) == (500.0, 500.0)
     assert bootstrap_interval([np.concatenate(strata)], mean).high > 600
@@ -135,12 +136,12 @@ def test_resampling_stays_within_strata():
 
 
 def test_strata_keep_their_sizes():
-    # Whatever is drawn, 3 of the 4 scores are 1.
+    # In every resample, 3 of the 4 scores are 1.
     assert bootstrap_interval([np.ones(3), np.zeros(1)], mean) == (0.75, 0.75)
 
 
 def test_a_run_is_drawn_with_all_its_points():
-    # Of runs that are each constant over points, every resample is too: both ends are the same at all points.
+    # If each run is constant over points, so is every resample: both ends are equal everywhere.
     runs = np.tile(SCORES, (3, 1))
     low, high = bootstrap_interval([runs])
     assert low.tolist() == [low[0]] * 3
@@ -148,9 +149,9 @@ def test_a_run_is_drawn_with_all_its_points():
     assert bootstrap_interval([SCORES]) == pytest.approx((low[0], high[0]))
 
 
-def test_the_same_scores_give_the_same_interval_also_in_parts(monkeypatch):
+def test_an_interval_is_deterministic_and_can_be_computed_in_chunks(monkeypatch):
     whole = bootstrap_interval([SCORES, OTHERS])
     assert bootstrap_interval([SCORES, OTHERS]) == whole
-    monkeypatch.setattr("mbrl.analysis.statistics.LARGEST", 100)
-    in_parts = bootstrap_interval([SCORES, OTHERS])
-    assert in_parts == pytest.approx(whole, abs=0.1)
+    monkeypatch.setattr("mbrl.analysis.statistics.MAX_CHUNK_SIZE", 100)
+    in_chunks = bootstrap_interval([SCORES, OTHERS])
+    assert in_chunks == pytest.approx(whole, abs=0.1)

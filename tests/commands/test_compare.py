@@ -1,4 +1,4 @@
-"""`compare` as its user meets it."""
+"""The command `compare`, end to end."""
 
 import json
 import subprocess
@@ -16,34 +16,25 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def outputs(tmp_path) -> Path:
-    """Three runs of each of two planners, as sweep and runs, and one that failed."""
+    """Three runs of each of two planners, in a sweep and alone, and one that failed."""
+    outputs = tmp_path / "outputs"
+    today = outputs / "runs" / "today"
     for seed in range(3):
-        make_run(
-            tmp_path / "outputs" / "sweeps" / "today" / "noon" / f"{seed}_seed={seed}",
-            (10.0, 20.0 + seed),
-            seed=seed,
-        )
-        make_run(
-            tmp_path / "outputs" / "runs" / "today" / str(seed),
-            (10.0, 480.0),
-            seed=seed,
-            planner="mcts",
-        )
-    make_run(
-        tmp_path / "outputs" / "runs" / "today" / "failed",
-        status="failed",
-        error="ValueError: [bold]exploded",
-    )
-    return tmp_path / "outputs"
+        job = outputs / "sweeps" / "today" / "noon" / f"{seed}_seed={seed}"
+        make_run(job, (10.0, 20.0 + seed), seed=seed)
+        make_run(today / str(seed), (10.0, 480.0), seed=seed, planner="mcts")
+    make_run(today / "failed", status="failed", error="ValueError: [bold]exploded")
+    return outputs
 
 
 def compare(*arguments) -> int:
     return main(["compare", *map(str, arguments)])
 
 
-def test_a_folder_of_all_is_compared(outputs, tmp_path, capsys):
-    assert compare(outputs, "--folder", tmp_path / "written") == 0
-    said = capsys.readouterr().out
+def test_all_runs_in_a_folder_are_compared(outputs, tmp_path, capsys):
+    folder = tmp_path / "written"
+    assert compare(outputs, "--folder", folder) == 0
+    output = capsys.readouterr().out
     for expected in (
         "CartPole-v1",
         "planner=cem",
@@ -52,40 +43,35 @@ def test_a_folder_of_all_is_compared(outputs, tmp_path, capsys):
         "ValueError: [bold]exploded",
         "Note: 1 of 7 runs",
     ):
-        assert expected in said
-    assert {path.name for path in (tmp_path / "written").iterdir()} == {
-        f"compare.{ending}" for ending in ("png", "pdf", "csv", "html")
-    }
-    assert (tmp_path / "written" / "compare.png").read_bytes().startswith(b"\x89PNG")
-    assert (
-        f"<code>python -m mbrl compare {outputs}</code>"
-        in (tmp_path / "written" / "compare.html").read_text()
-    )
+        assert expected in output
+    names = {path.name for path in folder.iterdir()}
+    assert names == {f"compare.{suffix}" for suffix in ("png", "pdf", "csv", "html")}
+    assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
+    command = f"<code>python -m mbrl compare {outputs}</code>"
+    assert command in (folder / "compare.html").read_text()
 
 
-def test_nothing_is_written_over(outputs, tmp_path, monkeypatch):
+def test_no_comparison_is_overwritten(outputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert compare("outputs") == 0
     assert compare("outputs") == 0
     first, second = (tmp_path / "outputs" / "comparisons").glob("*/*")
     before = (first / "compare.html").read_bytes()
-    with pytest.raises(ConfigError, match=r"has a comparison already \(compare.csv, "):
+    with pytest.raises(ConfigError, match=r"already holds a comparison \(compare.csv, "):
         compare("outputs", "--folder", first)
     assert (first / "compare.html").read_bytes() == before
     assert (first / "compare.png").read_bytes() == (second / "compare.png").read_bytes()
     assert (first / "compare.csv").read_bytes() == (second / "compare.csv").read_bytes()
 
 
-def test_what_cannot_be_compared_is_refused_in_a_sentence(outputs, tmp_path):
+def test_invalid_arguments_are_refused_in_one_line(outputs, tmp_path):
     (tmp_path / "empty").mkdir()
     make_run(tmp_path / "copies" / "reproductions" / "a")
     for arguments, message in {
-        (outputs, "--by", "planer"): "--by planer names nothing that these runs have",
-        (tmp_path / "nowhere",): "nowhere is no folder",
-        (tmp_path / "empty",): "empty holds no run",
-        (
-            tmp_path / "copies",
-        ): "holds no run, which has a config.yaml: name .*copies/reproductions to have what is there",
+        (outputs, "--by", "planer"): "--by planer: must be a choice or a setting",
+        (tmp_path / "missing",): "missing is not a folder",
+        (tmp_path / "empty",): "empty contains no run.* Check the path",
+        (tmp_path / "copies",): "copies contains no run.* Name .*copies/reproductions to include",
     }.items():
         with pytest.raises(ConfigError, match=message):
             compare(*arguments)
@@ -95,7 +81,7 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(outputs, tmp_path):
         assert error.value.code == 2
 
 
-def test_damaged_runs_alone_are_named(tmp_path, capsys):
+def test_if_no_run_can_be_read_they_are_listed(tmp_path, capsys):
     (make_run(tmp_path / "bad") / "config.yaml").write_text("[")
     assert compare(tmp_path, "--folder", tmp_path / "written") == 1
     assert "bad/config.yaml cannot be read" in capsys.readouterr().out
@@ -103,13 +89,16 @@ def test_damaged_runs_alone_are_named(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["compare", "list"])
-def test_neither_jax_nor_what_it_takes_with_it_is_loaded(outputs, tmp_path, command):
-    arguments = [
-        command,
-        str(outputs),
-        *([f"--folder={tmp_path / 'written'}"] if command == "compare" else []),
-    ]
-    code = f"import sys, json; from mbrl.__main__ import main; main({arguments!r}); json.dump(sorted(sys.modules), sys.stderr)"
+def test_jax_and_other_slow_packages_are_not_imported(outputs, tmp_path, command):
+    arguments = [command, str(outputs)]
+    if command == "compare":
+        arguments.append(f"--folder={tmp_path / 'written'}")
+    code = f"""
+import json, sys
+from mbrl.__main__ import main
+main({arguments!r})
+json.dump(sorted(sys.modules), sys.stderr)
+"""
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""A saved run is somebody else's: nothing that it names is run, imported or written to, whichever command reads it."""
+"""A saved run is untrusted: no command imports or runs what it names, or writes through links."""
 
 import json
 import os
@@ -12,9 +12,8 @@ import yaml
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
-from mbrl.errors import ConfigError
-from mbrl.runs.reader import CorruptRun
-from tests.faults.runs import ROOT
+from mbrl.errors import ConfigError, CorruptRun
+from tests.faults.runs import QUICK, ROOT
 
 COMMANDS = ("resume", "reproduce")
 PLACES = ("planner", "model.dynamics", "training.model_learner.optimizer", "env.known_reward")
@@ -22,16 +21,16 @@ PLACES = ("planner", "model.dynamics", "training.model_learner.optimizer", "env.
 
 @pytest.fixture
 def canary(tmp_path) -> Path:
-    """Is there once something of the run was executed."""
+    """A file that exists if something of the run was executed."""
     return tmp_path / "canary"
 
 
 @pytest.fixture
 def saved(tmp_path) -> Path:
-    """A run as its config alone."""
+    """A run of which only the config and one row of metrics are left."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write(folder, resolve(compose(["training=smoke", "logger=files", "planner=random"])))
+    write(folder, resolve(compose(QUICK)))
     (folder / "metrics.jsonl").write_text('{"env_steps": 20, "loss/dynamics": 0.5}\n')
     return folder
 
@@ -40,7 +39,7 @@ def write(folder: Path, settings: dict) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
 
 
-def changed(folder: Path, name: str, value) -> None:
+def change(folder: Path, name: str, value) -> None:
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     *path, last = name.split(".")
     node = settings
@@ -51,17 +50,17 @@ def changed(folder: Path, name: str, value) -> None:
 
 
 def refusal(command: str, saved: Path, *options: str) -> str:
-    where = [f"--folder={saved.parent / 'again'}"] if command == "reproduce" else []
+    target = [f"--folder={saved.parent / 'again'}"] if command == "reproduce" else []
     with pytest.raises((ConfigError, CorruptRun)) as error:
-        main([command, str(saved), *where, *options])
-    sentence = str(error.value)
-    assert "\n" not in sentence
-    return sentence
+        main([command, str(saved), *target, *options])
+    message = str(error.value)
+    assert "\n" not in message
+    return message
 
 
 @pytest.mark.parametrize(
     ("command", "place"),
-    # A reproduction has loggers of its own, and builds none of the saved ones.
+    # A reproduction replaces the saved loggers.
     [*((command, place) for command in COMMANDS for place in PLACES), ("resume", "logger.files")],
 )
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def refusal(command: str, saved: Path, *options: str) -> str:
         ("mbrl.envs.gymnasium.np.save", {"file": "{canary}", "arr": [1]}),
     ],
 )
-def test_a_foreign_target_is_not_run(saved, canary, command, place, target, arguments):
+def test_a_target_outside_the_project_is_not_run(saved, canary, command, place, target, arguments):
     part = {
         "_target_": target,
         **{
@@ -82,44 +81,42 @@ def test_a_foreign_target_is_not_run(saved, canary, command, place, target, argu
             for name, value in arguments.items()
         },
     }
-    changed(saved, place, part)
-    sentence = refusal(command, saved)
-    assert f"_target_={target}" in sentence
-    assert f"say trust=[{target.split('.')[0]}] on the command line" in sentence
+    change(saved, place, part)
+    message = refusal(command, saved)
+    assert f"_target_={target}" in message
+    assert f"say trust=[{target.split('.')[0]}] on the command line" in message
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
-def test_a_saved_trust_does_not_count(saved, canary, command):
-    changed(saved, "trust", ["os"])
-    changed(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
+def test_a_saved_trust_is_ignored(saved, canary, command):
+    change(saved, "trust", ["os"])
+    change(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
     assert "says trust=[os], which counts from the command line only" in refusal(command, saved)
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_module_of_an_environment_is_not_imported(
-    saved, canary, tmp_path, monkeypatch, command
-):
+def test_an_environment_s_module_is_not_imported(saved, canary, tmp_path, monkeypatch, command):
     (tmp_path / "evil.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
-    changed(saved, "env.id", "evil:CartPole-v1")
-    sentence = refusal(command, saved)
-    assert "env.id=evil:CartPole-v1" in sentence
-    assert "trust=[evil]" in sentence
+    change(saved, "env.id", "evil:CartPole-v1")
+    message = refusal(command, saved)
+    assert "env.id=evil:CartPole-v1" in message
+    assert "trust=[evil]" in message
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "${now:%Y}", "\x24{seed}"])
-def test_nothing_is_worked_out_in_a_saved_config(saved, command, value):
-    changed(saved, "env.id", value)
+def test_an_interpolation_in_a_saved_config_is_refused(saved, command, value):
+    change(saved, "env.id", value)
     assert "is an interpolation" in refusal(command, saved)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: &a [1]\nb: *a\n", "YAML anchor or alias"),
         ("a: !!python/object/apply:os.system ['true']\n", "YAML tag"),
@@ -127,9 +124,9 @@ def test_nothing_is_worked_out_in_a_saved_config(saved, command, value):
         ("[1, 2", "is not the YAML of a saved config"),
     ],
 )
-def test_what_is_no_saved_config_is_refused(saved, command, text, said):
+def test_a_file_that_is_not_a_saved_config_is_refused(saved, command, text, message):
     (saved / "config.yaml").write_text(text)
-    assert said in refusal(command, saved)
+    assert message in refusal(command, saved)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
@@ -145,17 +142,17 @@ def test_what_is_no_saved_config_is_refused(saved, command, text, said):
         "learning_curve.png",
     ],
 )
-def test_nothing_is_written_through_a_link_that_leads_out(saved, tmp_path, command, name):
+def test_nothing_is_written_through_a_link_out_of_the_folder(saved, tmp_path, command, name):
     outside = tmp_path / "outside"
     outside.write_text("precious")
     (saved / name).unlink(missing_ok=True)
     (saved / name).symlink_to(outside)
-    sentence = refusal(command, saved)
-    assert f"{saved / name} leads out of the run's folder, to {outside}" in sentence
+    message = refusal(command, saved)
+    assert f"{saved / name} is a link that leads out of the run's folder, to {outside}" in message
     assert outside.read_text() == "precious"
 
 
-def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, monkeypatch):
+def test_a_provenance_cannot_set_paths_or_choices(saved, tmp_path, canary, monkeypatch):
     (tmp_path / "evil").mkdir()
     (tmp_path / "evil" / "__init__.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
@@ -174,8 +171,8 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
     before = sorted(os.listdir(tmp_path))
     assert main(["show", str(saved)]) == 0
     assert main(["resume", str(saved)]) == 0
-    kept = json.loads((saved / "provenance.json").read_text())
-    assert kept["run_id"].isalnum()
+    provenance = json.loads((saved / "provenance.json").read_text())
+    assert provenance["run_id"].isalnum()
     assert sorted(os.listdir(tmp_path)) == before
     assert not canary.exists()
 
@@ -190,7 +187,7 @@ def test_a_provenance_does_not_choose_paths_or_choices(saved, tmp_path, canary, 
         "a: &a [*a]",
     ],
 )
-def test_what_a_sweep_left_is_compared_and_never_run(tmp_path, canary, text):
+def test_a_sweep_s_own_files_are_not_executed(tmp_path, canary, text):
     (tmp_path / "multirun.yaml").write_text(text.replace("{canary}", str(canary)))
     command = [
         sys.executable,

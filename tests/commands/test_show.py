@@ -1,33 +1,51 @@
-"""`show`: what a run was, at a glance."""
+"""The command `show`, end to end."""
+
+from pathlib import Path
 
 import pytest
 
 from mbrl.__main__ import main
-from tests.faults.runs import PLANNERS, run_here
+from mbrl.config.compose import compose
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.resolve import resolve, to_yaml
+from mbrl.runs.checkpoints import save_checkpoint
+from mbrl.runs.folder import RunFolder
+from mbrl.runs.provenance import provenance
+from tests.faults.runs import QUICK, run_here
 
 
-@pytest.mark.slow
-def test_a_run_is_shown_with_its_result_and_what_is_not_the_default(tmp_path, capsys):
-    run_here(
-        tmp_path,
-        "training=smoke",
-        "logger=files",
-        "env=pendulum",
-        "env.episode_limit=50",
-        *PLANNERS["mcts"],
-        "seed=3",
-        "discount=0.9",
-    )
+def save_run(folder: Path, *overrides: str) -> None:
+    """Write the files of a completed run, without running it."""
+    config = compose(overrides)
+    with RunFolder(folder, to_yaml(resolve(config))) as run:
+        info = run_info_from_hydra(config)
+        run.write_provenance(provenance(config.seed, config.num_threads) | info.to_provenance())
+        save_checkpoint(folder, {}, {"env_steps": 60}, max_checkpoints=1)
+        run.finish("completed", {"env_steps": 60, "wall_seconds": 61.0})
+
+
+def shown(folder: Path, capsys) -> list[str]:
+    """The lines of the tables, without their frames."""
     capsys.readouterr()
-    assert main(["show", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    lines = [" ".join(line.replace("│", " ").split()) for line in said.splitlines()]
+    assert main(["show", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [" ".join(line.replace("│", " ").split()) for line in lines]
+
+
+def test_a_run_is_shown_with_its_result_and_the_settings_that_are_not_the_defaults(
+    tmp_path, capsys
+):
+    overrides = ["training=smoke", "logger=files", "env=pendulum", "env.episode_limit=50"]
+    overrides += ["planner=mcts", "planner.num_simulations=6", "seed=3", "discount=0.9"]
+    save_run(tmp_path, *overrides)
+    lines = shown(tmp_path, capsys)
     for expected in (
         "run pendulum_ensemble_mcts_seed3",
         "status completed",
         "environment Pendulum-v1",
         "env steps 60 of 60",
         "last checkpoint 60 env steps",
+        "wall time 1:01",
         "env cartpole pendulum",
         "planner cem mcts",
         "discount 0.99 0.9",
@@ -35,17 +53,19 @@ def test_a_run_is_shown_with_its_result_and_what_is_not_the_default(tmp_path, ca
         "planner.num_simulations 48 6",
     ):
         assert expected in lines
-    assert not [line for line in lines if line.startswith(("planner.max_depth 3", "seed 0"))]
+    assert not [line for line in lines if line.startswith(("planner.max_depth", "seed 0"))]
     assert any(line.startswith("versions Python") for line in lines)
 
 
 @pytest.mark.slow
-def test_a_run_of_which_only_the_config_is_left_is_shown(tmp_path, capsys):
-    run_here(tmp_path / "run", "training=smoke", "logger=files", "planner=random")
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "config.yaml").write_bytes((tmp_path / "run" / "config.yaml").read_bytes())
-    capsys.readouterr()
-    assert main(["show", str(tmp_path / "bare")]) == 0
-    said = capsys.readouterr().out
-    assert "never started" in said
-    assert "the run ended before it was written" in said
+def test_a_run_is_shown_with_and_without_its_other_files(tmp_path, capsys):
+    run_here(tmp_path / "run", *QUICK)
+    lines = shown(tmp_path / "run", capsys)
+    assert "status completed" in lines
+    assert "planner cem random" in lines
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.yaml").write_bytes((tmp_path / "run" / "config.yaml").read_bytes())
+    output = "\n".join(shown(bare, capsys))
+    assert "never started" in output
+    assert "the run ended before it was written" in output

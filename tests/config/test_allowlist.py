@@ -13,9 +13,8 @@ from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, CorruptRun
 from mbrl.experiment import build_loggers, run
-from mbrl.runs.reader import CorruptRun
 
 SMALL = ["planner=random", "env=point_mass", "model=oracle", "training=smoke"]
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"

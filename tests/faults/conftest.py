@@ -1,15 +1,25 @@
-"""The runs that faults are tried on, how often, and what came of it."""
+"""How often faults are tried, on which runs, and the report of the results."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import ENVIRONMENTS, PLANNERS, run_here, settings
+from tests.faults.runs import BREAKABLE, ENVIRONMENTS, PLANNERS, run_here, settings
+
+COMBINATIONS = [(planner, actions) for planner in PLANNERS for actions in ENVIRONMENTS]
+COMBINATIONS_IN_CI = [("cem", "continuous"), ("mcts", "discrete")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "combination" in metafunc.fixturenames:
+        whole = metafunc.config.getoption("--faults") == "whole"
+        combinations = COMBINATIONS if whole else COMBINATIONS_IN_CI
+        metafunc.parametrize("combination", combinations, ids="-".join)
 
 
 @pytest.fixture
 def fault_report(request):
-    """Reports a line of the table: fault, tries, survived, metrics lost."""
+    """A function that reports one line of the table: fault, tries, survived, metrics lost."""
 
     def report(fault: str, tries: int, survived: int, lost: int) -> None:
         request.node.user_properties.append(("fault", (fault, tries, survived, lost)))
@@ -19,30 +29,26 @@ def fault_report(request):
 
 @pytest.fixture
 def tries(request):
-    """How often a fault is tried: so often in CI, so often with --faults=whole."""
-    return lambda reduced, whole: (
-        whole if request.config.getoption("--faults") == "whole" else reduced
-    )
-
-
-@pytest.fixture(
-    params=[(planner, actions) for planner in PLANNERS for actions in ENVIRONMENTS],
-    ids=lambda pair: "-".join(pair),
-)
-def combination(request) -> tuple[str, str]:
-    return request.param
+    """A function that chooses what is tried in CI, or with --faults=whole."""
+    whole = request.config.getoption("--faults") == "whole"
+    return lambda in_ci, in_whole: in_whole if whole else in_ci
 
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
-    """The same runs, never interrupted; each is made once."""
-    made: dict[tuple[str, str], Path] = {}
+    """A function that gives the folder of the uninterrupted run; each is made once."""
+    folders: dict[tuple[str, str], Path] = {}
 
-    def folder(planner: str, actions: str) -> Path:
-        if (planner, actions) not in made:
-            made[planner, actions] = run_here(
-                tmp_path_factory.mktemp("reference"), *settings(planner, actions)
-            )
-        return made[planner, actions]
+    def folder_of(planner: str, actions: str) -> Path:
+        if (planner, actions) not in folders:
+            folder = tmp_path_factory.mktemp("reference")
+            folders[planner, actions] = run_here(folder, *settings(planner, actions))
+        return folders[planner, actions]
 
-    return folder
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def whole_breakable(tmp_path_factory) -> Path:
+    """The run with the settings BREAKABLE without a fault."""
+    return run_here(tmp_path_factory.mktemp("whole"), *BREAKABLE)

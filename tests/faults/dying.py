@@ -1,7 +1,8 @@
-"""Runs a program that kills itself in the middle of a file operation: `python dying.py <operation> <path part> <count> program arguments…`.
+"""Runs a program that kills itself during a file operation.
 
-The operation is `write` (half of the bytes arrive), `fsync`, `replace` or `unlink`; the process dies at the count-th one that concerns
-a path with that part in it: before a replace and an unlink, after half a write, after an fsync.
+`python dying.py <operation> <part of a path> <count> program arguments…`: the operation is `write`,
+`fsync`, `replace` or `unlink`. The process dies at the count-th one on a path that contains the
+part: before a replace or unlink, after half of a write, after an fsync.
 """
 
 import os
@@ -18,36 +19,36 @@ def die() -> None:
 def main() -> None:
     operation, part, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     program, sys.argv = sys.argv[4], sys.argv[4:]
-    left = [count]
+    remaining = [count]
 
     def is_the_one(path) -> bool:
-        left[0] -= part in str(path)
-        return part in str(path) and left[0] == 0
+        remaining[0] -= part in str(path)
+        return part in str(path) and remaining[0] == 0
 
     if operation == "write":
         open_path = pathlib.Path.open
 
-        def opened(path, mode="r", *arguments, **options):
+        def open_or_break(path, mode="r", *arguments, **options):
             file = open_path(path, mode, *arguments, **options)
-            return Half(file) if mode != "r" and mode != "rb" and is_the_one(path) else file
+            return HalfFile(file) if mode not in ("r", "rb") and is_the_one(path) else file
 
-        pathlib.Path.open = opened
+        pathlib.Path.open = open_or_break
     elif operation == "fsync":
         fsync = os.fsync
 
-        def synced(descriptor):
+        def fsync_then_die(descriptor):
             fsync(descriptor)
             if is_the_one(os.readlink(f"/proc/self/fd/{descriptor}")):
                 die()
 
-        os.fsync = synced
+        os.fsync = fsync_then_die
     elif operation == "replace":
         replace = os.replace
         os.replace = lambda source, target: die() if is_the_one(target) else replace(source, target)
     else:
         unlink = pathlib.Path.unlink
-        pathlib.Path.unlink = lambda path, *given, **options: (
-            die() if is_the_one(path) else unlink(path, *given, **options)
+        pathlib.Path.unlink = lambda path, *arguments, **options: (
+            die() if is_the_one(path) else unlink(path, *arguments, **options)
         )
     if program == "mbrl":
         runpy.run_module("mbrl", run_name="__main__")
@@ -55,8 +56,8 @@ def main() -> None:
         runpy.run_path(program, run_name="__main__")
 
 
-class Half:
-    """A file of which only the first half of the first write arrives."""
+class HalfFile:
+    """A file that receives the first half of the first write."""
 
     def __init__(self, file):
         self._file = file

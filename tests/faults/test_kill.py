@@ -1,27 +1,39 @@
-"""Kill -9 at random moments, and inside every step of writing a checkpoint: the run goes on to the same metrics and weights."""
+"""kill -9 at random moments and inside writes: the resumed run has the same metrics and weights."""
 
 import itertools
 import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import ROOT, lost, said_file, settings, start, start_resuming, status_of
+from tests.faults.runs import (
+    DYING,
+    lost,
+    settings,
+    start,
+    start_resuming,
+    status_of,
+    stderr_file,
+    wait_until_running,
+)
 
 pytestmark = pytest.mark.slow
 
-LONGEST_LIFE = (
-    5.0  # seconds after its folder was taken that a run is killed; it takes some 3 to its end
-)
+MAX_SECONDS = 5.0  # until a run that has taken its folder is killed; a whole run takes about 3
+TIMEOUT = 300.0  # seconds for a run on a busy machine
+SETTINGS = settings("mcts", "discrete")
 
 
-def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> bool:
-    """Kills the process so long after its run took the folder; whether it still ran."""
-    while process.poll() is None and status_of(folder) != "running":
-        time.sleep(0.02)
+def finish(process: subprocess.Popen, folder: Path) -> None:
+    """Wait for the end of a run that must succeed."""
+    assert process.wait(TIMEOUT) == 0, stderr_file(folder).read_text()
+
+
+def kill_after(process: subprocess.Popen, folder: Path, seconds: float) -> bool:
+    """Kill a run this long after it took the folder; return whether it was still running."""
+    wait_until_running(process, folder)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -30,43 +42,34 @@ def killed_after(process: subprocess.Popen, folder: Path, seconds: float) -> boo
     return process.returncode == -signal.SIGKILL
 
 
-def test_a_run_survives_being_killed_at_any_moment(
+def test_a_run_killed_at_any_moment_loses_nothing(
     tmp_path, combination, reference, tries, fault_report
 ):
-    wanted, survived, rows_lost, kills, luck = (
-        tries(1, 50),
-        0,
-        0,
-        0,
-        random.Random("-".join(combination)),
-    )
+    wanted, generator = tries(1, 50), random.Random("-".join(combination))
+    kills = survived = rows_lost = 0
     for number in itertools.count():
         if kills == wanted:
             break
-        folder, of_this_run = tmp_path / str(number), 0
+        folder, kills_of_run = tmp_path / str(number), 0
         process = start(folder, *settings(*combination))
-        # A run that is killed again and again, wherever it is, until it gets to its end or has been killed enough.
-        while killed_after(process, folder, luck.uniform(0.0, LONGEST_LIFE)):
-            of_this_run += 1
-            if kills + of_this_run == wanted:
+        # Each run is killed and resumed until it reaches its end.
+        while kill_after(process, folder, generator.uniform(0.0, MAX_SECONDS)):
+            kills_of_run += 1
+            if kills + kills_of_run == wanted:
                 break
             process = start_resuming(folder)
         if status_of(folder) != "completed":
-            process = start_resuming(folder)
-            assert process.wait(120) == 0, said_file(folder).read_text()
+            finish(start_resuming(folder), folder)
         missing = lost(folder, reference(*combination))
-        kills, rows_lost, survived = (
-            kills + of_this_run,
-            rows_lost + missing,
-            survived + of_this_run * (missing == 0),
-        )
-    fault_report(
-        f"kill -9 at random moments ({', '.join(combination)} actions)", kills, survived, rows_lost
-    )
+        kills += kills_of_run
+        rows_lost += missing
+        survived += kills_of_run * (missing == 0)
+    fault = f"kill -9 at random moments ({', '.join(combination)} actions)"
+    fault_report(fault, kills, survived, rows_lost)
     assert (survived, rows_lost) == (kills, 0)
 
 
-# Operation, what the path holds, and the how-manieth of them: each is a moment within writing a checkpoint, a row, a summary.
+# Operation, part of the path, and count: moments while a checkpoint, row or summary is written.
 MOMENTS = [
     ("write", "checkpoint/.writing", 3),
     ("fsync", "checkpoint/.writing", 3),
@@ -82,34 +85,23 @@ MOMENTS = [
 MOMENTS_IN_CI = [MOMENTS[0], MOMENTS[5]]
 
 
-def test_a_run_survives_being_killed_inside_a_write(tmp_path, reference, tries, fault_report):
+def test_a_run_killed_inside_a_write_loses_nothing(tmp_path, reference, tries, fault_report):
     moments, survived, rows_lost = tries(MOMENTS_IN_CI, MOMENTS), 0, 0
     for number, moment in enumerate(moments):
-        folder, driver = (
-            tmp_path / str(number),
-            (str(ROOT / "tests" / "faults" / "dying.py"), *map(str, moment)),
-        )
-        assert (
-            start(folder, *settings("mcts", "discrete"), driver=driver).wait(120) == -signal.SIGKILL
-        ), moment
+        folder, driver = tmp_path / str(number), (DYING, *map(str, moment))
+        assert start(folder, *SETTINGS, driver=driver).wait(TIMEOUT) == -signal.SIGKILL, moment
         if (folder / "config.yaml").exists():
-            assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
-        else:  # nothing had begun, and nothing is lost by beginning
-            assert start(folder, *settings("mcts", "discrete")).wait(120) == 0, said_file(
-                folder
-            ).read_text()
+            finish(start_resuming(folder), folder)
+        else:  # the run had not started
+            finish(start(folder, *SETTINGS), folder)
         missing = lost(folder, reference("mcts", "discrete"))
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault_report(
-        "kill -9 inside the write of a checkpoint, row or summary",
-        len(moments),
-        survived,
-        rows_lost,
-    )
+    fault = "kill -9 inside the write of a checkpoint, row or summary"
+    fault_report(fault, len(moments), survived, rows_lost)
     assert (survived, rows_lost) == (len(moments), 0)
 
 
-# While an interrupted run moves its rows and goes on.
+# Moments while a resumed run moves rows to metrics.superseded.jsonl.
 MOMENTS_OF_RESUMING = [
     ("write", "metrics.superseded.jsonl", 1),
     ("fsync", "metrics.superseded.jsonl", 1),
@@ -118,25 +110,19 @@ MOMENTS_OF_RESUMING = [
 ]
 
 
-def test_a_resume_survives_being_killed_while_it_moves_rows(
+def test_a_resumed_run_killed_while_it_moves_rows_loses_nothing(
     tmp_path, reference, tries, fault_report
 ):
     moments, survived, rows_lost = tries(MOMENTS_OF_RESUMING[:1], MOMENTS_OF_RESUMING), 0, 0
-    dying = str(ROOT / "tests" / "faults" / "dying.py")
+    # Killed between a row and the checkpoint that would count it.
+    before_checkpoint = (DYING, "fsync", "metrics.jsonl", "4")
     for number, moment in enumerate(moments):
         folder = tmp_path / str(number)
-        # Between a row and the checkpoint that would count it.
-        assert (
-            start(
-                folder, *settings("mcts", "discrete"), driver=(dying, "fsync", "metrics.jsonl", "4")
-            ).wait(120)
-            == -signal.SIGKILL
-        )
-        assert (
-            start_resuming(folder, driver=(dying, *map(str, moment), "mbrl")).wait(120)
-            == -signal.SIGKILL
-        ), moment
-        assert start_resuming(folder).wait(120) == 0, said_file(folder).read_text()
+        process = start(folder, *SETTINGS, driver=before_checkpoint)
+        assert process.wait(TIMEOUT) == -signal.SIGKILL
+        process = start_resuming(folder, driver=(DYING, *map(str, moment), "mbrl"))
+        assert process.wait(TIMEOUT) == -signal.SIGKILL, moment
+        finish(start_resuming(folder), folder)
         missing = lost(folder, reference("mcts", "discrete"))
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
     fault_report("kill -9 while a resume moves superseded rows", len(moments), survived, rows_lost)

@@ -1,4 +1,4 @@
-"""A run whose W&B server fails: it goes on, is held up for seconds, loses no row, and says so once."""
+"""A run whose W&B server fails continues, loses no row, is delayed by seconds and warns once."""
 
 import json
 import os
@@ -15,49 +15,42 @@ from tests.faults.wandb_server import WandbServer
 
 pytestmark = pytest.mark.slow
 
-ROWS = 20
-HALF = ROWS // 2
-TIMEOUT = 1.0  # seconds that the logger is told to wait for the server
-SLACK = 8.0  # seconds by which a busy machine may exceed that
+NUM_ROWS = 20
+TIMEOUT = 1.0  # seconds that the logger waits for the server
+SLACK = 8.0  # seconds that a busy machine may take in addition
 PROGRAM = Path(__file__).with_name("wandb_run.py")
 
 
 @contextmanager
 def started(folder: Path, server: WandbServer) -> Iterator[subprocess.Popen]:
-    """The program in a process of its own, which ends with the block."""
-    wandb = {
+    """The program in its own process, which is killed at the end of the block."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("WANDB_")}
+    environment = inherited | {
         "WANDB_BASE_URL": server.url,
         "WANDB_API_KEY": "0" * 40,
         "WANDB_CONFIG_DIR": str(folder / "settings"),
+        "NETRC": str(folder / "netrc"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    environment = (
-        kept | wandb | {"NETRC": str(folder / "netrc"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    command = [sys.executable, PROGRAM, folder, str(NUM_ROWS), str(TIMEOUT)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(
-        [sys.executable, PROGRAM, folder, str(ROWS), str(TIMEOUT)],
-        env=environment,
-        text=True,
-        **pipes,
-    ) as process:
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def go_on(process: subprocess.Popen) -> None:
+def continue_(process: subprocess.Popen) -> None:
+    """Wait until the program is ready, and let it continue."""
     assert process.stdout.readline() == "ready\n", process.stderr.read()
     process.stdin.write("\n")
     process.stdin.flush()
 
 
 def steps_in(folder: Path) -> list[int]:
-    return [
-        json.loads(line)["env_steps"]
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
-    ]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["env_steps"] for line in lines]
 
 
 def fail(server: WandbServer, how: str) -> None:
@@ -69,61 +62,56 @@ def fail(server: WandbServer, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["refuses", "hangs", "errors"])
 @pytest.mark.parametrize("when", ["from the start", "mid-run"])
-def test_a_server_that_fails(tmp_path, fault_report, how, when):
+def test_a_failing_server_delays_the_run_by_seconds(tmp_path, fault_report, how, when):
     with WandbServer() as server:
         if when == "from the start":
             fail(server, how)
         with started(tmp_path, server) as process:
-            go_on(process)
+            continue_(process)
             assert process.stdout.readline() == "ready\n"
             if when == "mid-run":
                 fail(server, how)
             output, errors = process.communicate("\n", timeout=4 * (TIMEOUT + SLACK))
-            gone = time.time()
-    steps = steps_in(tmp_path)
-    fault_report(
-        f"W&B server {how} {when}",
-        tries=1,
-        survived=int(process.returncode == 0),
-        lost=ROWS - len(steps),
-    )
+            exited = time.time()
+    steps, survived = steps_in(tmp_path), int(process.returncode == 0)
+    fault_report(f"W&B server {how} {when}", 1, survived, NUM_ROWS - len(steps))
     assert process.returncode == 0, errors
-    assert steps == list(range(ROWS))
+    assert steps == list(range(NUM_ROWS))
     seconds = json.loads(output)
-    assert gone - seconds.pop("ended") < SLACK  # W&B has its own things to do when a process exits
+    assert exited - seconds.pop("ended") < SLACK  # W&B itself does some work at exit
     assert max(seconds.values()) < TIMEOUT + SLACK
     [warning] = errors.splitlines()
-    sentences = {
+    messages = {
         "from the start": "WARNING W&B could not start a run in mode online (",
-        "mid-run": "WARNING W&B did not get all rows in time; ",
+        "mid-run": "WARNING W&B did not receive all rows in time. ",
     }
-    assert warning.startswith(sentences[when])
+    assert warning.startswith(messages[when])
+    offline = list((tmp_path / "wandb").glob("offline-run-*/run-run.wandb"))
+    assert len(offline) == (when == "from the start")
 
 
-def test_a_run_that_is_killed_while_its_server_hangs(tmp_path, fault_report):
+def test_a_run_killed_while_its_server_hangs_keeps_its_rows(tmp_path, fault_report):
     with WandbServer() as server, started(tmp_path, server) as process:
-        go_on(process)
+        continue_(process)
         assert process.stdout.readline() == "ready\n"
         fail(server, "hangs")
         process.kill()
-        process.communicate(
-            timeout=SLACK
-        )  # returns once W&B's own process, which holds the pipes too, is gone
-    lost = HALF - len(steps_in(tmp_path))
-    fault_report("kill -9 while the W&B server hangs", tries=1, survived=int(lost == 0), lost=lost)
-    assert steps_in(tmp_path) == list(range(HALF))
+        # Returns when W&B's own process, which holds the pipes too, has ended.
+        process.communicate(timeout=SLACK)
+    rows_before = NUM_ROWS // 2
+    lost = rows_before - len(steps_in(tmp_path))
+    fault_report("kill -9 while the W&B server hangs", 1, int(lost == 0), lost)
+    assert steps_in(tmp_path) == list(range(rows_before))
 
 
-def test_a_server_that_works_gets_every_row_once_over_a_resume(tmp_path):
+def test_a_working_server_gets_every_row_once_although_the_run_was_resumed(tmp_path):
     with WandbServer() as server:
-        for _ in range(
-            2
-        ):  # the second process has the same run_id, and logs the same rows: it resumes from the beginning
+        # The second process has the same run id and logs the same rows again.
+        for _ in range(2):
             with started(tmp_path, server) as process:
-                go_on(process)
-                go_on(process)
+                continue_(process)
+                continue_(process)
                 _, errors = process.communicate(timeout=2 * SLACK)
                 assert (process.returncode, errors) == (0, "")
-        assert [row["env_steps"] for _, row in sorted(server.rows["run"].items())] == list(
-            range(ROWS)
-        )
+        rows = [row for _, row in sorted(server.rows["run"].items())]
+        assert [row["env_steps"] for row in rows] == list(range(NUM_ROWS))

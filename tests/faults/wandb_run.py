@@ -1,7 +1,7 @@
-"""A program that logs to files and to W&B: `wandb_run.py <folder> <rows> <timeout>`; prints the seconds that W&B took,
-and when the program ended, as far as its own code goes.
+"""Logs rows to files and to W&B: `wandb_run.py <folder> <rows> <timeout>`.
 
-Half-way through, and before the first row, it prints "ready" and waits for a line of input.
+Prints the seconds that W&B took, and the time at which the program's own code ended. Before the
+first row and before the middle one, it prints "ready" and waits for a line of input.
 """
 
 import json
@@ -9,22 +9,20 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mbrl.loggers.files import FilesLogger
 from mbrl.loggers.wandb import WandbLogger
+from mbrl.run_info import RunInfo
 
 
 def main(folder: str, num_rows: int, timeout: float) -> None:
     logging.basicConfig(format="%(levelname)s %(message)s")
-    files = FilesLogger(folder)
-    options: dict[str, Any] = {
-        "mode": "online",
-        "init_timeout": timeout,
-        "finish_timeout": timeout,
-        "run_id": "run",
-    }
-    wandb, start = timed(lambda: WandbLogger(folder, config={"seed": 0}, name="run", **options))
+    info = RunInfo(Path(folder), "run", run_id="run", config={"seed": 0})
+    files = FilesLogger(info)
+    timeouts = {"init_timeout": timeout, "finish_timeout": timeout}
+    wandb, start = timed(lambda: WandbLogger(info, mode="online", **timeouts))
     log = 0.0
     for row in range(num_rows):
         if row in (0, num_rows // 2):
@@ -38,9 +36,10 @@ def main(folder: str, num_rows: int, timeout: float) -> None:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.monotonic()
+    """The result of a call and the seconds that it took."""
+    started = time.monotonic()
     result = call()
-    return result, time.monotonic() - began
+    return result, time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -8,39 +8,26 @@ import pytest
 from rich.console import Console
 
 from mbrl.loggers.console import ConsoleLogger, result_table
+from mbrl.run_info import RunInfo
 from mbrl.tables import format_duration, format_number, print_table
 
 FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
+TOTAL = 1000
 
 
-def rows_of_a_run(total=1000):
-    for steps in range(20, total + 1, 20):
-        seconds = steps / 50  # at 50 steps/s
-        yield {
-            "env_steps": steps,
-            "wall_seconds": seconds,
-            "episode/return": 20.0 + steps,
-            "episode/length": 20,
-        }
+def rows_of_a_run():
+    """A run at 50 steps/s."""
+    for steps in range(20, TOTAL + 1, 20):
+        times = {"env_steps": steps, "wall_seconds": steps / 50}
+        yield times | {"episode/return": 20.0 + steps, "episode/length": 20}
         if steps % 100 == 0:
             losses = {"loss/dynamics": 1 / steps, "loss/value": float("nan")}
-            yield {
-                "env_steps": steps,
-                "wall_seconds": seconds,
-                **losses,
-                "time/collect": 1.0,
-                "time/learn": 0.5,
-            }
+            yield times | losses | {"time/collect": 1.0, "time/learn": 0.5}
         if steps % 500 == 0:
-            scores = {
+            yield times | {
                 "evaluation/return_mean": 111.0 * steps / 500,
                 "evaluation/return_std": 7.5,
                 "evaluation/return_min": 99.0,
-            }
-            yield {
-                "env_steps": steps,
-                "wall_seconds": seconds,
-                **scores,
                 "evaluation/returns": [1.0] * 20,
                 "time/evaluate": 2.0,
             }
@@ -54,10 +41,14 @@ def pipe(width=80):
     return Console(file=io.StringIO(), force_terminal=False, width=width)
 
 
-def shown(console, rows, status="completed", **arguments):
-    logger = ConsoleLogger(
-        total_env_steps=1000, console=console, **{"folder": "unused"} | arguments
-    )
+def console_logger(console, folder="unused", owns_terminal=True):
+    config = {"training": {"env_steps": TOTAL}}
+    info = RunInfo(Path(folder), "run", config=config, owns_terminal=owns_terminal)
+    return ConsoleLogger(info, console)
+
+
+def output_of(console, rows, status="completed", **info):
+    logger = console_logger(console, **info)
     for row in rows:
         logger.log(row)
     logger.finish(status)
@@ -65,13 +56,13 @@ def shown(console, rows, status="completed", **arguments):
 
 
 def last_frame(output):
-    """What is left on the screen: what follows the last time that the display was wiped."""
+    """What is left on the screen: the text after the display was cleared for the last time."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", re.split(r"\x1b\[2K", output)[-1])
 
 
-def test_plain_lines_are_few_and_tell_the_story():
-    lines = shown(pipe(), rows_of_a_run()).splitlines()
-    assert [int(line.split("/")[0]) for line in lines] == list(range(100, 1001, 100))
+def test_without_a_terminal_ten_lines_show_the_progress():
+    lines = output_of(pipe(), rows_of_a_run()).splitlines()
+    assert [int(line.split("/")[0]) for line in lines] == list(range(100, TOTAL + 1, 100))
     assert all("\x1b" not in line for line in lines)
     evaluated = next(line for line in lines if line.startswith(" 500/1000 steps"))
     assert evaluated.split("  ")[1:] == [
@@ -87,29 +78,29 @@ def test_plain_lines_are_few_and_tell_the_story():
     assert "evaluation return 222" in lines[-1]
 
 
-def test_every_evaluation_has_its_line():
+def test_each_evaluation_has_its_own_line():
     rows = [
         {"env_steps": steps, "wall_seconds": 1.0, "evaluation/return_mean": float(steps)}
         for steps in range(1, 31)
     ]
-    assert len(shown(pipe(), rows).splitlines()) == 30
+    assert len(output_of(pipe(), rows).splitlines()) == 30
 
 
-def test_a_run_that_ends_early_shows_where():
+def test_the_last_line_of_a_run_that_ends_early_shows_its_steps():
     rows = list(rows_of_a_run())[:2]
-    assert shown(pipe(), rows, "failed").splitlines()[-1].startswith("  40/1000 steps")
+    assert output_of(pipe(), rows, "failed").splitlines()[-1].startswith("  40/1000 steps")
 
 
-def test_nothing_logged_nothing_shown():
-    assert shown(pipe(), []) == ""
-    assert shown(terminal(), []) == ""
+def test_a_run_without_rows_prints_nothing():
+    assert output_of(pipe(), []) == ""
+    assert output_of(terminal(), []) == ""
 
 
 @pytest.mark.parametrize("width", [100, 20, 5])
-def test_the_display_on_a_terminal(width):
-    output = shown(terminal(width), rows_of_a_run())
+def test_a_terminal_shows_the_final_state(width):
+    output = output_of(terminal(width), rows_of_a_run())
     frame = " ".join(last_frame(output).split())
-    assert output.endswith("\x1b[?25h")  # the cursor is back
+    assert output.endswith("\x1b[?25h")  # the cursor is visible again
     if width == 100:
         for part in (
             "1000/1000 steps",
@@ -121,9 +112,9 @@ def test_the_display_on_a_terminal(width):
             assert part in frame
 
 
-def test_the_display_shows_pace_and_time_left():
+def test_a_terminal_shows_the_speed_and_the_time_left():
     console = terminal()
-    logger = ConsoleLogger(1000, console=console)
+    logger = console_logger(console)
     for row in list(rows_of_a_run())[:20]:
         logger.log(row)
     logger._live.refresh()
@@ -133,29 +124,28 @@ def test_the_display_shows_pace_and_time_left():
     assert "interrupted" in last_frame(console.file.getvalue())
 
 
-def test_log_lines_appear_above_the_display_and_streams_are_given_back(monkeypatch):
+def test_log_messages_appear_above_the_display_and_streams_are_restored():
     original = sys.stderr
     handler = logging.StreamHandler(original)
     root = logging.getLogger()
     root.addHandler(handler)
     try:
         console = terminal()
-        logger = ConsoleLogger(1000, console=console)
+        logger = console_logger(console)
         logger.log({"env_steps": 1, "wall_seconds": 0.0})
         assert handler.stream is not original
-        logging.getLogger("somebody").warning("mind the gap")
+        logging.getLogger("other").warning("a message")
         logger.finish("completed")
-        assert "mind the gap" in console.file.getvalue()
+        assert "a message" in console.file.getvalue()
         assert handler.stream is original
         assert sys.stderr is original
     finally:
         root.removeHandler(handler)
 
 
-def test_a_run_beside_others_prints_lines_under_its_name():
-    lines = shown(
-        terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", owns_terminal=False
-    ).splitlines()
+def test_where_other_runs_use_the_terminal_lines_begin_with_the_folder_s_name():
+    output = output_of(terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", owns_terminal=False)
+    lines = output.splitlines()
     assert len(lines) == 10
     assert all(line.startswith("3_seed=3: ") for line in lines)
 
@@ -165,7 +155,7 @@ def result(console, rows):
     return console.file.getvalue()
 
 
-def test_the_result():
+def test_the_result_table():
     text = result(pipe(), list(rows_of_a_run()))
     for part in (
         "Acrobot-v1",
@@ -179,12 +169,12 @@ def test_the_result():
     assert re.search(r"env steps +│ 1000 ", text)
 
 
-def test_the_path_stays_on_one_line_where_a_script_may_read_it():
+def test_without_a_terminal_the_path_stays_on_one_line():
     assert str(FOLDER) in result(pipe(width=40), list(rows_of_a_run()))
 
 
 @pytest.mark.parametrize("width", [60, 25, 10])
-def test_a_narrow_terminal_folds_the_path_and_loses_nothing(width):
+def test_a_narrow_terminal_folds_the_whole_path(width):
     text = re.sub(r"\x1b\[[0-9;]*m", "", result(terminal(width), list(rows_of_a_run())))
     assert max(map(len, text.splitlines())) <= width
     if width > 20:
@@ -194,24 +184,14 @@ def test_a_narrow_terminal_folds_the_path_and_loses_nothing(width):
         assert str(FOLDER) in cells
 
 
-def test_a_result_without_evaluation():
-    assert re.search(
-        r"evaluation return +│ none", result(pipe(), [{"env_steps": 5, "wall_seconds": 1.0}])
-    )
+def test_the_result_table_of_a_run_without_an_evaluation():
+    rows = [{"env_steps": 5, "wall_seconds": 1.0}]
+    assert re.search(r"evaluation return +│ none", result(pipe(), rows))
     assert re.search(r"env steps +│ 0", result(pipe(), []))
 
 
-def test_numbers_and_clocks():
-    assert [format_number(value) for value in (0.123456, 12345.6, None, float("nan"), 500.0)] == [
-        "0.1235",
-        "1.235e+04",
-        "–",
-        "–",
-        "500",
-    ]
-    assert [format_duration(seconds) for seconds in (0, 59.6, 61, 3723)] == [
-        "0:00",
-        "1:00",
-        "1:01",
-        "1:02:03",
-    ]
+def test_format_number_and_format_duration():
+    numbers = [0.123456, 12345.6, None, float("nan"), 500.0]
+    assert list(map(format_number, numbers)) == ["0.1235", "1.235e+04", "–", "–", "500"]
+    durations = [0, 59.6, 61, 3723]
+    assert list(map(format_duration, durations)) == ["0:00", "1:00", "1:01", "1:02:03"]

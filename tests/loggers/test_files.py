@@ -4,17 +4,20 @@ import logging
 import pytest
 
 from mbrl.loggers.files import FilesLogger
+from mbrl.run_info import RunInfo
+
+
+def files_logger(folder):
+    return FilesLogger(RunInfo(folder, "run"))
 
 
 def rows_in(folder):
-    return [
-        json.loads(line, parse_constant=pytest.fail)
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
-    ]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=pytest.fail) for line in lines]
 
 
-def test_one_json_object_a_line_flushed_as_written(tmp_path):
-    logger = FilesLogger(tmp_path, config={}, total_env_steps=10)
+def test_each_row_is_one_json_object_that_is_written_at_once(tmp_path):
+    logger = files_logger(tmp_path)
     rows = [
         {"env_steps": 1, "wall_seconds": 0.1 + 0.2},
         {"env_steps": 2, "wall_seconds": 1.0, "evaluation/returns": [1.5, 2.5]},
@@ -25,8 +28,8 @@ def test_one_json_object_a_line_flushed_as_written(tmp_path):
     logger.finish("completed")
 
 
-def test_what_is_not_finite_is_null(tmp_path):
-    logger = FilesLogger(tmp_path)
+def test_values_that_are_not_finite_are_null(tmp_path):
+    logger = files_logger(tmp_path)
     logger.log(
         {"env_steps": 1, "loss/value": float("nan"), "evaluation/returns": [float("inf"), 1.0]}
     )
@@ -36,27 +39,27 @@ def test_what_is_not_finite_is_null(tmp_path):
     ]
 
 
-def test_what_is_no_python_number_is_refused_not_written_as_text(tmp_path):
-    logger = FilesLogger(tmp_path)
+def test_a_value_that_json_cannot_hold_is_refused(tmp_path):
+    logger = files_logger(tmp_path)
     with pytest.raises(TypeError):
         logger.log({"env_steps": 1, "loss/value": object()})
     logger.finish("failed")
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_second_logger_goes_on_after_the_first(tmp_path):
+def test_a_second_logger_appends_to_the_rows_of_the_first(tmp_path):
     for steps in (1, 2):
-        logger = FilesLogger(tmp_path)
+        logger = files_logger(tmp_path)
         logger.log({"env_steps": steps})
         logger.finish("interrupted")
     assert rows_in(tmp_path) == [{"env_steps": 1}, {"env_steps": 2}]
 
 
-def test_half_a_row_of_a_killed_run_does_not_spoil_the_next(tmp_path, caplog):
+def test_an_incomplete_row_of_a_killed_run_is_removed_with_a_warning(tmp_path, caplog):
     (tmp_path / "metrics.jsonl").write_text('{"env_steps": 1}\n{"env_ste')
     with caplog.at_level(logging.WARNING):
-        logger = FilesLogger(tmp_path)
+        logger = files_logger(tmp_path)
     logger.log({"env_steps": 2})
     logger.finish("completed")
     assert rows_in(tmp_path) == [{"env_steps": 1}, {"env_steps": 2}]
-    assert "ended in half a row" in caplog.text
+    assert "ended in an incomplete row, which was removed" in caplog.text

@@ -1,67 +1,55 @@
-"""Checkpoints: what is written comes back, only the newest stay, and half a file has no name."""
-
 import numpy as np
 import pytest
 
 from mbrl.runs.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 
 
-def save(folder, steps: int, num_kept: int = 2):
-    return save_checkpoint(
-        folder,
-        {"weights": np.full(3, float(steps)), "key": np.array(7, np.uint32)},
-        {"env_steps": steps},
-        num_kept,
-    )
+def save(folder, steps: int, max_checkpoints: int = 2):
+    arrays = {"weights": np.full(3, float(steps)), "key": np.array(7, np.uint32)}
+    return save_checkpoint(folder, arrays, {"env_steps": steps}, max_checkpoints)
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_a_saved_checkpoint_is_loaded(tmp_path):
     path = save(tmp_path, 120)
     arrays, facts = load_checkpoint(tmp_path)
     assert facts == {"env_steps": 120}
     assert arrays["weights"].tolist() == [120.0] * 3
     assert arrays["key"].dtype == np.uint32
-    # By anybody, with nothing but NumPy.
+    # NumPy alone can read it too.
     with np.load(path) as file:
         assert file["weights"].tolist() == [120.0] * 3
 
 
-def test_the_newest_stay(tmp_path):
+def test_only_the_newest_checkpoints_remain(tmp_path):
     for steps in (8, 9, 10, 11):
-        save(tmp_path, steps, num_kept=2)
+        save(tmp_path, steps, max_checkpoints=2)
     assert newest_checkpoint(tmp_path) == 11
-    assert sorted(int(path.name.split("-")[0]) for path in (tmp_path / "checkpoint").iterdir()) == [
-        10,
-        11,
-    ]
+    names = [path.name for path in (tmp_path / "checkpoint").iterdir()]
+    assert sorted(int(name.split("-")[0]) for name in names) == [10, 11]
 
 
-def test_of_two_at_one_step_the_later_counts(tmp_path):
+def test_of_two_checkpoints_at_one_step_the_later_is_loaded(tmp_path):
     save_checkpoint(tmp_path, {}, {"env_steps": 5, "evaluated_at": 0}, 2)
     save_checkpoint(tmp_path, {}, {"env_steps": 5, "evaluated_at": 5}, 2)
     assert load_checkpoint(tmp_path).facts["evaluated_at"] == 5
 
 
-def test_one_that_is_of_no_use_is_passed_over(tmp_path):
+def test_an_unusable_checkpoint_is_skipped(tmp_path):
     save(tmp_path, 10)
     save(tmp_path, 20)
     assert load_checkpoint(tmp_path, lambda facts: facts["env_steps"] < 20).facts["env_steps"] == 10
     assert load_checkpoint(tmp_path, lambda facts: False) is None
 
 
-def test_where_there_is_none(tmp_path):
+def test_without_a_checkpoint_none_is_loaded(tmp_path):
     assert load_checkpoint(tmp_path) is None
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_what_is_not_a_checkpoint_is_let_be(tmp_path):
+def test_other_files_are_ignored(tmp_path):
     save(tmp_path, 10)
-    for name in (
-        "notes.txt",
-        ".writing",
-        "latest.npz",
-        "../../000000000099-0123456789abcdef.npz"[6:],
-    ):
+    names = ["notes.txt", ".writing", "latest.npz", "000000000099-0123456789abcdef.npz"]
+    for name in names:
         (tmp_path / "checkpoint" / name).write_bytes(b"half")
     assert load_checkpoint(tmp_path).facts["env_steps"] == 10
     assert (tmp_path / "checkpoint" / "notes.txt").exists()

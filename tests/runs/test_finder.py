@@ -1,12 +1,10 @@
-"""What a path names, and links that lead out of a run's folder."""
-
 import pytest
 
+from mbrl.errors import CorruptRun
 from mbrl.runs.finder import is_run, is_sweep, refuse_links_out, run_folders, runs_in
-from mbrl.runs.reader import CorruptRun
 
 
-def test_runs_come_in_the_order_of_their_numbers(tmp_path):
+def test_the_runs_of_a_sweep_are_ordered_by_number(tmp_path):
     for name in ("10_seed=10", "9_seed=9", "notes"):
         (tmp_path / name).mkdir()
         (tmp_path / name / ("config.yaml" if "_" in name else "notes.txt")).touch()
@@ -32,7 +30,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path, name):
         refuse_links_out(run)
 
 
-def test_links_within_the_folder_and_to_it_are_fine(tmp_path):
+def test_links_inside_the_folder_and_to_it_are_allowed(tmp_path):
     run = tmp_path / "run"
     (run / "wandb").mkdir(parents=True)
     (run / "latest").symlink_to(run / "wandb")
@@ -42,7 +40,7 @@ def test_links_within_the_folder_and_to_it_are_fine(tmp_path):
     refuse_links_out(tmp_path / "link")
 
 
-def test_every_run_below_is_found_and_what_was_one(tmp_path):
+def test_all_runs_below_a_folder_are_found_even_without_a_config(tmp_path):
     for name in (
         "b/10_seed=10",
         "b/9_seed=9",
@@ -54,12 +52,8 @@ def test_every_run_below_is_found_and_what_was_one(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").touch()
     (tmp_path / "refused" / ".hydra").mkdir(parents=True)
-    (tmp_path / "again").symlink_to(tmp_path / "a")
-    assert [folder.name for folder in run_folders(tmp_path)] == [
-        "a",
-        "9_seed=9",
-        "10_seed=10",
-        "refused",
-    ]
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    names = [folder.name for folder in run_folders(tmp_path)]
+    assert names == ["a", "9_seed=9", "10_seed=10", "refused"]
     assert list(run_folders(tmp_path / "a")) == [tmp_path / "a"]
-    assert list(run_folders(tmp_path / "nowhere")) == [tmp_path / "nowhere"]
+    assert list(run_folders(tmp_path / "missing")) == [tmp_path / "missing"]

@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import secrets
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,17 +14,11 @@ from mbrl.runs.provenance import git_state, provenance
 
 
 def git(folder, *arguments):
-    identity = [
-        "-c",
-        "user.name=Somebody",
-        "-c",
-        "user.email=somebody@example.org",
-        "-c",
-        "commit.gpgsign=false",
-    ]
+    config = ["user.name=Name", "user.email=name@example.org", "commit.gpgsign=false"]
+    options = [option for setting in config for option in ("-c", setting)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     result = subprocess.run(
-        ["git", "-C", folder, *identity, *arguments],
+        ["git", "-C", folder, *options, *arguments],
         check=True,
         capture_output=True,
         text=True,
@@ -34,7 +29,7 @@ def git(folder, *arguments):
 
 @pytest.fixture
 def package(tmp_path):
-    """A repository with a tracked package in it, like this one."""
+    """A repository that tracks a package, like this one."""
     package = tmp_path / "package"
     package.mkdir()
     git(tmp_path, "init", "--quiet")
@@ -45,12 +40,12 @@ def package(tmp_path):
     return package
 
 
-def test_a_clean_checkout(package):
+def test_a_clean_checkout_has_a_commit_and_no_diff(package):
     commit = git(package, "rev-parse", "HEAD")
     assert git_state(package) == {"commit": commit, "diff": "", "untracked": []}
 
 
-def test_changes_are_recorded_wherever_they_are(package):
+def test_changes_in_the_whole_repository_are_recorded(package):
     (package / "code.py").write_text("answer = 42\n")
     (package.parent / "staged.yaml").write_text("seed: 7\n")
     git(package.parent, "add", "staged.yaml")
@@ -69,7 +64,7 @@ def test_a_package_that_its_repository_does_not_track_has_no_commit(package):
     assert git_state(installed) is None
 
 
-def test_no_repository_no_commit_no_git(tmp_path, monkeypatch):
+def test_without_a_repository_a_commit_or_git_there_is_no_state(tmp_path, monkeypatch):
     assert git_state(tmp_path) is None
     git(tmp_path, "init", "--quiet")
     (tmp_path / "code.py").write_text("")
@@ -79,33 +74,30 @@ def test_no_repository_no_commit_no_git(tmp_path, monkeypatch):
     assert git_state(tmp_path) is None
 
 
-def test_a_slow_git_is_not_waited_for(package, monkeypatch):
+def test_a_slow_git_is_stopped(package, monkeypatch):
     monkeypatch.setattr(module, "GIT_SECONDS", 1e-6)
     assert git_state(package) is None
 
 
-def test_the_repository_is_the_packages_own_even_inside_a_git_hook(
+def test_inside_a_git_hook_the_package_s_own_repository_is_used(
     package, tmp_path_factory, monkeypatch
 ):
     other = tmp_path_factory.mktemp("other")
     git(other, "init", "--quiet")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-    assert git_state(package) == {
-        "commit": git(package, "rev-parse", "HEAD"),
-        "diff": "",
-        "untracked": [],
-    }
+    commit = git(package, "rev-parse", "HEAD")
+    assert git_state(package) == {"commit": commit, "diff": "", "untracked": []}
 
 
 def test_a_huge_diff_is_cut_off(package, monkeypatch):
-    monkeypatch.setattr(module, "LONGEST_DIFF", 100)
+    monkeypatch.setattr(module, "MAX_DIFF_LENGTH", 100)
     (package / "code.py").write_text("x = 0\n" * 1000)
     diff = git_state(package)["diff"]
     assert len(diff) < 200
     assert "cut off" in diff
 
 
-def test_what_is_recorded_of_this_process(monkeypatch):
+def test_provenance_records_this_process(monkeypatch):
     monkeypatch.setenv("NPROC", "2")
     record = provenance(seed=5, num_threads=2)
     assert record["seed"] == 5
@@ -117,15 +109,13 @@ def test_what_is_recorded_of_this_process(monkeypatch):
     assert record["packages"]["numpy"] == version("numpy")
     assert record["devices"][0]["platform"] in ("cpu", "gpu", "tpu")
     assert 1 <= record["cores"]["usable"] <= record["cores"]["machine"]
-    assert (
-        timedelta(0)
-        <= datetime.now(UTC) - datetime.fromisoformat(record["started"])
-        < timedelta(minutes=1)
-    )
+    age = datetime.now(UTC) - datetime.fromisoformat(record["started"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
-def test_neither_the_environment_nor_the_host_is_recorded(monkeypatch):
-    monkeypatch.setenv("SOME_API_KEY", "a-very-secret-value")
+def test_neither_environment_variables_nor_the_host_s_name_are_recorded(monkeypatch):
+    secret = secrets.token_hex()  # not in this file, whose changes a recorded diff would show
+    monkeypatch.setenv("SOME_API_KEY", secret)
     monkeypatch.setattr(platform, "node", lambda: pytest.fail("asked for the host's name"))
-    assert "a-very-secret-value" not in json.dumps(provenance(seed=0))
+    assert secret not in json.dumps(provenance(seed=0))

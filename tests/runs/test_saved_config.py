@@ -1,21 +1,119 @@
-"""Configs as plain data (hostile ones: tests/analysis/test_records.py)."""
+"""Saved configs as plain data (hostile ones: tests/analysis/test_records.py)."""
 
+import math
+import tempfile
+from pathlib import Path
+
+import hypothesis.strategies as st
 import pytest
 import yaml
+from hypothesis import given, settings
+from omegaconf import OmegaConf
 
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve, to_yaml
-from mbrl.runs.reader import CorruptRun
-from mbrl.runs.saved_config import as_text, leaves, read_settings
+from mbrl.errors import CorruptRun
+from mbrl.runs.saved_config import as_text, leaves, read_config
+
+# Text that YAML could read as another type.
+AMBIGUOUS = ["1e-3", "1e5", "1_000", "1:30", "0x1F", "0o17", "017", ".5", "5.", ".inf", "-.INF"]
+AMBIGUOUS += [".nan", "nan", "inf", "2026-01-01", "2026-01-01 10:00:00", "on", "off", "yes", "no"]
+AMBIGUOUS += ["y", "n", "true", "False", "null", "~", "", " ", "-", "=", "<<", "?", "!x", "&x"]
+AMBIGUOUS += ["*x", "{}", "[]", "a: b", "# x", "%x", "@x", "`x", "'x'", '"x"', "x\ny", "é∞", "\t"]
+FLOATS = [1e-05, 1.0e-05, 1e-3, 1e22, 1e300, 5e-324, 0.1, 2.0, -0.0, math.inf, -math.inf]
+INTEGERS = [0, -1, 10**6, 2**63, -(2**63), 10**400]
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    return folder
 
 
 @pytest.mark.parametrize(
     "overrides", [(), ("env=pendulum", "planner=mcts"), ("env=corridor", "model=probabilistic")]
 )
-def test_a_saved_config_comes_back_as_it_was(tmp_path, overrides):
+def test_a_composed_config_is_read_as_it_was_saved(tmp_path, overrides):
     saved = resolve(compose(overrides))
-    (tmp_path / "config.yaml").write_text(to_yaml(saved))
-    assert read_settings(tmp_path) == saved
+    assert read_config(write(tmp_path, to_yaml(saved))) == saved
+
+
+@pytest.mark.parametrize(
+    "value", [*AMBIGUOUS, *FLOATS, *INTEGERS, True, False, None], ids=lambda value: str(value)[:20]
+)
+def test_each_type_of_value_is_read_as_it_was_saved(tmp_path, value):
+    saved = {"a": value, "b": {"c": [value]}}
+    read = read_config(write(tmp_path, to_yaml(saved)))
+    assert read == saved
+    assert type(read["a"]) is type(value)
+
+
+def test_nan_is_read_as_it_was_saved(tmp_path):
+    assert math.isnan(read_config(write(tmp_path, to_yaml({"a": math.nan})))["a"])
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(st.characters(codec="utf-8", exclude_characters="\x85\u2028\u2029")).filter(
+        lambda text: "${" not in text
+    ),
+    st.sampled_from(AMBIGUOUS),
+)
+names = st.text("ab1_-. :#", min_size=1, max_size=5)
+containers = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.dictionaries(names, containers, max_size=4))
+def test_any_config_is_read_as_omegaconf_reads_it(saved):
+    text = to_yaml(saved)
+    with tempfile.TemporaryDirectory() as folder:
+        read = read_config(write(Path(folder), text))
+    assert read == OmegaConf.to_container(OmegaConf.create(text)) == saved
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E5", "2026-01-01", "1_0.5", ".5", "0x1F", "1:30.5"])
+def test_an_edited_value_is_read_as_omegaconf_reads_it(tmp_path, text):
+    read = read_config(write(tmp_path, f"a: {text}\n"))
+    assert read == OmegaConf.to_container(OmegaConf.create(f"a: {text}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\na: 2\n", "the key a appears twice"),
+        ("a: [1", "cannot be read"),
+        ("[a]", "is not a mapping of settings"),
+        ("a: " + "x" * 1_000_000, "larger than 1000000 bytes"),
+        ("a: 'x\x85y'", "Unicode line break"),
+        ("a: {b: &x 1}", "anchor, alias or tag"),
+        ("a: !!str 1", "anchor, alias or tag"),
+        ("? a\n: &x 1", "anchor, alias or tag"),
+        ("a: " + "[" * 201 + "]" * 201, "more than 50 levels deep"),
+        ("a:\n" + "".join(f"{' ' * n}b:\n" for n in range(1, 70)), "more than 50 levels deep"),
+        ("a:\n  " + "- " * 60 + "b", "more than 50 levels deep"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_an_invalid_or_harmful_file_is_refused(tmp_path, text, problem):
+    with pytest.raises(CorruptRun, match=problem):
+        read_config(write(tmp_path, text))
+
+
+def test_a_folder_without_a_config_is_refused(tmp_path):
+    with pytest.raises(CorruptRun, match=r"has no config.yaml: the run was refused before"):
+        read_config(tmp_path)
+
+
+def test_text_that_only_looks_like_yaml_syntax_is_read(tmp_path):
+    saved = {"a": "what?", "b": "x & y", "c": "wow!"}
+    assert read_config(write(tmp_path, yaml.safe_dump(saved))) == saved
 
 
 def test_leaves_have_dotted_names():
@@ -23,30 +121,10 @@ def test_leaves_have_dotted_names():
     assert found == {"a.b": "1", "a.c.d": "[1, 2]", "e": "{}", "f": "null"}
 
 
-def test_one_number_is_one_text():
+def test_equal_numbers_have_the_same_text():
     assert as_text(2) == as_text(2.0) == "2"
     assert as_text(0.1) == "0.1"
     assert as_text(True) == "true"
     assert as_text(True) != as_text(1)
     assert as_text(float("inf")) == "Infinity"
     assert as_text("x y") == "x y"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: &x 1",
-        "a: !!str 1",
-        "? a\n: &x 1",
-        "a:\n" + "".join(f"{' ' * n}b:\n" for n in range(1, 70)),
-    ],
-)
-def test_what_can_harm_is_looked_for_in_each_of_its_forms(tmp_path, text):
-    (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(CorruptRun, match="no saved config"):
-        read_settings(tmp_path)
-
-
-def test_what_only_looks_unusual_is_read(tmp_path):
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"a": "what?", "b": "x & y", "c": "wow!"}))
-    assert read_settings(tmp_path) == {"a": "what?", "b": "x & y", "c": "wow!"}

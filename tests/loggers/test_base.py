@@ -1,0 +1,21 @@
+import pytest
+
+from mbrl.config.compose import compose
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.resolve import resolve
+from mbrl.errors import ConfigError
+from mbrl.experiment import build_loggers
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("wandb.projekt=mine", "'projekt' of mbrl.*WandbLogger; did you mean 'project'"),
+        ("files.folder=/tmp", "'folder' of mbrl.loggers.files.FilesLogger; it takes run_info"),
+        ("console.colour=red", "logger.console.colour is an unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_setting_that_a_logger_does_not_have_is_refused(setting, message):
+    config = compose(["logger=wandb", f"+logger.{setting}"])
+    with pytest.raises(ConfigError, match=message):
+        list(build_loggers(config, resolve(config), run_info_from_hydra(config)))
