@@ -15,6 +15,7 @@ from rich.text import Text
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
 from mbrl.config.compose import compose
 from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
 from mbrl.runs.finder import is_run, runs_in
@@ -66,7 +67,8 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     # Imported here, after read_run has chosen JAX's platform.
     from mbrl.experiment import execute
 
-    execute(config, run_info_from_provenance(folder, provenance | {"run_id": None}, trust))
+    info = run_info_from_provenance(folder, provenance | {"run_id": None}, trust)
+    execute(resolve(config), info)
     repeated = read_metrics(folder)
     if not completed:  # compare the rows that the saved run has
         repeated = repeated[: len(recorded)]

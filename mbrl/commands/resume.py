@@ -10,7 +10,7 @@ from pathlib import Path
 from mbrl.analysis.records import printable
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
 from mbrl.config.launch import read_run, run_info_from_provenance
-from mbrl.config.resolve import RESUMABLE_SETTINGS
+from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
 from mbrl.launchers.report import is_done, print_jobs
@@ -63,7 +63,7 @@ def _resume_run(
     from mbrl.experiment import execute
 
     info = run_info_from_provenance(folder, provenance, trust, owns_terminal)
-    execute(config, info, resume=True, tolerance=tolerance)
+    execute(resolve(config), info, resume=True, tolerance=tolerance)
     return 0
 
 

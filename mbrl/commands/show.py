@@ -16,6 +16,7 @@ from rich.text import Text
 from mbrl.commands.arguments import Parser, resolve_folder
 from mbrl.config.compose import compose
 from mbrl.config.launch import read_run
+from mbrl.config.resolve import SETTINGS
 from mbrl.errors import ConfigError
 from mbrl.launchers.report import print_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
@@ -25,12 +26,13 @@ from mbrl.tables import format_duration, format_number
 
 DESCRIPTION = """Prints the result of a run, its settings that are not the defaults, the code,
 versions and machine that computed it, and its folder. For a sweep's folder, prints its jobs."""
-GROUPS = ("env", "model", "planner", "training", "logger", "experiment")
+GROUPS = ("env", "model", "planner", "training", "optimizer", "logger", "experiment")
 DEFAULTS = {
     "env": "cartpole",
     "model": "ensemble",
     "planner": "cem",
     "training": "default",
+    "optimizer": "adamw",
     "logger": "wandb",
 }
 # Those that results depend on most.
@@ -89,6 +91,7 @@ def _settings(config: DictConfig, provenance: Mapping[str, Any]) -> Table:
     for group, (default, chosen) in choices.items():
         table.add_row(group, Text(default), Text(chosen))
     then, now = dict(_leaves(base)), dict(_leaves(config))
+    then = {name: then[name] for name in then if name.split(".")[0] in SETTINGS}
     for name in [*now, *(name for name in then if name not in now)]:
         before, after = then.get(name, ABSENT), now.get(name, ABSENT)
         if before != after and name != "seed":
