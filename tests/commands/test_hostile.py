@@ -16,7 +16,14 @@ from mbrl.errors import ConfigError, CorruptRun
 from tests.faults.runs import QUICK, ROOT
 
 COMMANDS = ("resume", "reproduce")
-PLACES = ("planner", "model.dynamics", "training.model_learner.optimizer", "env.known_reward")
+TARGETS = {
+    "os.system": {"command": "touch {canary}"},
+    "urllib.request.urlretrieve": {"url": "file:///etc/hostname", "filename": "{canary}"},
+    "jax.numpy.save": {"file": "{canary}", "arr": [1]},
+    "mbrl.training.loop.jax.numpy.save": {"file": "{canary}", "arr": [1]},
+    "mbrl.envs.gymnasium.np.save": {"file": "{canary}", "arr": [1]},
+}
+PLACES = ("model.dynamics", "training.model_learner.optimizer", "env.known_reward")
 
 
 @pytest.fixture
@@ -25,12 +32,17 @@ def canary(tmp_path) -> Path:
     return tmp_path / "canary"
 
 
+@pytest.fixture(scope="module")
+def settings() -> dict:
+    return resolve(compose(QUICK))
+
+
 @pytest.fixture
-def saved(tmp_path) -> Path:
+def saved(tmp_path, settings) -> Path:
     """A run of which only the config and one row of metrics are left."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write(folder, resolve(compose(QUICK)))
+    write(folder, settings)
     (folder / "metrics.jsonl").write_text('{"env_steps": 20, "loss/dynamics": 0.5}\n')
     return folder
 
@@ -59,32 +71,30 @@ def refusal(command: str, saved: Path, *options: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "place"),
-    # A reproduction replaces the saved loggers.
-    [*((command, place) for command in COMMANDS for place in PLACES), ("resume", "logger.files")],
-)
-@pytest.mark.parametrize(
-    ("target", "arguments"),
+    ("place", "target"),
     [
-        ("os.system", {"command": "touch {canary}"}),
-        ("urllib.request.urlretrieve", {"url": "file:///etc/hostname", "filename": "{canary}"}),
-        ("jax.numpy.save", {"file": "{canary}", "arr": [1]}),
-        ("mbrl.training.loop.jax.numpy.save", {"file": "{canary}", "arr": [1]}),
-        ("mbrl.envs.gymnasium.np.save", {"file": "{canary}", "arr": [1]}),
+        *(("planner", target) for target in TARGETS),
+        *((place, "os.system") for place in PLACES),
     ],
 )
-def test_a_target_outside_the_project_is_not_run(saved, canary, command, place, target, arguments):
-    part = {
-        "_target_": target,
-        **{
-            name: value.format(canary=canary) if isinstance(value, str) else value
-            for name, value in arguments.items()
-        },
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_target_outside_the_project_is_not_run(saved, canary, command, place, target):
+    part = {"_target_": target} | {
+        name: value.format(canary=canary) if isinstance(value, str) else value
+        for name, value in TARGETS[target].items()
     }
     change(saved, place, part)
     message = refusal(command, saved)
     assert f"_target_={target}" in message
     assert f"say trust=[{target.split('.')[0]}] on the command line" in message
+    assert not canary.exists()
+
+
+def test_a_saved_logger_outside_the_project_is_not_run(saved, canary):
+    # A reproduction replaces the saved loggers.
+    part = {"_target_": "os.system", "command": f"touch {canary}"}
+    change(saved, "logger.files", part)
+    assert "_target_=os.system" in refusal("resume", saved)
     assert not canary.exists()
 
 

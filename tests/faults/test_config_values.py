@@ -1,7 +1,8 @@
-"""Whatever value a setting is given, the run is refused in one sentence that names the setting, or it can be run."""
+"""For any value of any setting, the run is refused in one line that names the setting, or runs."""
 
 import contextlib
 import itertools
+import math
 import tempfile
 from functools import cache
 
@@ -22,68 +23,22 @@ pytestmark = pytest.mark.slow
 
 ENVIRONMENTS = ("cartpole", "pendulum", "point_mass")
 
-# (built from, whole runs) examples that are tried.
-EXAMPLES = {"reduced": (30, 2), "whole": (2000, 300)}
+# Examples that are built, and that are run.
+EXAMPLES = {"reduced": (20, 2), "whole": (2000, 300)}
+MAX_LENGTH = 200  # steps, plans, …: with larger values, a whole run would take too long
 
-NUMBERS = [0, -1, 1, 2, 3, 7, 200, 2**31 - 1, 2**31, 2**32, 2**63, -(2**31), -(2**63), 10**400]
-NUMBERS += [
-    0.0,
-    -0.0,
-    0.5,
-    1.0,
-    1.5,
-    4.0,
-    -0.1,
-    1e-9,
-    1e-308,
-    5e-324,
-    1e9,
-    3e38,
-    1e308,
-    -1e308,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
-]
-WORDS = [
-    "",
-    " ",
-    "none",
-    "null",
-    "true",
-    "3",
-    "nan",
-    "1e-3",
-    "two\nlines",
-    "x" * 300,
-    "é∞",
-    "os.system",
-    "optax.adamw",
-    "???",
-    "${nowhere}",
-    "${seed}",
-]
-WORDS += [
-    "mbrl.planners.cem.CEM",
-    "mbrl.models.propagation.TS1",
-    "mbrl.envs.cartpole.reward",
-    "mbrl.envs.cartpole.TIME_STEP",
-    "box",
-    "discrete",
-]
+INTEGERS = [0, -1, 1, 2, 3, 7, 200, 2**31 - 1, 2**31, 2**32, 2**63, -(2**31), -(2**63), 10**400]
+FLOATS = [0.0, -0.0, 0.5, 1.0, 1.5, 4.0, -0.1, 1e-9, 1e-308, 5e-324, 1e9, 3e38, 1e308, -1e308]
+FLOATS += [math.nan, math.inf, -math.inf]
+NUMBERS: list[int | float] = [*INTEGERS, *FLOATS]
+WORDS = ["", " ", "none", "null", "true", "3", "nan", "1e-3", "two\nlines", "x" * 300, "é∞"]
+WORDS += ["os.system", "optax.adamw", "???", "${nowhere}", "${seed}", "box", "discrete"]
+WORDS += ["mbrl.planners.cem.CEM", "mbrl.models.propagation.TS1", "mbrl.envs.cartpole.reward"]
+WORDS += ["mbrl.envs.cartpole.TIME_STEP"]
+SCHEDULE = {"_target_": "optax.linear_schedule", "transition_steps": 10}
 PARTS = [
-    {
-        "_target_": "optax.linear_schedule",
-        "init_value": 0.5,
-        "end_value": 0.0,
-        "transition_steps": 10,
-    },
-    {
-        "_target_": "optax.linear_schedule",
-        "init_value": 2.0,
-        "end_value": -1.0,
-        "transition_steps": 10,
-    },
+    SCHEDULE | {"init_value": 0.5, "end_value": 0.0},
+    SCHEDULE | {"init_value": 2.0, "end_value": -1.0},
     {"_target_": "optax.sgd", "learning_rate": "fast"},
     {"_target_": "optax.sgd", "learning_rate": -0.1},
     {"_target_": "mbrl.envs.pendulum.reward", "_partial_": True},
@@ -114,18 +69,15 @@ nested = st.recursive(
 values = st.one_of(plain, plain, nested, st.sampled_from(PARTS))
 
 
-LONGEST = 200  # steps, plans, …: what a whole run may be given and still end soon
-
-
 @cache
 def bases() -> dict[tuple[str, ...], DictConfig]:
-    """Small configs: every planner in every environment here, in each of the models by turns."""
+    """Small configs: every planner in every environment, with the models in turn."""
     pairs = itertools.product(ENVIRONMENTS, options("planner"))
     models = itertools.cycle(options("model"))
     choices = [
         (f"env={env}", f"planner={planner}", f"model={next(models)}") for env, planner in pairs
     ]
-    return {chosen: small(*chosen) for chosen in choices}
+    return {overrides: small(*overrides) for overrides in choices}
 
 
 def small(*overrides: str) -> DictConfig:
@@ -133,7 +85,7 @@ def small(*overrides: str) -> DictConfig:
 
 
 def names(node, prefix: str = "") -> list[str]:
-    """Every setting, and every group of them, as the command line names them."""
+    """The names of all settings and groups of settings, as on the command line."""
     found = []
     for key in node if isinstance(node, DictConfig) else ():
         found.append(prefix + key)
@@ -142,58 +94,54 @@ def names(node, prefix: str = "") -> list[str]:
 
 
 def like(value) -> st.SearchStrategy:
-    """Values of the same type: they come farther than others."""
+    """Values of the same type, which pass more checks than others."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return st.sampled_from(WORDS)
-    return st.sampled_from(
-        [number for number in NUMBERS if isinstance(number, type(value))]
-    ) | st.integers(0, 50).map(type(value))
+    numbers = [number for number in NUMBERS if isinstance(number, type(value))]
+    return st.sampled_from(numbers) | st.integers(0, 50).map(type(value))
 
 
 @st.composite
-def settings_changed(draw, anything: bool) -> tuple[tuple[str, ...], str, object]:
-    """What to choose, the name of a setting of that choice, and a value for it: of the same type, or anything."""
-    choices = draw(st.sampled_from(list(bases())))
-    config = bases()[choices]
+def changed_settings(draw, any_type: bool) -> tuple[tuple[str, ...], str, object]:
+    """The overrides of a config, the name of one of its settings, and another value for it.
+
+    The value is of the same type, or with `any_type` often of another.
+    """
+    overrides = draw(st.sampled_from(list(bases())))
+    config = bases()[overrides]
     name = draw(st.sampled_from(names(config)))
-    return (
-        choices,
-        name,
-        draw(like(OmegaConf.select(config, name)) | (values if anything else st.nothing())),
-    )
+    same_type = like(OmegaConf.select(config, name))
+    return overrides, name, draw(same_type | (values if any_type else st.nothing()))
 
 
-def changed(config: DictConfig, name: str, value: object) -> DictConfig:
+def change(config: DictConfig, name: str, value: object) -> DictConfig:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     parent, _, key = name.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    with contextlib.suppress(
-        OmegaConfBaseException
-    ):  # what OmegaConf itself refuses never becomes a config
+    # A value that OmegaConf refuses cannot be in a config.
+    with contextlib.suppress(OmegaConfBaseException):
         node[key] = value
     OmegaConf.set_struct(config, True)
     return config
 
 
-def check_one_sentence(sentence: str) -> None:
-    assert "\n" not in sentence
-    assert len(sentence) < 1000
-    assert sentence[-1] in ".?…"
+def check_one_line(message: str) -> None:
+    assert "\n" not in message
+    assert len(message) < 1000
+    assert message[-1] in ".?…"
 
 
 def check_refusal(refusal: ConfigError, name: str, value: object) -> None:
-    sentence = str(refusal)
-    check_one_sentence(sentence)
-    # A value that other settings refer to may be found under their names.
-    assert any(part in sentence for part in [*name.split("."), f"={format_value(value)}"]), (
-        name,
-        sentence,
-    )
+    message = str(refusal)
+    check_one_line(message)
+    # A value that other settings interpolate may be refused under their names.
+    expected = [*name.split("."), f"={format_value(value)}"]
+    assert any(part in message for part in expected), (name, message)
 
 
-def tried(config: pytest.Config, which: int) -> settings:
-    bases()  # before the first draw, in which nothing else may draw random numbers
+def hypothesis_settings(config: pytest.Config, which: int) -> settings:
+    bases()  # before the first draw, since composing may draw random numbers
     return settings(
         max_examples=EXAMPLES[config.getoption("--faults")][which],
         derandomize=True,
@@ -203,13 +151,13 @@ def tried(config: pytest.Config, which: int) -> settings:
     )
 
 
-def test_a_config_is_built_or_refused(request):
-    @tried(request.config, 0)
-    @given(settings_changed(anything=True))
+def test_any_config_is_built_or_refused(request):
+    @hypothesis_settings(request.config, 0)
+    @given(changed_settings(any_type=True))
     def build_or_refuse(case):
-        choices, name, value = case
+        overrides, name, value = case
         try:
-            assemble(changed(bases()[choices], name, value))
+            assemble(change(bases()[overrides], name, value))
         except ConfigError as refusal:
             check_refusal(refusal, name, value)
 
@@ -217,28 +165,28 @@ def test_a_config_is_built_or_refused(request):
 
 
 @pytest.fixture
-def in_a_hurry():
-    """Programs are compiled sooner, and are slower."""
+def fast_compilation():
+    """Compile faster, to slower programs."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.mark.usefixtures("in_a_hurry")
-def test_a_config_is_run_or_refused(request, tmp_path):
-    @tried(request.config, 1)
-    @given(settings_changed(anything=False))
+@pytest.mark.usefixtures("fast_compilation")
+def test_any_config_is_run_or_refused(request, tmp_path):
+    @hypothesis_settings(request.config, 1)
+    @given(changed_settings(any_type=False))
     def run_or_refuse(case):
-        choices, name, value = case
-        assume(not (isinstance(value, int) and LONGEST < value <= MAX_INT))
+        overrides, name, value = case
+        assume(not (isinstance(value, int) and MAX_LENGTH < value <= MAX_INT))
         folder = tempfile.mkdtemp(dir=tmp_path)
-        config = small(f"hydra.run.dir={folder}", *choices)
+        config = small(f"hydra.run.dir={folder}", *overrides)
         try:
-            run(changed(config, name, value))
+            run(change(config, name, value))
         except ConfigError as refusal:
             check_refusal(refusal, name, value)
-        except RunError as failure:  # what only shows once it runs: learning rates too high
-            check_one_sentence(str(failure))
+        except RunError as failure:  # a learning rate that is too high shows only in the run
+            check_one_line(str(failure))
         finally:
             jax.clear_caches()  # every program takes memory
 

@@ -1,4 +1,4 @@
-"""A W&B server on the loopback interface: it works as far as a run needs it, or fails in a chosen way, at a chosen time."""
+"""A W&B server on the loopback interface that does what a run needs, or fails on demand."""
 
 import json
 import threading
@@ -7,15 +7,15 @@ from typing import Any
 
 
 class WandbServer:
-    """Answers what W&B's client asks at the start, during and at the end of a run; keeps the rows that it is sent.
+    """Answers the requests of W&B's client during a run, and stores the rows that it receives.
 
-    `mode` says how it treats requests, and may change at any time: "works", "errors" (answers 500), or "hangs" (accepts a
-    connection, and never answers). `refuse()` lets it go for good, so that the next connection is refused.
+    `mode`, which may change at any time, is "works", "errors" (answers with the status 500) or
+    "hangs" (accepts a connection and never answers). After `refuse()`, connections are refused.
     """
 
     def __init__(self, mode: str = "works"):
         self.mode = mode
-        self.rows: dict[str, dict[int, dict[str, Any]]] = {}  # run id → line of its history → row
+        self.rows: dict[str, dict[int, dict[str, Any]]] = {}  # run id → line number → row
         self._over = threading.Event()
         self._http = _Server(("127.0.0.1", 0), _Requests)
         self._http.wandb = self  # type: ignore[attr-defined]
@@ -34,18 +34,18 @@ class WandbServer:
         self.refuse()
 
     def refuse(self) -> None:
-        """Closes the port and every connection."""
+        """Close the port and every connection."""
         self._over.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
 
     def hang(self) -> None:
-        """Returns when the server ends."""
+        """Return when the server ends."""
         self._over.wait()
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """The data that a GraphQL operation asks for, as far as the client looks at them."""
+        """The data of a GraphQL operation that the client uses."""
         match operation:
             case "UpsertBucket":
                 self.rows.setdefault(variables["name"], {})
@@ -67,8 +67,8 @@ class WandbServer:
                 return {"createRunFiles": {"runID": "bucket", "uploadHeaders": [], "files": files}}
         return {}
 
-    def take(self, run: str, stream: dict[str, Any]) -> None:
-        """Keeps the rows of one upload, each at the line that the client gives it."""
+    def store(self, run: str, stream: dict[str, Any]) -> None:
+        """Store the rows of one upload by the line numbers that the client gives."""
         history = stream.get("files", {}).get("wandb-history.jsonl", {"offset": 0, "content": []})
         lines = self.rows.setdefault(run, {})
         for line, row in enumerate(history["content"], start=history["offset"]):
@@ -77,7 +77,7 @@ class WandbServer:
     def _run(self, name: str) -> dict[str, Any]:
         lines = self.rows.get(name, {})
         last = json.dumps(lines[max(lines)]) if lines else "{}"
-        project = {"id": "project", "name": "mbrl", "entity": {"id": "entity", "name": "nobody"}}
+        project = {"id": "project", "name": "mbrl", "entity": {"id": "entity", "name": "entity"}}
         return {
             "id": "bucket",
             "name": name,
@@ -99,7 +99,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that breaks off is nothing to speak of."""
+        """Ignore clients that close the connection."""
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ class _Requests(BaseHTTPRequestHandler):
             server.hang()
             self.close_connection = True
             return
-        if server._over.is_set():  # a connection that outlived its server
+        if server._over.is_set():  # a connection that is still open after the end
             self.close_connection = True
             return
         answer: dict[str, Any] = {}
@@ -120,7 +120,7 @@ class _Requests(BaseHTTPRequestHandler):
             request = json.loads(body)
             answer = {"data": server.answer(request["operationName"], request["variables"])}
         elif server.mode == "works" and self.path.endswith("/file_stream"):
-            server.take(self.path.split("/")[-2], json.loads(body))
+            server.store(self.path.split("/")[-2], json.loads(body))
         content = json.dumps(answer).encode()
         self.send_response(500 if server.mode == "errors" else 200)
         self.send_header("Content-Length", str(len(content)))
