@@ -1,4 +1,4 @@
-"""Tables and numbers as the terminal shows them."""
+"""How tables, numbers and durations look on a terminal."""
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -6,7 +6,7 @@ from rich.table import Table
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Prints the table; where the output is no terminal, as wide as it needs, so that paths stay on one line."""
+    """Prints a table; into a file as wide as it needs, so that paths stay on one line."""
     console = console or Console()
     if not console.is_terminal:
         wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
