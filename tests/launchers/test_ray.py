@@ -38,8 +38,8 @@ def test_the_job_of_a_lost_node_resumes_on_another(tmp_path):
     assert [job.name for job in jobs] == ["0_seed=0", "1_seed=1"]
     resumed = [job for job in jobs if read_provenance(job).get("resumes")]
     assert len(resumed) == 1, "only the job of the lost node is started again"
-    for job in jobs:
-        assert lost(job, run_here(tmp_path / job.name, *RUN, job.name.split("_")[1])) == 0
+    for seed, job in enumerate(jobs):
+        assert lost(job, run_here(tmp_path / f"alone{seed}", *RUN, f"seed={seed}")) == 0
         steps = [row["env_steps"] for row in read_metrics(job) if "loss/value" in row]
         assert steps == sorted(set(steps)), "no phase is counted twice"
 

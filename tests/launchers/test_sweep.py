@@ -23,10 +23,11 @@ from tests.faults.runs import PLANNERS, ROOT, lost, run_here
 pytestmark = pytest.mark.slow
 
 SMALL = ("training=smoke", "logger=files", "env.episode_limit=50", "model.num_members=2")
-RANDOM = (*SMALL, "planner=random")
 MCTS = (*SMALL, *PLANNERS["mcts"])
-# The run that ends first: random steps, and one phase of learning.
-SHORTEST = (*RANDOM[:3], "model=oracle", "planner=random", "training.env_steps=40")
+# Long enough to be interrupted after its first checkpoint; starting takes most of its time.
+RANDOM = (*SMALL, "planner=random", "training.env_steps=300", "training.evaluate_every=1000")
+# Nothing is learned.
+SHORTEST = (*SMALL[:3], "planner=random", "model=oracle", "model/value=none")
 
 LAUNCHERS = {
     "joblib": ("hydra/launcher=joblib",),
@@ -74,6 +75,10 @@ def assert_same_jobs(folder: Path, reference: Path) -> None:
     jobs, expected = runs_in(folder), runs_in(reference)
     assert [job.name for job in jobs] == [job.name for job in expected]
     assert [lost(job, other) for job, other in zip(jobs, expected, strict=True)] == [0, 0]
+    for job in jobs:
+        files = sorted(path.name for path in (job / ".hydra").iterdir())
+        assert files == ["config.yaml", "hydra.yaml", "overrides.yaml"]
+        assert (job / "run.log").exists()
 
 
 def test_a_job_equals_the_same_run_alone(tmp_path, reference):
@@ -88,17 +93,13 @@ def test_a_job_equals_the_same_run_alone(tmp_path, reference):
     assert read_provenance(second)["group"] == "/".join(reference.parts[-2:])
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["submitit", "ray"])
 def test_every_launcher_gives_identical_results(tmp_path, reference, launcher):
     folder = tmp_path / "s"
     settings = (*RANDOM, "seed=0,1", *LAUNCHERS[launcher], f"hydra.sweep.dir={folder}")
     ended, output, errors = sweep(tmp_path, *settings)
     assert ended == 0, output + errors
     assert_same_jobs(folder, reference)
-    for job in runs_in(folder):
-        files = sorted(path.name for path in (job / ".hydra").iterdir())
-        assert files == ["config.yaml", "hydra.yaml", "overrides.yaml"]
-        assert (job / "run.log").exists()
 
 
 def test_two_sweeps_that_start_together_have_separate_folders(tmp_path):
@@ -117,16 +118,17 @@ def test_two_sweeps_that_start_together_have_separate_folders(tmp_path):
 
 def test_a_failed_job_is_named_and_stops_no_other(tmp_path):
     joblib = ("hydra/launcher=joblib", "hydra.sweep.dir=s")
-    ended, output, errors = sweep(tmp_path, *SHORTEST, "seed=-1,0", *joblib)
+    ended, output, errors = sweep(tmp_path, *MCTS, "seed=-1,0", *joblib)
     failed, done = runs_in(tmp_path / "s")
     assert [failed.name, done.name] == ["0_seed=-1", "1_seed=0"]
     assert (ended, status(failed), status(done)) == (1, "failed", "completed")
     assert f"{failed.name}: seed=-1" in output
     assert "1 of 2 jobs are not completed. To finish them: python -m mbrl resume s" in output
     assert "seed=-1" in errors
+    assert lost(done, run_here(tmp_path / "alone", *MCTS)) == 0
 
 
-def test_the_same_command_completes_a_sweep(tmp_path, reference):
+def test_another_launcher_completes_a_sweep(tmp_path, reference):
     folder = tmp_path / "s"
     shutil.copytree(reference, folder)
     completed, removed = runs_in(folder)
@@ -148,10 +150,10 @@ def test_the_same_command_completes_a_sweep(tmp_path, reference):
     ],
 )
 def test_an_interrupted_sweep_saves_checkpoints_and_can_be_resumed(
-    tmp_path, launcher, one_at_a_time, signum
+    tmp_path, reference, launcher, one_at_a_time, signum
 ):
     folder = tmp_path / "s"
-    settings = (*MCTS, "seed=0,1", *LAUNCHERS[launcher], one_at_a_time)
+    settings = (*RANDOM, "seed=0,1", *LAUNCHERS[launcher], one_at_a_time)
     process = start_and_wait_for_checkpoint(folder, *settings)
     with pytest.raises(ConfigError, match="Another sweep is running in"):
         lock_sweep(folder)
@@ -162,9 +164,7 @@ def test_an_interrupted_sweep_saves_checkpoints_and_can_be_resumed(
     assert [status(job) for job in runs_in(folder)] == ["interrupted", "never started"]
     if launcher == "joblib":  # a resume does not depend on the launcher
         assert resume([str(folder)]) == 0
-        for job in runs_in(folder):
-            alone = run_here(tmp_path / job.name, *MCTS, job.name.split("_")[1])
-            assert lost(job, alone) == 0
+        assert_same_jobs(folder, reference)
 
 
 def test_a_job_that_outlives_its_sweep_is_not_started_twice(tmp_path, reference):
