@@ -1,4 +1,4 @@
-"""How tables, numbers and durations look on a terminal."""
+"""Tables and numbers as the terminal shows them."""
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -6,21 +6,21 @@ from rich.table import Table
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Prints a table; into a file as wide as it needs, so that paths stay on one line."""
+    """Print a table; if the output is not a terminal, wide enough to keep paths on one line."""
     console = console or Console()
     if not console.is_terminal:
-        wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-        console = Console(file=console.file, width=max(console.width, wanted))
+        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        console = Console(file=console.file, width=max(console.width, needed))
     console.print(table)
 
 
 def format_number(value: float | None) -> str:
-    """Four significant digits; a dash for what was not finite."""
+    """Four significant digits; a dash for None and NaN."""
     return "–" if value is None or value != value else f"{value:.4g}"
 
 
 def format_duration(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any."""
+    """`1:05` for minutes and seconds, `1:01:05` with hours."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

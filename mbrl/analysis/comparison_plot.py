@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
+from mbrl.analysis.compare import Comparison
 from mbrl.analysis.comparison_warnings import MAX_DRAWN, completed
 from mbrl.analysis.statistics import (
     NUM_RESAMPLES_OF_CURVES,
@@ -23,6 +23,7 @@ from mbrl.analysis.statistics import (
     interquartile_mean,
     performance_profile,
 )
+from mbrl.analysis.summary import GroupSummary, Run, Section
 
 # The colours of Okabe and Ito, which colour-blind readers can distinguish, with grey for their
 # yellow. Dark and light ones alternate, for prints in grey.

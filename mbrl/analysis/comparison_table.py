@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
+from mbrl.analysis.compare import Comparison
 from mbrl.analysis.comparison_warnings import completed
 from mbrl.analysis.statistics import Interval
+from mbrl.analysis.summary import GroupSummary, Run, Section
 from mbrl.tables import format_duration, format_number
 
 DASH = "–"
@@ -101,14 +102,9 @@ def _reached(summary: GroupSummary, threshold: float) -> list[str]:
     if math.isfinite(median_steps):
         medians = [f"{median_steps:.0f}", format_duration(median_seconds)]
     else:
-        medians = [_not_reached(num_reached, num_runs)] * 2
+        fraction = "half" if 2 * num_reached == num_runs else "most"
+        medians = [f"{fraction} did not" if num_reached else "none did"] * 2
     return [f"{num_reached}/{num_runs}", *medians]
-
-
-def _not_reached(num_reached: int, num_runs: int) -> str:
-    if not num_reached:
-        return "none did"
-    return "half did not" if 2 * num_reached == num_runs else "most did not"
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
@@ -153,20 +149,12 @@ def _csv_cells(run: Run, section: Section) -> list[str]:
         repr(record.wall_seconds),
         _exact(run.final_return),
         "yes" if counts else "no",
-        _exact(_normalised(run.final_return, section)),
+        _exact(float(section.normalise(np.array([run.final_return]))[0])),
         "" if section.threshold is None else repr(section.threshold),
         _exact(steps),
         _exact(seconds),
         _text(record.error),
     ]
-
-
-def _normalised(score: float, section: Section) -> float:
-    if section.random_score is None or section.solved_score is None:
-        return math.nan
-    if section.random_score == section.solved_score:
-        return math.nan
-    return (score - section.random_score) / (section.solved_score - section.random_score)
 
 
 def _exact(value: float) -> str:

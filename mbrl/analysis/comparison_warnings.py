@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from mbrl.analysis.compare import Comparison, GroupSummary, Run, Section
+from mbrl.analysis.compare import Comparison
 from mbrl.analysis.statistics import Interval
+from mbrl.analysis.summary import GroupSummary, Run, Section
 
 HINTS = {
     "killed": "it was killed; `python -m mbrl resume` continues it",

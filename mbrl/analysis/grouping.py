@@ -1,6 +1,6 @@
 """Grouping runs by what differs in their configs, seeds excluded, in as few names as possible."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mbrl.analysis.records import Record
@@ -190,17 +190,14 @@ def _settings(
     names = [name for name in position if not _is_ignored(name) and name not in choices]
     differing = [name for name in names if not _explains(records, traits, given, name)]
     named = [name for name in differing if name.removesuffix("._target_") in overridden]
-    rest = sorted((name for name in differing if name not in named), key=_generality(position))
+
+    def generality(name: str) -> tuple[int, bool, int]:
+        """Few dots first, then classes, then the order of the configs."""
+        is_class = name.endswith("._target_")
+        return name.removesuffix("._target_").count("."), not is_class, position[name]
+
+    rest = sorted((name for name in differing if name not in named), key=generality)
     return named + _unexplained(records, traits, rest, [*given, *named])
-
-
-def _generality(position: Mapping[str, int]) -> Callable[[str], tuple[int, bool, int]]:
-    """A sorting key: few dots first, then classes, then the order of the configs."""
-    return lambda name: (
-        name.removesuffix("._target_").count("."),
-        not name.endswith("._target_"),
-        position[name],
-    )
 
 
 def _unexplained(
