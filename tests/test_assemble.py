@@ -53,7 +53,7 @@ def refusal(*overrides: str) -> str:
             "training.model_learner.batch_size=0: must be at least 1",
         ),
         (["model.num_members=0"], "model.num_members=0: must be at least 1"),
-        (["model.dynamics.width=0"], "width=0 of a model's network must be at least 1"),
+        (["model.dynamics.width=0"], "width=0 of a model's network: must be at least 1"),
         (["planner.horizon=many"], "planner.horizon=many: must be a whole number"),
         (
             ["training.model_learner.patience=none"],
@@ -121,18 +121,18 @@ def refusal(*overrides: str) -> str:
         (["env.kwargs=[1]"], "env.kwargs=[1]: must be a mapping or null"),
         (
             ["model/reward=known", "env.reward_range=[1]"],
-            "model.reward.range=[1]: must be two numbers",
+            "model.reward.range=[1]: must be the smallest and the largest",
         ),
         (
             ["model/reward=known", "env.reward_range=[2,1]"],
-            "model.reward.range=[2, 1] must be two numbers",
+            "model.reward.range=[2, 1]: must be the smallest and the largest",
         ),
         (["model.dynamics._partial_=false"], "must be a function (by its _target_)"),
         (
             ["model.propagation=mean"],
             "model.propagation=mean: must be a part (by its _target_) of the kind AbstractPropagation",
         ),
-        (["model.dynamics.depth=1000"], "depth=1000 of a model's network must be at most 100"),
+        (["model.dynamics.depth=1000"], "depth=1000 of a model's network: must be from 1 to 100"),
         (
             ["model.dynamics.width=1000000"],
             "This config needs too much memory (an array of shape (5, 1000000, 1000000)",
@@ -152,7 +152,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["training.replay_capacity=20"],
-            "training.replay_capacity=20 is less than the 100 transitions collected at once",
+            "training.replay_capacity=20: must be at least 100, the transitions collected",
         ),
         (["training.evaluation_seed=-1"], "training.evaluation_seed=-1: must be from 0 to"),
         (
@@ -168,15 +168,15 @@ def refusal(*overrides: str) -> str:
             "training.action_noise_exponent=99: must be at most 10",
         ),
         (
-            ["training.model_learner.optimizer.learning_rate=-1"],
+            ["optimizer.learning_rate=-1"],
             "optimizer.learning_rate=-1: must not be negative",
         ),
         (
-            ["training.model_learner.optimizer.learning_rate=fast"],
+            ["optimizer.learning_rate=fast"],
             "optimizer.learning_rate=fast: must be a number",
         ),
         (
-            ["training.value_learner.optimizer.weight_decay=x"],
+            ["optimizer=clipped_adamw", "optimizer.weight_decay=x"],
             "optimizer.weight_decay=x: must be a number",
         ),
         (

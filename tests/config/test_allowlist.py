@@ -281,23 +281,23 @@ def test_a_saved_config_is_read_as_it_was_composed(saved):
         ("hostile: ${oc.env:HOME}", "${oc.env:HOME}: an interpolation"),
         ('hostile: "\\x24{oc.env:HOME}"', "${oc.env:HOME}: an interpolation"),
         ("hostile: [{'${oc.env:HOME}': 1}]", "${oc.env:HOME}: an interpolation"),
-        ("hostile: &a [1]", "the YAML anchor or alias 'a'"),
-        ("hostile: &a [x, x]\nworse: [*a, *a]", "the YAML anchor or alias 'a'"),
+        ("hostile: &a [1]", "it has a YAML anchor, alias or tag"),
+        ("hostile: &a [x, x]\nworse: [*a, *a]", "it has a YAML anchor, alias or tag"),
         (
             "hostile: !!python/object/apply:os.mkdir [{canary}]",
-            "the YAML tag 'tag:yaml.org,2002:python/object/apply:os.mkdir'",
+            "it has a YAML anchor, alias or tag",
         ),
-        ("hostile: !!python/object/apply:pathlib.Path [a]", "the YAML tag"),
-        ("hostile: !!set {a}", "the YAML tag 'tag:yaml.org,2002:set'"),
-        ("hostile: ! 3", "the YAML tag '!'"),
+        ("hostile: !!python/object/apply:pathlib.Path [a]", "it has a YAML anchor, alias or tag"),
+        ("hostile: !!set {a}", "it has a YAML anchor, alias or tag"),
+        ("hostile: ! 3", "it has a YAML anchor, alias or tag"),
         ("hostile: " + "[" * 60 + "]" * 60, "nested more than 50 levels deep"),
         ("hostile: " + "[" * 5000, "nested more than 50 levels deep"),
         ("hostile: " + "x" * 1_000_000, "larger than 1000000 bytes"),
-        ("hostile: " + "9" * 5000, "not the YAML of a saved config"),
-        ("hostile: [", "not the YAML of a saved config"),
-        ("seed: 1", "not the YAML of a saved config"),
-        ("---\nseed: 1", "not the YAML of a saved config"),
-        ("hostile: \x00", "not the YAML of a saved config"),
+        ("hostile: " + "9" * 5000, "cannot be read"),
+        ("hostile: [", "cannot be read"),
+        ("seed: 1", "the key seed appears twice"),
+        ("---\nseed: 1", "cannot be read"),
+        ("hostile: \x00", "cannot be read"),
     ],
 )
 def test_a_saved_config_holds_nothing_but_plain_values(saved, canary, added, named):
@@ -317,9 +317,8 @@ def test_a_saved_config_that_lacks_a_part_is_refused(saved):
     assert saved_refusal(saved).endswith("it lacks planner, seed.")
 
 
-def test_what_is_no_readable_file_is_refused(tmp_path):
-    assert "is not there, or is no file" in saved_refusal(tmp_path)
-    assert "is not there, or is no file" in saved_refusal(tmp_path / "config.yaml")
+def test_a_missing_or_unreadable_file_is_refused(tmp_path):
+    assert "has no config.yaml" in saved_refusal(tmp_path / "config.yaml")
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
     assert "cannot be read" in saved_refusal(tmp_path / "config.yaml")
 

@@ -29,8 +29,6 @@ def refusal(*overrides: str) -> str:
         ("num_threads=1.5", "num_threads=1.5: must be a whole number"),
         ("compilation_cache=maybe", "compilation_cache=maybe: must be true or false"),
         ("logger.console=null", "logger.console=null: must be a mapping with a _target_"),
-        ("env=null", "env=null: must be a mapping with a _target_"),
-        ("logger=null", "logger=null: must be a mapping"),
         (
             "env.terminates_on=maybe",
             "env.terminates_on=maybe: must be one of failure, goal, both, never, unknown.",
@@ -42,6 +40,15 @@ def refusal(*overrides: str) -> str:
 )
 def test_a_value_that_no_run_can_have_is_refused(override, sentence):
     assert refusal(override).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["env", "planner", "logger"])
+def test_a_part_that_is_missing_is_named(name):
+    config = compose()
+    OmegaConf.set_struct(config, False)
+    del config[name]
+    with pytest.raises(ConfigError, match=f"{name}=null: must be a mapping"):
+        resolve(config)
 
 
 def test_a_setting_of_the_users_own_may_be_referred_to():
