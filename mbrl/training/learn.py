@@ -110,16 +110,16 @@ class ModelLearner(eqx.Module):
 
         def one_round(progress: Progress) -> Progress:
             round_key = jax.random.fold_in(updates_key, progress.num_rounds)
-            fitted, losses = filter_scan(
+            (components, optimizer_state), losses = filter_scan(
                 update,
                 (progress.components, progress.optimizer_state),
                 jax.random.split(round_key, self.updates_per_round),
             )
-            validation = _loss(fitted[0], model, loss_key, held_out)
-            return _next_progress(progress, *fitted, losses, *validation)
+            error, validation = _loss(components, model, loss_key, held_out)
+            return _next_progress(progress, components, optimizer_state, losses, error, validation)
 
-        validation = _loss(model.components, model, loss_key, held_out)
-        start = _initial_progress(model.components, state.model_optimizer_state, *validation)
+        error, validation = _loss(model.components, model, loss_key, held_out)
+        start = _initial_progress(model.components, state.model_optimizer_state, error, validation)
         end = filter_while_loop(self._should_continue, one_round, start)
         return self._result(state, model, end)
 
@@ -143,7 +143,9 @@ class ModelLearner(eqx.Module):
         return state._replace(model=model, model_optimizer_state=end.optimizer_state), metrics
 
 
-def _initial_progress(components, optimizer_state, error, validation: Metrics) -> Progress:
+def _initial_progress(
+    components: PyTree, optimizer_state: PyTree, error: Float[Array, ""], validation: Metrics
+) -> Progress:
     zero = jnp.zeros((), jnp.int32)
     return Progress(
         num_rounds=zero,
@@ -159,7 +161,12 @@ def _initial_progress(components, optimizer_state, error, validation: Metrics) -
 
 
 def _next_progress(
-    last: Progress, components, optimizer_state, losses: Metrics, error, validation: Metrics
+    last: Progress,
+    components: PyTree,
+    optimizer_state: PyTree,
+    losses: dict[str, Float[Array, " updates"]],
+    error: Float[Array, ""],
+    validation: Metrics,
 ) -> Progress:
     improved, num_rounds = error < last.best_error, last.num_rounds + 1
     best_components, best_validation = _where(

@@ -314,11 +314,9 @@ class _Loop:
 def _check_finite(metrics: dict[str, float], env_steps: int) -> None:
     for name, value in metrics.items():
         if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value):
-            learner = "value_learner" if "value" in name else "model_learner"
             raise FloatingPointError(
-                f"{name} became {value} at step {env_steps}. Lower "
-                f"training.{learner}.optimizer.learning_rate or set optimizer=clipped_adamw, then "
-                "start a new run."
+                f"{name} became {value} at step {env_steps}. Lower optimizer.learning_rate or set "
+                "optimizer=clipped_adamw, then start a new run."
             )
 
 

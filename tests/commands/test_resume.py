@@ -53,7 +53,7 @@ def test_what_a_resumed_run_may_not_change(tmp_path, long):
         "training.env_steps=50": "training.env_steps=50 must not be less than the 130 real steps already taken",
         "logger.wandb.mode=online": "logger.wandb.mode is not a setting of this run's config.yaml",
         "training.env_steps=abc": "training.env_steps=abc must be a whole number",
-        "training.checkpoint_every=0": "training.checkpoint_every=0 must be at least 1",
+        "training.checkpoint_every=0": "training.checkpoint_every=0: must be at least 1",
     }.items():
         with pytest.raises(ConfigError, match=message):
             main(

@@ -53,14 +53,14 @@ def refusal(*overrides: str) -> str:
         ),
         (["discount=1.5"], "discount=1.5 must be in (0, 1"),
         (["discount=1.5", "planner=mcts", "model/value=none"], "discount=1.5 must be in (0, 1"),
-        (["training.epsilon=2"], "training.epsilon=2 must be in [0, 1]"),
-        (["training.env_steps=-5"], "training.env_steps=-5 must be at least 1"),
+        (["training.epsilon=2"], "training.epsilon=2: must be in [0, 1]"),
+        (["training.env_steps=-5"], "training.env_steps=-5: must be at least 1"),
         (
             ["training.model_learner.batch_size=0"],
-            "training.model_learner.batch_size=0 must be at least 1",
+            "training.model_learner.batch_size=0: must be at least 1",
         ),
-        (["model.num_members=0"], "model.num_members=0 must be at least 1"),
-        (["model.dynamics.width=0"], "width=0 of a model's network must be at least 1"),
+        (["model.num_members=0"], "model.num_members=0: must be at least 1"),
+        (["model.dynamics.width=0"], "width=0 of a model's network: must be at least 1"),
         (["planner.horizon=many"], "planner.horizon=many must be a whole number"),
         (
             ["training.model_learner.patience=none"],
@@ -68,16 +68,16 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["training.model_learner.patience=0"],
-            "training.model_learner.patience=0 must be at least 1, or null",
+            "training.model_learner.patience=0: must be at least 1, or null",
         ),
         (
             ["training.model_learner.validation_fraction=1"],
-            "training.model_learner.validation_fraction=1 must be between 0 and 1",
+            "training.model_learner.validation_fraction=1: must be between 0 and 1",
         ),
-        (["training.action_noise_std=-1"], "training.action_noise_std=-1 must be a finite number"),
+        (["training.action_noise_std=-1"], "training.action_noise_std=-1: must be a finite number"),
         (
             ["model/propagation=ts1", "model.propagation.particles_per_member=0"],
-            "model.propagation.particles_per_member=0 must be at least 1",
+            "model.propagation.particles_per_member=0: must be at least 1",
         ),
         (
             ["model=oracle", "env=gymnasium", "env.id=CartPole-v1"],
@@ -106,7 +106,7 @@ def refusal(*overrides: str) -> str:
             ["logger.console=null"],
             "logger.console=null is no part: a part is a mapping with a _target_",
         ),
-        (["env.ending=maybe"], "discount refers to what is not there"),
+        (["env.terminates_on=maybe"], "discount refers to what is not there"),
         (["seed=${nowhere}"], "seed refers to what is not there"),
         (["planner.horizon=20000"], "planner.horizon=20000 must be at most 10000"),
         (
@@ -140,18 +140,18 @@ def refusal(*overrides: str) -> str:
         (["env.kwargs=[1]"], "env.kwargs=[1] must be a mapping or null"),
         (
             ["model/reward=known", "env.reward_range=[1]"],
-            "model.reward.range=[1] must be two numbers",
+            "model.reward.range=[1]: must be the smallest and the largest",
         ),
         (
             ["model/reward=known", "env.reward_range=[2,1]"],
-            "model.reward.range=[2, 1] must be two numbers",
+            "model.reward.range=[2, 1]: must be the smallest and the largest",
         ),
         (["model.dynamics._partial_=false"], "must be a function (by its _target_)"),
         (
             ["model.propagation=mean"],
             "model.propagation=mean must be a part (by its _target_) of the kind AbstractPropagation",
         ),
-        (["model.dynamics.depth=1000"], "depth=1000 of a model's network must be at most 100"),
+        (["model.dynamics.depth=1000"], "depth=1000 of a model's network: must be from 1 to 100"),
         (
             ["model.dynamics.width=1000000"],
             "This config needs too much memory (an array of shape (5, 1000000, 1000000)",
@@ -171,31 +171,31 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["training.replay_capacity=20"],
-            "training.replay_capacity=20 is less than the 100 transitions collected at once",
+            "training.replay_capacity=20: must be at least 100",
         ),
-        (["training.evaluation_seed=-1"], "training.evaluation_seed=-1 must be from 0 to"),
+        (["training.evaluation_seed=-1"], "training.evaluation_seed=-1: must be from 0 to"),
         (
             ["training.evaluation_seed=1048570"],
-            "training.evaluation_seed=1048570 must be from 0 to",
+            "training.evaluation_seed=1048570: must be from 0 to",
         ),
         (
             ["training.evaluation_episodes=20000"],
-            "training.evaluation_episodes=20000 must be at most 10000",
+            "training.evaluation_episodes=20000: must be at most 10000",
         ),
         (
             ["training.action_noise_exponent=99"],
-            "training.action_noise_exponent=99 must be at most 10",
+            "training.action_noise_exponent=99: must be at most 10",
         ),
         (
-            ["training.model_learner.optimizer.learning_rate=-1"],
+            ["optimizer.learning_rate=-1"],
             "optimizer.learning_rate=-1 must not be negative",
         ),
         (
-            ["training.model_learner.optimizer.learning_rate=fast"],
+            ["optimizer.learning_rate=fast"],
             "optimizer.learning_rate=fast must be a number",
         ),
         (
-            ["training.value_learner.optimizer.weight_decay=x"],
+            ["optimizer.weight_decay=x"],
             "optimizer.weight_decay=x must be a number",
         ),
         (
