@@ -6,7 +6,7 @@ import yaml
 
 from mbrl.analysis.records import UnreadableRun, printable, read_records
 from mbrl.config.compose import compose
-from mbrl.config.resolve import resolve, to_yaml
+from mbrl.config.resolve import resolve
 from mbrl.runs.folder import lock
 from tests.analysis.made_runs import make_run, settings
 
@@ -61,7 +61,7 @@ def test_the_status_of_runs(tmp_path):
 def test_a_composed_config_is_read_completely(tmp_path):
     make_run(tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(
-        to_yaml(resolve(compose(["env=pendulum", "planner=mcts"])))
+        resolve(compose(["env=pendulum", "planner=mcts"])).to_yaml()
     )
     [record], _ = read_records([tmp_path])
     assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"

@@ -34,7 +34,7 @@ def canary(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def settings() -> dict:
-    return resolve(compose(QUICK))
+    return resolve(compose(QUICK)).settings
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The statistics of the data against NumPy's."""
+"""Statistics of the replay buffer against NumPy."""
 
 import equinox as eqx
 import jax
@@ -43,20 +43,20 @@ fit = eqx.filter_jit(fit_normaliser)
 
 
 @pytest.mark.parametrize(
-    "numbers", [(7,), (50,), (30, 30)], ids=["part full", "full", "wrapped around"]
+    "numbers", [(7,), (50,), (30, 30)], ids=["partly filled", "full", "wrapped around"]
 )
-def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
+def test_statistics_match_numpys_over_the_replay_buffer(numbers):
     batches = [random_transitions(number, seed) for seed, number in enumerate(numbers)]
     normaliser = fit(replay_of(*batches))
     latest = jax.tree.map(lambda *leaves: np.concatenate(leaves)[-50:], *batches)
     change = latest.next_observation.astype(np.float64) - latest.observation
-    going_on, last = latest.reward[~latest.terminated], latest.reward[latest.terminated]
-    assert last.size > 1
+    nonterminal, terminal = latest.reward[~latest.terminated], latest.reward[latest.terminated]
+    assert terminal.size > 1
     columns = {
         "observation": latest.observation,
         "delta": change,
-        "reward": going_on,
-        "terminal_reward": last,
+        "reward": nonterminal,
+        "terminal_reward": terminal,
     }
     for name, values in columns.items():
         values = values.astype(np.float64)
@@ -64,10 +64,10 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
             getattr(normaliser, f"{name}_mean"), values.mean(0), rtol=1e-5, atol=1e-5
         )
         np.testing.assert_allclose(getattr(normaliser, f"{name}_std"), values.std(0), rtol=1e-3)
-    assert (normaliser.reward_min, normaliser.reward_max) == (going_on.min(), going_on.max())
+    assert (normaliser.reward_min, normaliser.reward_max) == (nonterminal.min(), nonterminal.max())
     assert (normaliser.terminal_reward_min, normaliser.terminal_reward_max) == (
-        last.min(),
-        last.max(),
+        terminal.min(),
+        terminal.max(),
     )
     assert normaliser.seen_terminal
     np.testing.assert_allclose(
@@ -76,46 +76,48 @@ def test_statistics_are_numpys_of_what_the_replay_holds(numbers):
 
 
 @pytest.mark.parametrize(
-    ("terminated", "mean", "end_mean"),
+    ("terminated", "mean", "terminal_mean"),
     [(False, 300.0, 0.0), (True, 0.0, 300.0)],
-    ids=["no end yet", "all ends"],
+    ids=["none terminal", "all terminal"],
 )
-def test_rewards_of_a_kind_that_never_was_keep_their_unit(terminated, mean, end_mean):
+def test_without_rewards_of_a_kind_its_mean_is_0_and_its_std_1(terminated, mean, terminal_mean):
     batch = random_transitions(50)._replace(
         terminated=np.full(50, terminated), reward=np.full(50, 300.0, np.float32)
     )
     normaliser = fit(replay_of(batch))
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
-    assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (end_mean, 1)
+    assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (terminal_mean, 1)
     assert normaliser.seen_terminal == terminated
 
 
 @pytest.mark.parametrize(
-    ("going_on", "ends", "expected"),
+    ("nonterminal", "terminal", "expected"),
     [
-        ([1.0], [1.0], (0, 10)),  # a pole that is held
-        ([-1.0], [], (-10, 0)),  # a goal that nobody has reached yet
+        ([1.0], [1.0], (0, 10)),  # CartPole
+        ([-1.0], [], (-10, 0)),  # MountainCar before the first goal
         ([-1.0], [-1.0], (-10, 0)),
-        ([-0.1, 0.0], [99.0, 100.0], (-1, 100)),  # a prize at the end, once
-        ([0.0, 2.0], [-100.0], (-100, 20)),  # a fall
+        ([-0.1, 0.0], [99.0, 100.0], (-1, 100)),  # a goal reward
+        ([0.0, 2.0], [-100.0], (-100, 20)),  # a penalty for failure
         ([], [3.0], (0, 3)),
     ],
 )
-def test_returns_lie_between_earning_the_same_for_ever_and_ending_at_once(going_on, ends, expected):
-    rewards = np.array(going_on + ends, np.float32)
-    terminated = np.arange(len(rewards)) >= len(going_on)
+def test_return_bounds_are_the_same_reward_for_ever_or_immediate_termination(
+    nonterminal, terminal, expected
+):
+    rewards = np.array(nonterminal + terminal, np.float32)
+    terminated = np.arange(len(rewards)) >= len(nonterminal)
     batch = random_transitions(len(rewards))._replace(reward=rewards, terminated=terminated)
     np.testing.assert_allclose(fit(replay_of(batch)).return_bounds(0.9), expected, rtol=1e-5)
 
 
-def test_data_come_out_with_mean_zero_and_unit_scale():
+def test_normalised_data_have_mean_0_and_standard_deviation_1():
     batch = random_transitions(50)
     normaliser = fit(replay_of(batch))
     change = batch.next_observation - batch.observation
 
     @eqx.filter_jit
     @jax.vmap
-    def scaled(observation, change, reward):
+    def normalise(observation, change, reward):
         return (
             normaliser.observation(observation),
             normaliser.delta(change),
@@ -123,20 +125,22 @@ def test_data_come_out_with_mean_zero_and_unit_scale():
             normaliser.terminal_reward(reward),
         )
 
-    observations, changes, rewards, end_rewards = scaled(batch.observation, change, batch.reward)
+    observations, changes, rewards, terminal_rewards = normalise(
+        batch.observation, change, batch.reward
+    )
     for values in (
         observations,
         changes,
         rewards[~batch.terminated],
-        end_rewards[batch.terminated],
+        terminal_rewards[batch.terminated],
     ):
         np.testing.assert_allclose(np.mean(values, 0), 0, atol=1e-3)
         np.testing.assert_allclose(np.std(values, 0), 1, atol=1e-3)
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, -0.1, 300.7, 1e5])
-def test_what_never_varies_keeps_its_unit(constant):
-    """Rounding errors of the mean, which grow with the constant, are no variation."""
+def test_constants_have_a_standard_deviation_of_1(constant):
+    """Rounding errors of the mean, which grow with the constant, do not count."""
     batch = random_transitions(50)
     observation = np.array(batch.observation)
     observation[:, 1] = constant
@@ -154,7 +158,7 @@ def test_what_never_varies_keeps_its_unit(constant):
     )
 
 
-def test_small_variation_far_from_zero_is_still_variation():
+def test_a_small_variation_far_from_zero_counts():
     batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
     reward = np.where(np.arange(50) % 2 == 0, 1000.0, 1000.5).astype(np.float32)
     np.testing.assert_allclose(
@@ -162,7 +166,7 @@ def test_small_variation_far_from_zero_is_still_variation():
     )
 
 
-def test_before_any_data_nothing_is_scaled():
+def test_the_identity_normaliser_changes_nothing():
     normaliser = identity_normaliser(SIZE)
     observation = jnp.array([3.0, -4.0, 0.5])
     np.testing.assert_array_equal(normaliser.observation(observation), observation)

@@ -1,4 +1,4 @@
-"""The replay against a plain Python list of its transitions."""
+"""The replay buffer against a Python list of transitions."""
 
 import equinox as eqx
 import jax
@@ -19,7 +19,7 @@ def action_space(request) -> AbstractActionSpace:
 
 
 def numbered(first: int, number: int, action_space: AbstractActionSpace) -> Transition:
-    """Transitions that can be told apart: number n carries n in every field."""
+    """Distinct transitions: number n has n in every field."""
     n = np.arange(first, first + number)
     observation = np.stack([n, -n], axis=1).astype(np.float32)
     whole = np.stack([n % 3, n % 2], axis=1).astype(np.int32)
@@ -37,11 +37,11 @@ def rows(transitions: Transition) -> list[dict]:
 
 
 def contents(replay: ReplayBuffer) -> list[dict]:
-    """What a reader finds in it, sorted by the number of the transition."""
+    """The valid transitions, sorted by their number."""
     held = [
         row
-        for row, filled in zip(rows(replay.transitions), np.asarray(replay.valid), strict=True)
-        if filled
+        for row, valid in zip(rows(replay.transitions), np.asarray(replay.valid), strict=True)
+        if valid
     ]
     return sorted(held, key=lambda row: row["reward"])
 
@@ -53,30 +53,30 @@ sample = eqx.filter_jit(ReplayBuffer.sample)
 @pytest.mark.parametrize(
     "batches", [[3], [3, 4], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str
 )
-def test_it_holds_what_a_list_of_the_latest_would(batches, action_space):
-    replay, twin, added = init_replay(10, SIZE, action_space), [], 0
+def test_the_buffer_holds_the_latest_transitions(batches, action_space):
+    replay, expected, added = init_replay(10, SIZE, action_space), [], 0
     for number in batches:
         batch = numbered(added, number, action_space)
-        replay, twin, added = add(replay, batch), (twin + rows(batch))[-10:], added + number
-        assert contents(replay) == twin
-        assert int(replay.size) == len(twin)
+        replay, expected, added = add(replay, batch), (expected + rows(batch))[-10:], added + number
+        assert contents(replay) == expected
+        assert int(replay.size) == len(expected)
         assert int(replay.num_added) == added
 
 
 @pytest.mark.parametrize("batches", [[3], [10], [4, 4, 4], [10, 3], [4, 10, 3, 3, 4]], ids=str)
-def test_numbers_are_those_of_collection(batches):
-    """Number n carries n in its reward; of an empty place it does not matter."""
+def test_insertion_indices_count_the_transitions_added_before(batches):
+    """Number n has n in its reward."""
     replay, added = init_replay(10, SIZE, Discrete(3)), 0
     for number in batches:
         replay, added = add(replay, numbered(added, number, Discrete(3))), added + number
-        filled = np.asarray(replay.valid)
+        valid = np.asarray(replay.valid)
         np.testing.assert_array_equal(
-            np.asarray(replay.insertion_index)[filled],
-            np.asarray(replay.transitions.reward)[filled],
+            np.asarray(replay.insertion_index)[valid],
+            np.asarray(replay.transitions.reward)[valid],
         )
 
 
-def test_adding_compiles_once_however_much_it_holds():
+def test_adding_compiles_once_whatever_the_size():
     compiled = []
 
     @eqx.filter_jit
@@ -91,9 +91,9 @@ def test_adding_compiles_once_however_much_it_holds():
     assert [row["reward"] for row in contents(replay)] == list(range(7, 15))
 
 
-def test_a_batch_that_would_overwrite_itself_is_refused():
+def test_a_batch_larger_than_the_capacity_is_refused():
     with pytest.raises(
-        ValueError, match=r"training.replay_capacity=10 .* 11 transitions .* raise it"
+        ValueError, match=r"training.replay_capacity=10: must be at least 11, .* Raise it"
     ):
         init_replay(10, SIZE, Discrete(3)).add(numbered(0, 11, Discrete(3)))
 
@@ -102,23 +102,23 @@ def test_a_batch_that_would_overwrite_itself_is_refused():
     ("batches", "held"),
     [([4], [0, 1, 2, 3]), ([10], list(range(10))), ([10, 4], list(range(4, 14)))],
 )
-def test_samples_are_uniform_over_the_filled_places_and_whole(batches, held):
+def test_samples_are_uniform_over_the_valid_transitions_and_complete(batches, held):
     replay = init_replay(10, SIZE, Box(2))
     for first, number in zip([0, *batches], batches, strict=False):
         replay = add(replay, numbered(first, number, Box(2)))
-    drawn = sample(replay, jax.random.key(0), (10000,))
-    found, counts = np.unique(drawn.reward, return_counts=True)
+    samples = sample(replay, jax.random.key(0), (10000,))
+    found, counts = np.unique(samples.reward, return_counts=True)
     assert found.tolist() == held
     # Binomial: the standard deviation is less than the root of the mean. Five of them.
     np.testing.assert_allclose(counts, 10000 / len(held), atol=5 * np.sqrt(10000 / len(held)))
     expected = {row["reward"]: row for row in rows(numbered(0, 14, Box(2)))}
     assert all(
         row == expected[row["reward"]]
-        for row in rows(jax.tree.map(lambda leaf: leaf[:50], jax.device_get(drawn)))
+        for row in rows(jax.tree.map(lambda leaf: leaf[:50], jax.device_get(samples)))
     )
 
 
-def test_samples_have_the_shape_asked_for_and_follow_the_key():
+def test_samples_have_the_given_shape_and_depend_on_the_key():
     replay = add(init_replay(10, SIZE, Box(2)), numbered(0, 10, Box(2)))
     first, again, other = (sample(replay, jax.random.key(key), (3, 4)) for key in (0, 0, 1))
     assert {leaf.shape[:2] for leaf in jax.tree.leaves(first)} == {(3, 4)}
@@ -126,7 +126,7 @@ def test_samples_have_the_shape_asked_for_and_follow_the_key():
     assert not np.array_equal(first.reward, other.reward)
 
 
-def test_an_empty_one_has_the_environments_shapes_and_nothing_in_it(action_space):
+def test_an_empty_buffer_has_the_environments_shapes_and_dtypes(action_space):
     replay = init_replay(5, SIZE, action_space)
     action = action_space.sample(jax.random.key(0))
     assert replay.transitions.action.shape == (5, *action.shape)

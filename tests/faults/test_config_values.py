@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.assemble import assemble
+from mbrl.config.resolve import resolve
 from mbrl.config.validation import MAX_INT, format_value
 from mbrl.errors import ConfigError, RunError
 from mbrl.experiment import run
@@ -157,7 +158,7 @@ def test_any_config_is_built_or_refused(request):
     def build_or_refuse(case):
         overrides, name, value = case
         try:
-            assemble(change(bases()[overrides], name, value))
+            assemble(resolve(change(bases()[overrides], name, value)))
         except ConfigError as refusal:
             check_refusal(refusal, name, value)
 

@@ -1,4 +1,4 @@
-"""Models of a few units, for tests that ask how the parts fit together and not how well they learn."""
+"""Models of a few units, for tests of how components work together, not of how well they learn."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,8 +25,8 @@ ACTIONS = Discrete(3)
 SIZES = {"observation_size": OBSERVATION_SIZE, "num_features": ACTIONS.num_features}
 
 
-def some_normaliser(size: int) -> Normaliser:
-    """Scales that are powers of two, so that what is scaled forth and back comes back to the bit; the first four are told apart."""
+def example_normaliser(size: int) -> Normaliser:
+    """Distinct powers of two, so that normalising and denormalising is exact."""
 
     def entries(*values: float) -> jax.Array:
         return jnp.asarray(np.resize(values, size), jnp.float32)
@@ -49,12 +49,12 @@ def some_normaliser(size: int) -> Normaliser:
     )
 
 
-NORMALISER = some_normaliser(OBSERVATION_SIZE)
+NORMALISER = example_normaliser(OBSERVATION_SIZE)
 
 
 def small_model(seed: int = 0, **changes) -> WorldModel:
     """A world model of three members, in the scale of NORMALISER."""
-    parts = {
+    components = {
         "dynamics": partial(ResidualDynamics, width=8, depth=1),
         "reward": partial(LearnedReward, width=8),
         "termination": partial(LearnedTermination, width=8),
@@ -67,7 +67,7 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "pessimism": 1.0,
     }
     settings |= {"propagation": Expectation(), "risk": LowerConfidenceBound()}
-    make = partial(WorldModel, **(parts | settings | changes))
+    make = partial(WorldModel, **(components | settings | changes))
     return weighted(lambda: make(key=jax.random.key(0)), seed).with_normaliser(NORMALISER)
 
 
@@ -75,7 +75,10 @@ Module = TypeVar("Module", bound=eqx.Module)
 
 
 def weighted(make: Callable[[], Module], seed: int = 0) -> Module:
-    """What `make` makes, but with weights from NumPy: compiling JAX's generator for each of their shapes takes seconds."""
+    """The module that `make` returns, with weights from NumPy.
+
+    Compiling JAX's generator for each of their shapes takes seconds.
+    """
 
     def fill(leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
@@ -94,15 +97,15 @@ def losses(model: WorldModel, key: jax.Array, transitions: Transition) -> dict[s
     return model.losses(key, transitions)
 
 
-def silenced(part: PyTree) -> PyTree:
-    """The same part, its networks saying 0 to everything."""
+def zeroed(part: PyTree) -> PyTree:
+    """The same module with zero weights, whose networks output zero."""
     return jax.tree.map(
         lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, part
     )
 
 
 def poisoned(part: PyTree) -> PyTree:
-    """The same part, its networks saying NaN to everything."""
+    """The same module with NaN weights, whose networks output NaN."""
     return jax.tree.map(
         lambda leaf: jnp.full_like(leaf, jnp.nan) if eqx.is_inexact_array(leaf) else leaf, part
     )
@@ -113,12 +116,12 @@ def num_parameters(part: PyTree) -> int:
 
 
 def member(part: PyTree, number: int) -> PyTree:
-    """One of an ensemble's members, for a twin that loops over them."""
+    """One member of an ensemble, for reference implementations that loop over them."""
     return jax.tree.map(lambda leaf: leaf[number] if eqx.is_array(leaf) else leaf, part)
 
 
-def a_step() -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Some observation, action features and next observation."""
+def example_step() -> tuple[jax.Array, jax.Array, jax.Array]:
+    """An observation, action features and a next observation."""
     return (
         jnp.array([0.5, -1.0, 0.0, 2.0]),
         ACTIONS.features(jnp.array(1)),
@@ -126,7 +129,7 @@ def a_step() -> tuple[jax.Array, jax.Array, jax.Array]:
     )
 
 
-def some_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
+def random_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
     """Random transitions whose leaves lead with `shape`."""
     generator = np.random.default_rng(seed)
     transitions = Transition(
@@ -141,7 +144,7 @@ def some_transitions(shape: tuple[int, ...], seed: int = 1) -> Transition:
 
 
 def linear_transitions(number: int, seed: int) -> Transition:
-    """s' = A s + B a, reward s₀ - a₀, and the end where s'₁ > 1."""
+    """s' = A s + B a, with reward s₀ - a₀, terminating at s'₁ > 1."""
     generator = np.random.default_rng(seed)
     observation = generator.normal(size=(number, 2)).astype(np.float32)
     action = generator.uniform(-1, 1, (number, 1)).astype(np.float32)

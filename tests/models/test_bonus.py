@@ -13,11 +13,11 @@ from mbrl.models.bonus import with_bonus
 from mbrl.models.propagation import TSInfinity
 from mbrl.models.reward import KnownReward
 from mbrl.models.value import ZeroValue
-from tests.models.small import NORMALISER, a_step, losses, small_model, some_transitions
+from tests.models.small import NORMALISER, example_step, losses, random_transitions, small_model
 
 KEY = jax.random.key(3)
 MODEL = small_model()
-OBSERVATION, ACTION = a_step()[0], jnp.array(1)
+OBSERVATION, ACTION = example_step()[0], jnp.array(1)
 
 
 @eqx.filter_jit
@@ -123,7 +123,7 @@ def test_the_original_model_and_what_was_learned_are_unchanged():
         jax.tree.leaves(model.components), jax.tree.leaves(MODEL.components), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    batch = some_transitions((3, 4))
+    batch = random_transitions((3, 4))
     assert losses(model, KEY, batch) == losses(MODEL, KEY, batch)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of every model: each conf/model/*.yaml with each kind of action, and each of its parts' files."""
+"""The contract of world models, for every conf/model/*.yaml, action kind and component option."""
 
 from functools import partial
 
@@ -10,20 +10,25 @@ import pytest
 
 from mbrl.config.build import build
 from mbrl.types import Transition
-from tests.configs import ACTION_KINDS, options, point_mass_with, small_config
-from tests.models.small import num_parameters, some_normaliser, weighted
+from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small, small_config
+from tests.models.small import example_normaliser, num_parameters, weighted
 
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
-PARTS = ("reward", "termination", "value", "risk")
+COMPONENTS = ("reward", "termination", "value", "risk")
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every model, and every way of propagation, with each kind of action; every other part that the default model does not have once."""
+    """Every model and every propagation with each action kind; every other option once.
+
+    Options of the default model are left out.
+    """
     default = small_config().model
-    of_parts = [f"model/{part}={option}" for part in PARTS for option in options(f"model/{part}")]
-    others = [choice for choice in of_parts if small_config(choice).model != default]
+    of_components = [
+        f"model/{group}={option}" for group in COMPONENTS for option in options(f"model/{group}")
+    ]
+    others = [choice for choice in of_components if small_config(choice).model != default]
     models = [f"model={option}" for option in options("model")]
     models += [
         f"model=probabilistic model/propagation={option}" for option in options("model/propagation")
@@ -34,10 +39,10 @@ def cases() -> list[tuple[str, str]]:
 
 
 class Case:
-    """A model in some scale, and data of its environment's shapes."""
+    """A model with a normaliser, and data of its environment's shapes."""
 
     def __init__(self, choice: str, actions: str):
-        config = small_config(*choice.split(), *point_mass_with(actions))
+        config = resolved_small(*choice.split(), *point_mass_with(actions)).tree
         environment = build(config.env)
         self.size, self.action_space = environment.observation_size, environment.action_space
         model = weighted(
@@ -45,7 +50,7 @@ class Case:
                 config.model, key=KEY, observation_size=self.size, action_space=self.action_space
             )
         )
-        self.model = model.with_normaliser(some_normaliser(self.size))
+        self.model = model.with_normaliser(example_normaliser(self.size))
         one = self.transitions(())
         self.observation, self.action = one.observation, one.action
 
@@ -74,39 +79,37 @@ def case(request):
 
 
 @eqx.filter_jit
-def look_ahead(model, observation, action):
+def predict(model, observation, action):
     state = model.encode(KEY, observation)
     prediction = model.step(KEY, state, action)
     return state, prediction, model.value(prediction.state), model.aggregate(prediction.reward)
 
 
-def test_a_step_leads_to_a_state_like_the_last_with_a_reward_and_a_chance_of_going_on(case):
-    state, prediction, value, combined = look_ahead(case.model, case.observation, case.action)
+def test_a_step_predicts_a_state_of_the_same_shape_a_reward_and_a_continuation(case):
+    state, prediction, value, aggregate = predict(case.model, case.observation, case.action)
     for before, after in zip(
         jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True
     ):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
     assert prediction.reward.shape == prediction.continuation.shape == value.shape
     assert value.shape[0] % case.model.num_members == 0
-    assert combined.shape == prediction.disagreement.shape == ()
+    assert aggregate.shape == prediction.disagreement.shape == ()
     assert 0 <= prediction.disagreement <= 1
     assert all(
-        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, combined))
+        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, aggregate))
     )
     assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
 
 
-def test_gathered_particles_are_at_one_place_in_a_state_like_the_last(case):
-    state = look_ahead(case.model, case.observation, case.action)[1].state
-    collapse_particles = case.model.collapse_particles(KEY, state)
-    for before, after in zip(
-        jax.tree.leaves(state), jax.tree.leaves(collapse_particles), strict=True
-    ):
+def test_collapsed_particles_are_equal_and_keep_shape_and_dtype(case):
+    state = predict(case.model, case.observation, case.action)[1].state
+    collapsed = case.model.collapse_particles(KEY, state)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(collapsed), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
         np.testing.assert_array_equal(after, np.broadcast_to(after[0], after.shape))
 
 
-def test_combining_equal_estimates_changes_nothing(case):
+def test_equal_estimates_aggregate_to_themselves(case):
     particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
     np.testing.assert_allclose(
         case.model.aggregate(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6
@@ -120,7 +123,7 @@ def total_loss(components, model, batch):
     return sum(losses.values(), jnp.zeros(())), losses
 
 
-def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
+def test_losses_are_finite_and_have_gradients_for_every_parameter(case):
     (_, losses), gradient = total_loss(case.model.components, case.model, case.batch())
     assert all(name.startswith("loss/") for name in losses)
     assert all(loss.shape == () and np.isfinite(loss) for loss in losses.values())
@@ -132,22 +135,22 @@ def test_losses_are_finite_and_pull_on_everything_that_is_learned(case):
 
 @eqx.filter_jit
 @eqx.filter_grad
-def slope(value_function, model, observation):
+def value_gradient(value_function, model, observation):
     model = eqx.tree_at(lambda m: m.value_function, model, value_function)
     return jnp.sum(model.value(model.encode(KEY, observation)))
 
 
-def test_the_value_can_be_learned_if_there_is_one(case):
-    gradient = slope(case.model.value_function, case.model, case.observation)
+def test_a_learned_value_has_gradients_and_no_value_is_zero(case):
+    gradient = value_gradient(case.model.value_function, case.model, case.observation)
     assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
     if num_parameters(case.model.value_function) == 0:
-        _, _, value, _ = look_ahead(case.model, case.observation, case.action)
+        _, _, value, _ = predict(case.model, case.observation, case.action)
         assert np.all(value == 0)
 
 
-def test_it_takes_the_scale_of_the_data(case):
-    rescaled = case.model.with_normaliser(
+def test_the_normaliser_can_be_replaced(case):
+    replaced = case.model.with_normaliser(
         eqx.tree_at(lambda n: n.reward_max, case.model.normaliser, jnp.float32(77.0))
     )
-    assert rescaled.normaliser.reward_max == 77
-    assert jax.tree.structure(rescaled) == jax.tree.structure(case.model)
+    assert replaced.normaliser.reward_max == 77
+    assert jax.tree.structure(replaced) == jax.tree.structure(case.model)

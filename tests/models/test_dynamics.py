@@ -1,4 +1,4 @@
-"""Dynamics: a change of the observation in the scale of the data, a Gaussian one, and the environment's own."""
+"""Residual, Gaussian and known dynamics."""
 
 import equinox as eqx
 import jax
@@ -8,40 +8,40 @@ import optax
 import pytest
 
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.envs import corridor, pendulum
 from mbrl.models.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics
+from tests.configs import resolved
 from tests.models.small import (
     NORMALISER,
     OBSERVATION_SIZE,
     SIZES,
-    a_step,
+    example_normaliser,
+    example_step,
     num_parameters,
-    silenced,
-    some_normaliser,
     weighted,
+    zeroed,
 )
 
 DYNAMICS = weighted(lambda: ResidualDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1))
 KEY = jax.random.key(1)
 
 
-def test_a_silent_network_predicts_the_mean_change():
-    observation, action, _ = a_step()
-    predicted = silenced(DYNAMICS).mean(NORMALISER, observation, action)
+def test_a_zero_network_predicts_the_mean_change():
+    observation, action, _ = example_step()
+    predicted = zeroed(DYNAMICS).mean(NORMALISER, observation, action)
     np.testing.assert_array_equal(predicted, [0.75, -1.0, -0.5, 3.0])
 
 
-def test_a_silent_networks_loss_is_the_mean_square_of_the_normalised_change():
-    """Changes (0.5, 0.5, -1, 1.5) less their means (0.25, 0, -0.5, 1), in units of (0.5, 2, 1, 0.25)."""
-    observation, action, next_observation = a_step()
-    loss = silenced(DYNAMICS).loss(NORMALISER, observation, action, next_observation)
+def test_a_zero_networks_loss_is_the_mean_square_of_the_normalised_change():
+    """Changes (0.5, 0.5, -1, 1.5); means (0.25, 0, -0.5, 1) and scales (0.5, 2, 1, 0.25)."""
+    observation, action, next_observation = example_step()
+    loss = zeroed(DYNAMICS).loss(NORMALISER, observation, action, next_observation)
     np.testing.assert_allclose(loss, np.mean(np.square([0.5, 0.25, -0.5, 2.0])), rtol=1e-6)
 
 
-def test_the_network_reads_normalised_observations_and_speaks_normalised_changes():
-    observation, action, _ = a_step()
+def test_the_networks_input_and_output_are_normalised():
+    observation, action, _ = example_step()
     predicted = DYNAMICS.mean(NORMALISER, observation, action)
     scaled = (observation - NORMALISER.observation_mean) / NORMALISER.observation_std
     change = DYNAMICS.network(jnp.concatenate([scaled, action]))
@@ -51,7 +51,7 @@ def test_the_network_reads_normalised_observations_and_speaks_normalised_changes
 
 
 def test_a_deterministic_networks_samples_are_its_mean():
-    observation, action, _ = a_step()
+    observation, action, _ = example_step()
     mean = DYNAMICS.mean(NORMALISER, observation, action)
     for number in range(3):
         np.testing.assert_array_equal(
@@ -59,8 +59,8 @@ def test_a_deterministic_networks_samples_are_its_mean():
         )
 
 
-def test_the_loss_is_zero_exactly_where_the_prediction_is_right():
-    observation, action, next_observation = a_step()
+def test_the_loss_is_zero_only_for_the_right_prediction():
+    observation, action, next_observation = example_step()
     predicted = DYNAMICS.mean(NORMALISER, observation, action)
     np.testing.assert_allclose(
         DYNAMICS.loss(NORMALISER, observation, action, predicted), 0, atol=1e-10
@@ -76,7 +76,7 @@ def predict_unscaled(dynamics):
 
 
 def test_the_prediction_depends_on_observation_and_action():
-    observation, action, _ = a_step()
+    observation, action, _ = example_step()
     by_observation, by_action = jax.jacobian(predict_unscaled(DYNAMICS), argnums=(0, 1))(
         observation, action
     )
@@ -87,19 +87,21 @@ def test_the_prediction_depends_on_observation_and_action():
 LOW, HIGH = np.array([-3.0, -2.0, -4.0, -1.0]), np.array([0.5, 1.0, 0.0, 2.0])
 
 
-def a_gaussian() -> GaussianDynamics:
-    """With bounds that are told apart."""
+def example_gaussian() -> GaussianDynamics:
+    """Gaussian dynamics with distinct bounds."""
     dynamics = weighted(
         lambda: GaussianDynamics(**SIZES, key=jax.random.key(0), width=8, depth=1), seed=3
     )
     return eqx.tree_at(lambda d: (d.low, d.high), dynamics, (jnp.float32(LOW), jnp.float32(HIGH)))
 
 
-GAUSSIAN = a_gaussian()
+GAUSSIAN = example_gaussian()
 
 
-def gaussian_twin(dynamics: GaussianDynamics, observation, action) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log-variance of the normalised change, by NumPy in double precision."""
+def reference_gaussian(
+    dynamics: GaussianDynamics, observation, action
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and log-variance of the normalised change, in NumPy with double precision."""
 
     def softplus(x):
         return np.logaddexp(0, x)
@@ -117,9 +119,9 @@ def gaussian_twin(dynamics: GaussianDynamics, observation, action) -> tuple[np.n
     return mean, LOW + softplus(log_variance - LOW)
 
 
-def test_a_gaussians_loss_is_twice_its_negative_log_likelihood_and_its_bounds_distance():
-    observation, action, next_observation = a_step()
-    mean, log_variance = gaussian_twin(GAUSSIAN, observation, action)
+def test_a_gaussians_loss_is_twice_the_negative_log_likelihood_plus_a_penalty():
+    observation, action, next_observation = example_step()
+    mean, log_variance = reference_gaussian(GAUSSIAN, observation, action)
     target = (
         np.asarray(next_observation - observation, float) - NORMALISER.delta_mean
     ) / NORMALISER.delta_std
@@ -133,13 +135,13 @@ def test_a_gaussians_loss_is_twice_its_negative_log_likelihood_and_its_bounds_di
 
 
 def test_a_gaussians_samples_have_the_mean_and_spread_that_it_predicts():
-    observation, action, _ = a_step()
-    mean, log_variance = gaussian_twin(GAUSSIAN, observation, action)
+    observation, action, _ = example_step()
+    mean, log_variance = reference_gaussian(GAUSSIAN, observation, action)
     mean = observation + NORMALISER.delta_mean + NORMALISER.delta_std * mean
     std = np.asarray(NORMALISER.delta_std) * np.exp(log_variance / 2)
     np.testing.assert_allclose(GAUSSIAN.mean(NORMALISER, observation, action), mean, rtol=1e-5)
     drawn = np.asarray(samples(GAUSSIAN, NORMALISER, observation, action, 4000))
-    # Standard errors of a Gaussian's mean, std / √n, and of its standard deviation, std / √(2n): five of them.
+    # Five standard errors of the mean, std / √n, and of the standard deviation, std / √(2n).
     np.testing.assert_allclose((drawn.mean(0) - mean) / std, 0, atol=5 / np.sqrt(4000))
     np.testing.assert_allclose(drawn.std(0) / std, 1, atol=5 / np.sqrt(8000))
     correlations = np.corrcoef(drawn.T) - np.eye(OBSERVATION_SIZE)
@@ -154,27 +156,27 @@ def samples(dynamics, normaliser: Normaliser, observation, action, number: int):
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("output", "clipped"),
     [(-1e4, -10.0), (-20.0, -10.0), (-4.0, -4.0), (-1.0, -1.2), (20.0, 0.5), (1e4, 0.5)],
 )
-def test_a_gaussians_log_variance_stays_between_its_bounds(said, kept):
-    """Read from the loss of a prediction that is right: the logarithm is all that is left of the likelihood."""
-    normaliser = some_normaliser(1)
+def test_a_gaussians_log_variance_stays_between_its_bounds(output, clipped):
+    """Read from the loss of a right prediction, where only the log-variance remains."""
+    normaliser = example_normaliser(1)
     fresh = GaussianDynamics(1, 1, jax.random.key(0), width=1, depth=1)
     assert (fresh.low, fresh.high) == (-10, 0.5)
     network = eqx.tree_at(
-        lambda n: n.layers[-1].bias, silenced(fresh.network), jnp.array([0.0, said])
+        lambda n: n.layers[-1].bias, zeroed(fresh.network), jnp.array([0.0, output])
     )
     dynamics = eqx.tree_at(lambda d: d.network, fresh, network)
     observation, action = jnp.array([0.5]), jnp.array([1.0])
     right = dynamics.mean(normaliser, observation, action)
     log_variance = float(dynamics.loss(normaliser, observation, action, right)) - 0.01 * 10.5
     assert -10 - 1e-4 <= log_variance <= 0.5 + 1e-4
-    np.testing.assert_allclose(log_variance, kept, atol=0.05)
+    np.testing.assert_allclose(log_variance, clipped, atol=0.05)
 
 
-def test_the_bounds_are_learned_and_drawn_together():
-    observation, action, next_observation = a_step()
+def test_the_bounds_are_learned_and_their_distance_is_penalised():
+    observation, action, next_observation = example_step()
     gradient = eqx.filter_jit(
         eqx.filter_grad(
             lambda dynamics: dynamics.loss(NORMALISER, observation, action, next_observation)
@@ -182,7 +184,7 @@ def test_the_bounds_are_learned_and_drawn_together():
     )(GAUSSIAN)
     assert np.all(gradient.low != 0)
     assert np.all(gradient.high != 0)
-    # Far between them, the likelihood does not care, and only their distance pulls.
+    # Far from the bounds the likelihood does not depend on them, only the penalty does.
     wide = eqx.tree_at(lambda d: (d.low, d.high), GAUSSIAN, (jnp.full(4, -60.0), jnp.full(4, 60.0)))
     gradient = eqx.filter_jit(
         eqx.filter_grad(
@@ -193,8 +195,8 @@ def test_the_bounds_are_learned_and_drawn_together():
     np.testing.assert_allclose(gradient.high, 0.01, rtol=1e-4)
 
 
-def test_a_gaussian_finds_out_how_noisy_the_world_is():
-    """A change of half the action, with a noise of 0.1 where that is negative and of 0.4 where it is positive."""
+def test_a_gaussian_learns_the_noise_of_the_data():
+    """A change of half the action, with noise of 0.1 for negative and 0.4 for positive actions."""
     generator = np.random.default_rng(0)
     observation, action = (
         generator.normal(size=(2000, 1)),
@@ -206,7 +208,7 @@ def test_a_gaussian_finds_out_how_noisy_the_world_is():
         for column in (observation, action, observation + 0.5 * action + noise)
     )
     normaliser = eqx.tree_at(lambda n: n.delta_std, identity_normaliser(1), jnp.array([0.5]))
-    dynamics = fitted(GaussianDynamics(1, 1, jax.random.key(0), width=8, depth=1), normaliser, data)
+    dynamics = fit(GaussianDynamics(1, 1, jax.random.key(0), width=8, depth=1), normaliser, data)
     for direction, std in ((-1.0, 0.1), (1.0, 0.4)):
         drawn = np.asarray(
             samples(dynamics, normaliser, jnp.zeros(1), jnp.array([direction]), 4000)
@@ -215,7 +217,7 @@ def test_a_gaussian_finds_out_how_noisy_the_world_is():
         np.testing.assert_allclose(drawn.mean(), 0.5 * direction, atol=0.1)
 
 
-def fitted(dynamics: GaussianDynamics, normaliser: Normaliser, data) -> GaussianDynamics:
+def fit(dynamics: GaussianDynamics, normaliser: Normaliser, data) -> GaussianDynamics:
     optimizer = optax.adam(2e-2)
     parameters, fixed = eqx.partition(dynamics, eqx.is_inexact_array)
 
@@ -236,7 +238,7 @@ def fitted(dynamics: GaussianDynamics, normaliser: Normaliser, data) -> Gaussian
 
 
 def test_known_dynamics_are_the_environments_step_from_observation_to_observation():
-    """The pendulum's state is an angle, its observation shows the cosine and the sine."""
+    """The pendulum's state is an angle; its observation holds cosine and sine."""
     truth = pendulum.TrueDynamics()
     observation, action = (
         jnp.array([np.cos(0.5), np.sin(0.5), -1.0], jnp.float32),
@@ -245,36 +247,36 @@ def test_known_dynamics_are_the_environments_step_from_observation_to_observatio
     expected = truth.observe(truth.step(None, jnp.array([0.5, -1.0]), action))
     known = KnownDynamics(truth)
     np.testing.assert_allclose(
-        known.mean(some_normaliser(3), observation, action), expected, rtol=1e-5
+        known.mean(example_normaliser(3), observation, action), expected, rtol=1e-5
     )
     np.testing.assert_allclose(
-        known.sample(some_normaliser(3), KEY, observation, action), expected, rtol=1e-5
+        known.sample(example_normaliser(3), KEY, observation, action), expected, rtol=1e-5
     )
 
 
-def test_known_dynamics_draw_what_is_random_and_average_it_in_the_mean():
-    """In a corridor of 11 cells, each 0.2 wide in the observation, a step to the right from the middle slips with probability 0.3."""
+def test_known_dynamics_sample_the_noise_and_average_it_in_the_mean():
+    """A step to the right slips with probability 0.3; the corridor's cells are 0.2 wide."""
     known = KnownDynamics(corridor.TrueDynamics(length=11, slip=0.3))
     observation, right = jnp.zeros(1), jnp.array([0.0, 1.0])
     np.testing.assert_allclose(
-        known.mean(some_normaliser(1), observation, right), [0.2 * 0.4], rtol=1e-5
+        known.mean(example_normaliser(1), observation, right), [0.2 * 0.4], rtol=1e-5
     )
-    drawn = np.asarray(samples(known, some_normaliser(1), observation, right, 1000))[:, 0]
+    drawn = np.asarray(samples(known, example_normaliser(1), observation, right, 1000))[:, 0]
     np.testing.assert_allclose(np.unique(drawn.round(3)), [-0.2, 0.2])
     # Binomial: the standard deviation is √(0.21 / 1000) = 0.0145. Five of them.
     np.testing.assert_allclose(np.mean(drawn < 0), 0.3, atol=0.073)
 
 
-def test_known_dynamics_have_nothing_to_learn():
+def test_known_dynamics_have_no_parameters():
     known = KnownDynamics(pendulum.TrueDynamics(), observation_size=3, num_features=1, key=KEY)
     assert num_parameters(known) == 0
-    assert known.loss(some_normaliser(3), jnp.zeros(3), jnp.zeros(1), jnp.ones(3)) == 0
+    assert known.loss(example_normaliser(3), jnp.zeros(3), jnp.zeros(1), jnp.ones(3)) == 0
 
 
-def test_dynamics_that_nobody_knows_are_refused():
+def test_missing_true_dynamics_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"model=oracle needs .* env.true_dynamics is null here: choose .* model=ensemble\.$",
+        match=r"env.true_dynamics=null: model=oracle needs .* Choose .* model=ensemble\.$",
     ):
         KnownDynamics(None, observation_size=3, num_features=1, key=KEY)
 
@@ -284,21 +286,22 @@ def test_dynamics_that_nobody_knows_are_refused():
     [("env=pendulum",), ("env=cartpole",), ("env=point_mass", "env.kwargs.actions=multi_discrete")],
     ids=" ".join,
 )
-def test_the_oracle_foresees_what_the_environment_does(overrides):
-    """State, reward and end of ten real steps, one from the other's prediction."""
-    config = compose([*overrides, "model=oracle", "model/value=none", "model.num_members=2"])
+def test_the_oracle_predicts_the_environment_exactly(overrides):
+    """State, reward and termination over ten real steps, each from the prediction before."""
+    choices = ("model=oracle", "model/value=none", "model.num_members=2")
+    config = resolved(*overrides, *choices).tree
     environment = build(config.env)
     sizes = {
         "observation_size": environment.observation_size,
         "action_space": environment.action_space,
     }
     model = build(config.model, key=KEY, **sizes)
-    instance = environment.make()
-    observation, _ = instance.reset(seed=0)
+    env = environment.make()
+    observation, _ = env.reset(seed=0)
     state = model.encode(KEY, jnp.asarray(observation))
     for action in jax.vmap(environment.action_space.sample)(jax.random.split(KEY, 10)):
-        prediction = foresee(model, state, action)
-        observation, reward, terminated, _, _ = instance.step(np.asarray(action))
+        prediction = predict(model, state, action)
+        observation, reward, terminated, _, _ = env.step(np.asarray(action))
         np.testing.assert_allclose(prediction.state, np.tile(observation, (2, 1)), atol=1e-4)
         np.testing.assert_allclose(prediction.reward, [reward, reward], atol=1e-4)
         np.testing.assert_array_equal(prediction.continuation, [not terminated] * 2)
@@ -307,5 +310,5 @@ def test_the_oracle_foresees_what_the_environment_does(overrides):
 
 
 @eqx.filter_jit
-def foresee(model, state, action):
+def predict(model, state, action):
     return model.step(KEY, state, action)

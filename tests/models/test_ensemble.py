@@ -1,4 +1,4 @@
-"""Ensembles against a Python loop over their members."""
+"""Ensembles against Python loops over the members."""
 
 import equinox as eqx
 import jax
@@ -22,19 +22,19 @@ def test_members_are_initialised_independently():
     assert np.unique(MEMBERS.weight).size == MEMBERS.weight.size
 
 
-def test_each_member_meets_its_own_arguments():
+def test_each_member_is_applied_to_its_own_arguments():
     inputs, offsets = jnp.arange(12.0).reshape(3, 4), jnp.arange(3.0)
-    together = vmap_ensemble(
+    outputs = vmap_ensemble(
         lambda linear, x, offset: linear(x) + offset[None], MEMBERS, inputs, offsets
     )
     for number in range(3):
         np.testing.assert_allclose(
-            together[number], member(MEMBERS, number)(inputs[number]) + number, rtol=1e-6
+            outputs[number], member(MEMBERS, number)(inputs[number]) + number, rtol=1e-6
         )
 
 
-def test_what_is_no_array_is_shared():
-    """A function among the fields, say, such as a known reward."""
+def test_fields_that_are_not_arrays_are_shared():
+    """Such as the function of a known reward."""
 
     class Scaled(eqx.Module):
         scale: jax.Array
@@ -43,7 +43,7 @@ def test_what_is_no_array_is_shared():
     scaled = init_ensemble(
         lambda key, **sizes: Scaled(jax.random.uniform(key), jnp.square), jax.random.key(0), 3
     )
-    together = vmap_ensemble(
+    outputs = vmap_ensemble(
         lambda one, x: one.scale * one.function(x), scaled, jnp.array([1.0, 2.0, 3.0])
     )
-    np.testing.assert_allclose(together, scaled.scale * np.array([1.0, 4.0, 9.0]), rtol=1e-6)
+    np.testing.assert_allclose(outputs, scaled.scale * np.array([1.0, 4.0, 9.0]), rtol=1e-6)

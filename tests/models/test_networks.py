@@ -1,4 +1,4 @@
-"""The networks' sizes, and sizes that make no sense."""
+"""Sizes of the networks, valid and invalid."""
 
 import equinox as eqx
 import jax
@@ -15,8 +15,8 @@ def test_depth_counts_hidden_layers_and_width_their_units():
 @pytest.mark.parametrize(
     "size", [{"width": 0, "depth": 1}, {"width": 8, "depth": 0}], ids=["width", "depth"]
 )
-def test_a_network_without_units_is_refused(size):
+def test_a_network_without_units_or_layers_is_refused(size):
     with pytest.raises(
-        ValueError, match=r"(width|depth)=0 of a model's network must be at least 1; choose"
+        ValueError, match=r"(width|depth)=0 of a model's network: must be (at least|from) 1"
     ):
         mlp(3, 2, **size, key=jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Imagined returns, computed by hand and by the Riccati equation."""
+"""Returns of rollouts against closed forms and the Riccati equation."""
 
 from collections.abc import Callable
 
@@ -20,13 +20,14 @@ DISCOUNT = 0.5
 
 
 class Counter(AbstractWorldModel):
-    """Two particles count up from the observation, by 1 and by 10 a step; a step earns its count, and a state is worth 100 of it.
+    """Two particles count up from the observation, by 1 and by 10 per step.
 
-    Beyond `limit` counts are no number.
+    A step earns its count, a state's value is 100 times its count, and counts beyond `limit` are
+    NaN.
     """
 
-    chances: jax.Array  # of going on after a step, for each particle
-    combination: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
+    continuations: jax.Array  # of every step, for each particle
+    aggregation: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
     limit: float = np.inf
     components: tuple = ()
     value_function: AbstractValue = ZeroValue()
@@ -44,7 +45,9 @@ class Counter(AbstractWorldModel):
     def step(self, key, state, action):
         state = state + jnp.array([[1.0], [10.0]])
         state = jnp.where(state > self.limit, jnp.nan, state)
-        return Prediction(state, state[:, 0] + action.astype(float), self.chances, jnp.zeros(()))
+        return Prediction(
+            state, state[:, 0] + action.astype(float), self.continuations, jnp.zeros(())
+        )
 
     def collapse_particles(self, key, state):
         return jnp.stack([state[0], state[0]])
@@ -53,7 +56,7 @@ class Counter(AbstractWorldModel):
         return 100 * state[:, 0]
 
     def aggregate(self, estimates):
-        return self.combination(estimates)
+        return self.aggregation(estimates)
 
     def with_normaliser(self, normaliser):
         return self
@@ -78,50 +81,50 @@ def score(model, observation, actions, discount=DISCOUNT):
 
 
 @pytest.mark.parametrize(
-    ("most", "worth"), [(1000.0, 300.0), (150.0, 300.0), (149.0, 298.0), (-4.0, 0.0)]
+    ("reward_max", "value"), [(1000.0, 300.0), (150.0, 300.0), (149.0, 298.0), (-4.0, 0.0)]
 )
-def test_no_value_is_counted_on_that_is_more_than_rewards_can_sum_to(most, worth):
-    """Two steps of 1 and 2, and 300 behind them, where the rewards seen make 2 `most`, or nothing."""
+def test_the_bootstrap_value_is_capped_at_the_largest_possible_return(reward_max, value):
+    """Two steps earn 1 and 2, the value is 300, and the largest return 2 `reward_max` or 0."""
     model = Counter(jnp.ones(2), first)
     model = eqx.tree_at(
         lambda model: (model.normaliser.reward_max, model.normaliser.terminal_reward_max),
         model,
-        (most, most),
+        (reward_max, reward_max),
     )
-    arrived = rollout.plan_return(
+    found = rollout.plan_return(
         KEY, model, rollout.start(KEY, model, jnp.ones(1)), jnp.zeros(2, int), DISCOUNT
     )
-    np.testing.assert_allclose(arrived, 2 + 3 / 2 + worth / 4)
+    np.testing.assert_allclose(found, 2 + 3 / 2 + value / 4)
 
 
 @pytest.mark.parametrize(
-    ("chances", "particle", "expected"),
+    ("continuations", "particle", "expected"),
     [
         ([1.0, 1.0], first, 1 + 2 / 2 + 3 / 4 + 300 / 8),
         ([1.0, 1.0], second, 10 + 20 / 2 + 30 / 4 + 3000 / 8),
-        # Survival 1, 1/2, 1/4, and 1/8 for what is left.
+        # Survival 1, 1/2, 1/4, and 1/8 for the value.
         ([0.5, 1.0], first, 1 + 2 / 2 / 2 + 3 / 4 / 4 + 300 / 8 / 8),
         ([0.5, 0.1], second, 10 + 20 / 2 / 10 + 30 / 4 / 100 + 3000 / 8 / 1000),
-        # The step that ends the episode is the last one that earns.
+        # The step that terminates the episode is the last one that earns a reward.
         ([0.0, 1.0], first, 1.0),
     ],
 )
-def test_a_return_is_discounted_and_weighed_by_survival_and_ends_in_the_value(
-    chances, particle, expected
+def test_a_return_is_discounted_weighted_by_survival_and_bootstrapped(
+    continuations, particle, expected
 ):
-    model = Counter(jnp.array(chances), particle)
+    model = Counter(jnp.array(continuations), particle)
     np.testing.assert_allclose(score(model, jnp.zeros(1), jnp.zeros(3, int)), expected, rtol=1e-6)
 
 
-def test_particles_are_combined_by_their_whole_returns():
-    """Returns of 39.25 and 392.5; the least of all rewards would be another number, as would the product of means."""
+def test_particles_are_aggregated_by_their_whole_returns():
+    """Returns of 40.25 and 402.5, aggregated by their product."""
     model = Counter(jnp.ones(2), lambda estimates: estimates[0] * estimates[1])
     np.testing.assert_allclose(
         score(model, jnp.zeros(1), jnp.zeros(3, int)), 40.25 * 402.5, rtol=1e-6
     )
 
 
-def test_an_action_counts_at_its_own_step():
+def test_an_action_affects_its_own_step():
     model = Counter(jnp.array([0.5, 1.0]), first)
     idle, early, late = (
         score(model, jnp.zeros(1), jnp.array(plan)) for plan in ([0, 0, 0], [1, 0, 0], [0, 0, 1])
@@ -138,7 +141,7 @@ def test_an_undiscounted_return_is_a_sum():
 
 
 @pytest.mark.parametrize("discount", [0.9, 1.0])
-def test_the_best_plan_of_a_point_mass_costs_what_the_riccati_equation_says(discount):
+def test_the_optimal_return_of_a_point_mass_solves_the_riccati_equation(discount):
     start = np.array([0.8, -0.3])
     plan = jnp.asarray(optimal_plan(start, 10, discount), jnp.float32)
     cost, _ = riccati(10, discount)
@@ -156,58 +159,58 @@ def test_the_best_plan_of_a_point_mass_costs_what_the_riccati_equation_says(disc
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("offset", [-1e6, 1e6])
 def test_a_diverged_plan_scores_less_than_any_other(bad, offset):
-    """Whatever the sign of the rewards; and whether it diverges upwards or downwards."""
+    """Whatever the sign of the rewards and of the divergence."""
     world = bandit([offset, bad], pulls=3)
     assert score(world, jnp.zeros(1), jnp.array([0, 1, 0])) == -jnp.inf
     assert np.isfinite(score(world, jnp.zeros(1), jnp.array([0, 0, 0])))
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.5, -np.inf), (1.5, 1.0), (2.5, 1.0)])
-def test_what_diverges_after_certain_death_is_ignored_and_before_it_is_not(limit, expected):
-    """Death comes with the first step, whose reward still counts; the steps after it, and the value, are never reached."""
+def test_a_divergence_is_ignored_only_after_certain_termination(limit, expected):
+    """The first step terminates and its reward counts; later steps and the value do not."""
     model = Counter(jnp.array([0.0, 1.0]), first, limit)
     assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == expected
 
 
-def test_what_diverges_after_a_death_that_is_almost_certain_is_not_ignored():
+def test_a_divergence_after_almost_certain_termination_is_not_ignored():
     model = Counter(jnp.array([1e-6, 1.0]), first, 1.5)
     assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
 
 
-def test_one_particles_death_does_not_excuse_the_others():
-    """The sum of a dead particle's return and that of one that lives on to diverge, in its second step."""
+def test_termination_of_one_particle_does_not_hide_the_divergence_of_another():
+    """Returns are summed; the second particle diverges in its second step."""
     model = Counter(jnp.array([0.0, 1.0]), jnp.sum, 15.0)
     assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
     assert score(model, jnp.zeros(1), jnp.zeros(1, int)) == 1 + 10 + DISCOUNT * 1000
 
 
-def test_a_chance_of_going_on_that_is_no_number_is_no_certain_death():
-    """Where each step costs something, it would otherwise be the best that can happen."""
+def test_a_nan_continuation_does_not_count_as_termination():
+    """With negative rewards it would otherwise be the best plan."""
     model = Counter(jnp.array([jnp.nan, 1.0]), first)
     assert score(model, jnp.zeros(1), jnp.zeros(3, int)) == -np.inf
 
 
-def test_a_particle_that_diverged_spoils_the_plan():
+def test_a_diverged_member_makes_the_plans_return_minus_infinity():
     model = small_model(num_members=3)
-    spoilt = eqx.tree_at(
+    diverged = eqx.tree_at(
         lambda m: m.components.reward.network.layers[-1].bias,
         model,
         jnp.array([[0.0], [jnp.nan], [0.0]]),
     )
     plan = jnp.zeros(4, int)
     assert np.isfinite(score(model, jnp.zeros(OBSERVATION_SIZE), plan))
-    assert score(spoilt, jnp.zeros(OBSERVATION_SIZE), plan) == -jnp.inf
+    assert score(diverged, jnp.zeros(OBSERVATION_SIZE), plan) == -jnp.inf
 
 
-def test_step_by_step_it_is_the_same_return():
-    """`begin`, `advance` and `future` in a Python loop, for the model that runs use."""
+def test_a_python_loop_over_steps_gives_the_same_return():
+    """`start`, `step` and `bootstrap_value`, for the model that runs use."""
     model, discount = small_model(pessimism=0.7), 0.9
     plan, observation = jnp.array([0, 2, 1, 1, 0]), jnp.array([0.3, -0.2, 0.5, 1.0])
-    imagined, returns = rollout.start(KEY, model, observation), np.zeros(3)
+    current, returns = rollout.start(KEY, model, observation), np.zeros(3)
     for number, action in enumerate(plan):
-        imagined, rewards = advance(KEY, model, imagined, action)
+        current, rewards = rollout_step(KEY, model, current, action)
         returns += discount**number * np.asarray(rewards)
-    returns += discount**5 * np.asarray(rollout.bootstrap_value(model, imagined, discount))
+    returns += discount**5 * np.asarray(rollout.bootstrap_value(model, current, discount))
     np.testing.assert_allclose(
         score(model, observation, plan, discount), returns.mean() - 0.7 * returns.std(), rtol=1e-4
     )
@@ -215,14 +218,14 @@ def test_step_by_step_it_is_the_same_return():
 
 def test_survival_is_the_product_of_continuations():
     model = small_model()
-    imagined, product = rollout.start(KEY, model, jnp.zeros(OBSERVATION_SIZE)), np.ones(3)
+    current, product = rollout.start(KEY, model, jnp.zeros(OBSERVATION_SIZE)), np.ones(3)
     for action in jnp.array([0, 1, 2]):
-        product = product * np.asarray(step(model, imagined.state, action).continuation)
-        imagined, _ = advance(KEY, model, imagined, action)
-        np.testing.assert_allclose(imagined.survival, product, rtol=1e-5)
+        product = product * np.asarray(step(model, current.state, action).continuation)
+        current, _ = rollout_step(KEY, model, current, action)
+        np.testing.assert_allclose(current.survival, product, rtol=1e-5)
     np.testing.assert_allclose(
-        rollout.bootstrap_value(model, imagined, 0.99),
-        product * np.asarray(model.value(imagined.state)),
+        rollout.bootstrap_value(model, current, 0.99),
+        product * np.asarray(model.value(current.state)),
         rtol=1e-5,
     )
 
@@ -232,24 +235,24 @@ def step(model, state, action):
     return model.step(KEY, state, action)
 
 
-advance = eqx.filter_jit(rollout.step)
+rollout_step = eqx.filter_jit(rollout.step)
 
 
-def test_a_walk_goes_through_all_its_states():
-    """In steps of 1, the first particle's, from where it starts: from there on it is at one place."""
-    seen = []
+def test_a_rollout_returns_all_states_with_collapsed_particles():
+    """The model collapses particles onto the first one, which counts in steps of 1."""
+    shapes = []
 
     def policy(key, state):
-        seen.append(state.shape)
+        shapes.append(state.shape)
         return jnp.array(0)
 
     states = rollout.rollout(KEY, Counter(jnp.ones(2), first), jnp.array([[5.0], [7.0]]), policy, 3)
     np.testing.assert_array_equal(states[:, :, 0], [[5, 7], [6, 6], [7, 7], [8, 8]])
-    assert seen[0] == (2, 1)
+    assert shapes[0] == (2, 1)
 
 
-def test_a_walk_follows_its_policy():
-    """Through a board on which action k leads to place k + 1, from any place."""
+def test_a_rollout_follows_its_policy():
+    """On a board on which action k leads to place k + 1, from any place."""
     world = bandit([0.0, 0.0, 0.0]).knowing(moves=np.tile([1, 2, 3], (40, 1)))
     states = rollout.rollout(
         KEY, world, jnp.zeros((1, 1)), lambda key, state: jnp.minimum(state[0, 0].astype(int), 2), 4

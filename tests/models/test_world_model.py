@@ -1,4 +1,4 @@
-"""The learned world model against loops over its members, and on a system that it can learn."""
+"""The ensemble world model against loops over its members, and on a linear system to learn."""
 
 from functools import partial
 from operator import itemgetter
@@ -23,22 +23,22 @@ from tests.models.small import (
     ACTIONS,
     NORMALISER,
     OBSERVATION_SIZE,
-    a_step,
+    example_step,
     linear_transitions,
     losses,
     member,
+    random_transitions,
     small_model,
-    some_transitions,
 )
 
 MODEL = small_model()
 KEY = jax.random.key(2)
-OBSERVATION = a_step()[0]
+OBSERVATION = example_step()[0]
 ACTION = jnp.array(1)
 
 
 def scattered_state() -> jax.Array:
-    """A state whose particles are apart."""
+    """A state whose particles differ."""
     return OBSERVATION[None] + 0.1 * jnp.arange(3.0)[:, None]
 
 
@@ -47,47 +47,47 @@ def step(model, state):
     return model.step(KEY, state, ACTION)
 
 
-def test_a_state_is_the_observation_once_a_member():
+def test_a_state_is_the_observation_once_per_member():
     np.testing.assert_array_equal(MODEL.encode(KEY, OBSERVATION), np.tile(OBSERVATION, (3, 1)))
 
 
-def test_members_agree_on_the_mean_of_their_predictions_and_judge_it_each_for_itself():
+def test_each_member_predicts_reward_and_continuation_of_the_mean_next_observation():
     state, features = scattered_state(), ACTIONS.features(ACTION)
     prediction = step(MODEL, state)
     members = [member(MODEL.components, number) for number in range(3)]
-    guesses = [
+    predictions = [
         components.dynamics.mean(NORMALISER, state[i], features)
         for i, components in enumerate(members)
     ]
-    mean = np.mean(guesses, axis=0)
+    mean = np.mean(predictions, axis=0)
     np.testing.assert_allclose(prediction.state, np.tile(mean, (3, 1)), rtol=1e-5)
     for i, components in enumerate(members):
-        ends = (NORMALISER, state[i], features, jnp.asarray(mean))
-        continuation = components.termination(*ends)
+        transition = (NORMALISER, state[i], features, jnp.asarray(mean))
+        continuation = components.termination(*transition)
         np.testing.assert_allclose(prediction.continuation[i], continuation, rtol=1e-4)
         np.testing.assert_allclose(
-            prediction.reward[i], components.reward(*ends, continuation), rtol=1e-4
+            prediction.reward[i], components.reward(*transition, continuation), rtol=1e-4
         )
 
 
 @pytest.mark.parametrize("propagation", [TS1(2), TSInfinity(2)], ids=["ts1", "ts_infinity"])
-def test_scattered_particles_are_gathered_where_one_of_them_is(propagation):
+def test_particles_collapse_onto_each_of_them_at_random(propagation):
     model, state = small_model(propagation=propagation), jnp.arange(24.0).reshape(6, 4)
-    collapse_particles = [
+    collapsed = [
         np.asarray(model.collapse_particles(key, state)) for key in jax.random.split(KEY, 50)
     ]
-    assert all(np.all(each == each[0]) for each in collapse_particles)
-    assert {tuple(each[0]) for each in collapse_particles} == {
-        tuple(place) for place in np.asarray(state)
+    assert all(np.all(each == each[0]) for each in collapsed)
+    assert {tuple(each[0]) for each in collapsed} == {
+        tuple(particle) for particle in np.asarray(state)
     }
 
 
-def test_particles_that_agree_are_left_alone():
+def test_equal_particles_are_not_collapsed():
     state = MODEL.encode(KEY, OBSERVATION)
     assert MODEL.collapse_particles(KEY, state) is state
 
 
-def test_values_are_each_members_own():
+def test_each_particles_value_comes_from_its_own_member():
     state = scattered_state()
     values = [
         member(MODEL.value_function, number)(NORMALISER, state[number]) for number in range(3)
@@ -95,14 +95,14 @@ def test_values_are_each_members_own():
     np.testing.assert_allclose(MODEL.value(state), np.stack(values), rtol=1e-5)
 
 
-def test_members_differ():
+def test_members_predict_differently():
     prediction = step(MODEL, MODEL.encode(KEY, OBSERVATION))
     assert np.unique(prediction.reward).size == np.unique(prediction.continuation).size == 3
     assert np.unique(MODEL.value(prediction.state)).size == 3
 
 
-def test_the_constructors_members_differ_and_follow_the_key():
-    """Only the dynamics have weights here, for compiling what draws them takes long."""
+def test_initial_members_differ_and_depend_on_the_key_alone():
+    """Only the dynamics have weights here, since compiling their initialisation is slow."""
     unlearned = {"reward": NoTermination, "termination": NoTermination, "value": ZeroValue}
     sizes = {
         "observation_size": OBSERVATION_SIZE,
@@ -126,37 +126,37 @@ def test_the_constructors_members_differ_and_follow_the_key():
 
 
 @pytest.mark.parametrize("pessimism", [0.0, 1.0, 0.5, -1.0])
-def test_pessimism_takes_standard_deviations_off_the_mean(pessimism):
+def test_pessimism_subtracts_standard_deviations_from_the_mean(pessimism):
     """The mean of 1, 4 and 7 is 4, their variance 6."""
-    combined = small_model(pessimism=pessimism).aggregate(jnp.array([1.0, 4.0, 7.0]))
-    np.testing.assert_allclose(combined, 4 - pessimism * np.sqrt(6), rtol=1e-6)
+    aggregate = small_model(pessimism=pessimism).aggregate(jnp.array([1.0, 4.0, 7.0]))
+    np.testing.assert_allclose(aggregate, 4 - pessimism * np.sqrt(6), rtol=1e-6)
 
 
-def test_caution_takes_disagreement_off_the_reward_and_says_so():
-    """In units of a typical reward, which is 5 here."""
-    plain, cautious = (
+def test_the_uncertainty_penalty_subtracts_disagreement_and_is_reported():
+    """In units of a typical reward, 5 here."""
+    plain, penalised = (
         step(model, model.encode(KEY, OBSERVATION))
         for model in (MODEL, small_model(uncertainty_penalty=2.0))
     )
     assert plain.disagreement > 0.01
     assert plain.penalty == 0
-    np.testing.assert_allclose(cautious.penalty, 2 * 5 * plain.disagreement, rtol=1e-5)
-    np.testing.assert_allclose(cautious.reward, plain.reward - cautious.penalty, rtol=1e-5)
+    np.testing.assert_allclose(penalised.penalty, 2 * 5 * plain.disagreement, rtol=1e-5)
+    np.testing.assert_allclose(penalised.reward, plain.reward - penalised.penalty, rtol=1e-5)
     for name in ("state", "continuation", "disagreement"):
-        np.testing.assert_array_equal(getattr(cautious, name), getattr(plain, name))
+        np.testing.assert_array_equal(getattr(penalised, name), getattr(plain, name))
 
 
-def test_a_single_member_has_nobody_to_disagree_with():
+def test_pessimism_has_no_effect_on_a_single_member():
     assert small_model(num_members=1, pessimism=5.0).aggregate(jnp.array([3.0])) == 3.0
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
-def test_one_diverged_member_spoils_the_estimate(bad):
-    """It is for `rollout.plan_return` and the planners to see that it is not a finite number."""
+def test_one_diverged_member_makes_the_aggregate_not_finite(bad):
+    """Which `rollout.plan_return` and the planners handle."""
     assert not np.isfinite(MODEL.aggregate(jnp.array([1.0, bad, 2.0])))
 
 
-def test_the_scale_is_replaced_and_nothing_else():
+def test_with_normaliser_replaces_the_normaliser_alone():
     other = eqx.tree_at(lambda n: n.reward_mean, NORMALISER, jnp.float32(5.0))
     scaled = MODEL.with_normaliser(other)
     assert scaled.normaliser.reward_mean == 5
@@ -170,29 +170,35 @@ def test_the_scale_is_replaced_and_nothing_else():
 
 
 def test_losses_are_means_over_members_and_batch():
-    batch = some_transitions((3, 2))
+    batch = random_transitions((3, 2))
     expected = {"loss/dynamics": [], "loss/reward": [], "loss/termination": []}
     for i in range(3):
         components = member(MODEL.components, i)
         for j in range(2):
             one = jax.tree.map(itemgetter((i, j)), batch)
-            ends = (NORMALISER, one.observation, ACTIONS.features(one.action), one.next_observation)
-            expected["loss/dynamics"].append(components.dynamics.loss(*ends))
-            expected["loss/reward"].append(
-                components.reward.loss(*ends, one.reward, one.terminated)
+            inputs = (
+                NORMALISER,
+                one.observation,
+                ACTIONS.features(one.action),
+                one.next_observation,
             )
-            expected["loss/termination"].append(components.termination.loss(*ends, one.terminated))
+            expected["loss/dynamics"].append(components.dynamics.loss(*inputs))
+            expected["loss/reward"].append(
+                components.reward.loss(*inputs, one.reward, one.terminated)
+            )
+            expected["loss/termination"].append(
+                components.termination.loss(*inputs, one.terminated)
+            )
     found = losses(MODEL, KEY, batch)
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], np.mean(values), rtol=1e-5, err_msg=name)
 
 
-def test_a_members_loss_is_its_own_affair():
-    """The gradient of member 0 comes from batch 0 alone."""
-    batch = some_transitions((3, 5))
-    other = some_transitions((3, 5), seed=9)
-    mixed = jax.tree.map(lambda kept, new: jnp.concatenate([kept[:1], new[1:]]), batch, other)
+def test_a_members_gradient_comes_from_its_own_batch_alone():
+    batch = random_transitions((3, 5))
+    other = random_transitions((3, 5), seed=9)
+    mixed = jax.tree.map(lambda old, new: jnp.concatenate([old[:1], new[1:]]), batch, other)
 
     @eqx.filter_jit
     @eqx.filter_grad
@@ -207,15 +213,15 @@ def test_a_members_loss_is_its_own_affair():
 
 
 @pytest.mark.parametrize("num_members", [0, -1])
-def test_an_ensemble_of_nobody_is_refused(num_members):
+def test_an_ensemble_without_members_is_refused(num_members):
     with pytest.raises(
-        ValueError, match=rf"model.num_members={num_members} must be at least 1; the default"
+        ValueError, match=rf"model.num_members={num_members}: must be at least 1. Try 5"
     ):
         small_model(num_members=num_members)
 
 
-def test_it_learns_a_linear_system():
-    """On data that it has not seen; losses of 1 (in units of variance) and 0.5 (nats) are what knowing nothing costs."""
+def test_gradient_descent_learns_a_linear_system():
+    """Validation losses; without knowledge they are 1 (in units of variance) and 0.5 (nats)."""
     replay = init_replay(400, 2, Box(1)).add(
         jax.tree.map(jnp.asarray, linear_transitions(400, seed=0))
     )
@@ -225,7 +231,7 @@ def test_it_learns_a_linear_system():
     unseen = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1)
     )
-    before, after = losses(model, KEY, unseen), losses(fitted(model, replay), KEY, unseen)
+    before, after = losses(model, KEY, unseen), losses(fit(model, replay), KEY, unseen)
     assert before["loss/dynamics"] > 0.9
     assert before["loss/reward"] > 0.9
     assert before["loss/termination"] > 0.5
@@ -234,7 +240,7 @@ def test_it_learns_a_linear_system():
     assert after["loss/termination"] < 0.1
 
 
-def fitted(model: WorldModel, replay) -> WorldModel:
+def fit(model: WorldModel, replay) -> WorldModel:
     optimizer = optax.adam(2e-2)
     parameters, fixed = eqx.partition(model.components, eqx.is_inexact_array)
 

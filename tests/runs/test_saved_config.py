@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from omegaconf import OmegaConf
 
 from mbrl.config.compose import compose
-from mbrl.config.resolve import resolve, to_yaml
+from mbrl.config.resolve import resolve
 from mbrl.errors import CorruptRun
 from mbrl.runs.saved_config import as_text, leaves, read_config
 
@@ -33,8 +33,8 @@ def write(folder: Path, text: str) -> Path:
     "overrides", [(), ("env=pendulum", "planner=mcts"), ("env=corridor", "model=probabilistic")]
 )
 def test_a_composed_config_is_read_as_it_was_saved(tmp_path, overrides):
-    saved = resolve(compose(overrides))
-    assert read_config(write(tmp_path, to_yaml(saved))) == saved
+    saved = resolve(compose(overrides)).settings
+    assert read_config(write(tmp_path, OmegaConf.to_yaml(saved))) == saved
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_a_composed_config_is_read_as_it_was_saved(tmp_path, overrides):
 )
 def test_each_type_of_value_is_read_as_it_was_saved(tmp_path, value):
     saved = {"a": value, "b": {"c": [value]}}
-    read = read_config(write(tmp_path, to_yaml(saved)))
+    read = read_config(write(tmp_path, OmegaConf.to_yaml(saved)))
     assert read == saved
     assert type(read["a"]) is type(value)
 
 
 def test_nan_is_read_as_it_was_saved(tmp_path):
-    assert math.isnan(read_config(write(tmp_path, to_yaml({"a": math.nan})))["a"])
+    assert math.isnan(read_config(write(tmp_path, OmegaConf.to_yaml({"a": math.nan})))["a"])
 
 
 scalars = st.one_of(
@@ -72,7 +72,7 @@ containers = st.recursive(
 @settings(max_examples=200, derandomize=True, database=None, deadline=None)
 @given(st.dictionaries(names, containers, max_size=4))
 def test_any_config_is_read_as_omegaconf_reads_it(saved):
-    text = to_yaml(saved)
+    text = OmegaConf.to_yaml(saved)
     with tempfile.TemporaryDirectory() as folder:
         read = read_config(write(Path(folder), text))
     assert read == OmegaConf.to_container(OmegaConf.create(text)) == saved

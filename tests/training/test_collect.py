@@ -1,4 +1,4 @@
-"""Collection in a counting environment whose every observation says where it comes from."""
+"""Collection in an environment whose observations count its steps."""
 
 from typing import ClassVar
 
@@ -10,16 +10,18 @@ import pytest
 from mbrl.assemble import assemble
 from mbrl.config.build import build
 from mbrl.config.compose import compose
+from mbrl.config.resolve import resolve
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.explore import Exploration
 from mbrl.training.state import BonusValue
 from mbrl.types import Discrete
+from tests.configs import resolved
 
 
 class Counter(gymnasium.Env):
-    """Observes (seed / 2^31, steps since reset); action 1 terminates."""
+    """Observes (seed / 2^31, steps since reset); action 1 terminates the episode."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -48,7 +50,7 @@ def counting_environment():
 
 
 class Stay(RandomPlanner):
-    """Never ends the episode, and counts its decisions."""
+    """Always chooses action 0, and counts its decisions."""
 
     def init(self, key):
         return np.zeros((), np.int32)
@@ -63,15 +65,15 @@ def collector_of(planner_class, seed=0, **exploration):
     config = compose(
         ["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"]
     )
-    *_, state = assemble(config)
-    nothing = {
+    *_, state = assemble(resolve(config))
+    off = {
         "epsilon": 0.0,
         "action_noise_std": 0.0,
         "action_noise_exponent": 0.0,
         "disagreement_bonus": 0.0,
         "bonus_floor_until_first_termination": False,
     }
-    return Collector(environment, planner, Exploration(**(nothing | exploration))), state
+    return Collector(environment, planner, Exploration(**(off | exploration))), state
 
 
 def stored(state):
@@ -79,7 +81,7 @@ def stored(state):
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:size], state.replay.transitions)
 
 
-def test_transitions_join_up_and_the_last_observation_is_not_the_resets():
+def test_transitions_are_consecutive_and_the_last_observation_is_not_the_resets():
     collector, state = collector_of(Stay)
     state, _ = collector.collect(state, 20, at_random=False)
     transitions = stored(state)
@@ -99,7 +101,7 @@ def test_a_time_limit_truncates_and_does_not_terminate():
     assert [row["env_steps"] for row in rows] == [7, 14]
 
 
-def test_a_termination_is_none_of_the_time_limits():
+def test_a_termination_is_not_a_truncation():
     collector, state = collector_of(RandomPlanner)
     state, rows = collector.collect(state, 40, at_random=True)
     transitions = stored(state)
@@ -108,7 +110,7 @@ def test_a_termination_is_none_of_the_time_limits():
     assert len(rows) == (transitions.terminated | transitions.truncated).sum()
 
 
-def test_an_episode_in_flight_goes_on_in_the_next_phase():
+def test_an_episode_continues_in_the_next_phase():
     collector, state = collector_of(Stay)
     state, _ = collector.collect(state, 3, at_random=False)
     state, rows = collector.collect(state, 4, at_random=False)
@@ -116,20 +118,20 @@ def test_an_episode_in_flight_goes_on_in_the_next_phase():
     assert rows[0]["planner/decision"] == np.arange(7).mean()
 
 
-def test_the_planner_starts_afresh_in_every_episode():
+def test_the_planners_state_is_reset_in_every_episode():
     collector, state = collector_of(Stay)
     _, rows = collector.collect(state, 14, at_random=False)
     assert [row["planner/decision"] for row in rows] == [3.0, 3.0]
 
 
-def test_episodes_start_from_their_own_seeds_beyond_those_of_evaluation():
+def test_episodes_have_distinct_seeds_larger_than_those_of_evaluation():
     collector, state = collector_of(Stay)
     collector.collect(state, 21, at_random=False)
     assert len(set(Counter.seeds)) == len(Counter.seeds) == 3
     assert min(Counter.seeds) >= FIRST_COLLECTION_SEED
 
 
-def test_the_seed_decides_everything():
+def test_the_seed_determines_the_actions():
     def actions(seed):
         collector, state = collector_of(RandomPlanner, seed, epsilon=0.5, action_noise_std=0.5)
         state, _ = collector.collect(state, 40, at_random=False)
@@ -139,15 +141,15 @@ def test_the_seed_decides_everything():
     assert (actions(3) != actions(4)).any()
 
 
-def test_epsilon_is_the_share_of_random_actions():
+def test_epsilon_is_the_fraction_of_random_actions():
     collector, state = collector_of(Stay, epsilon=0.2)
     state, _ = collector.collect(state, 900, at_random=False)
     # A random action is 1 with probability 1/2: 900 · 0.1 = 90 expected, standard deviation 9.
     assert 90 - 36 < stored(state).action.sum() < 90 + 36
 
 
-def test_epsilon_follows_its_schedule_from_real_step_to_real_step():
-    """Across phases and episodes: random actions until step 40, none from then on; a coin for each of the 40 is 1 half of the time."""
+def test_epsilon_follows_its_schedule_of_real_steps():
+    """Random actions until step 40, across phases and episodes; half of them are 1."""
     collector, state = collector_of(Stay, epsilon=lambda env_steps: 1.0 if env_steps < 40 else 0.0)
     for _ in range(4):
         state, _ = collector.collect(state, 20, at_random=False)
@@ -158,35 +160,35 @@ def test_epsilon_follows_its_schedule_from_real_step_to_real_step():
     assert not actions[40:].any()
 
 
-def test_random_steps_ask_neither_planner_nor_exploration():
-    """As in a warm-up: the actions are those of the run's seed, whatever the settings."""
-    plain, state = collector_of(Stay)
-    loud, other_state = collector_of(Stay, epsilon=0.5, action_noise_std=9.0)
+def test_random_steps_use_neither_planner_nor_exploration():
+    """Their actions depend on the run's seed alone."""
+    quiet, state = collector_of(Stay)
+    noisy, other_state = collector_of(Stay, epsilon=0.5, action_noise_std=9.0)
     (state, rows), (other_state, _) = (
-        plain.collect(state, 40, at_random=True),
-        loud.collect(other_state, 40, at_random=True),
+        quiet.collect(state, 40, at_random=True),
+        noisy.collect(other_state, 40, at_random=True),
     )
     np.testing.assert_array_equal(stored(state).action, stored(other_state).action)
     assert 5 <= stored(state).action.sum() <= 35
     assert not any("planner/decision" in row for row in rows)
 
 
-def test_noise_moves_actions_by_the_step_of_the_episode(monkeypatch):
-    """Noise that speaks at its step 3 alone: an action of 1, which ends the episode."""
+def test_noise_is_indexed_by_the_step_of_the_episode(monkeypatch):
+    """Noise in step 3 alone makes its action 1, which terminates the episode."""
 
     def noise(self, key, action_space):
         return jax.numpy.zeros((5, 2)).at[3, 1].set(2.0)
 
     monkeypatch.setattr(Exploration, "noise", noise)
-    # With a deviation that no other test has, since what is compiled is kept by it.
+    # A value that no other test has, since compiled programs are cached by it.
     collector, state = collector_of(Stay, action_noise_std=0.0123)
     state, rows = collector.collect(state, 12, at_random=False)
     np.testing.assert_array_equal(stored(state).action, [0, 0, 0, 1] * 3)
     assert [row["episode/length"] for row in rows] == [4, 4, 4]
 
 
-class Nosy(RandomPlanner):
-    """Tells what the bonus was in the model that it was given."""
+class BonusReporter(RandomPlanner):
+    """Reports the bonus of its model."""
 
     def plan(self, key, model, observation, state):
         return jax.numpy.zeros((), int), state, {"bonus": model.bonus}
@@ -194,8 +196,8 @@ class Nosy(RandomPlanner):
 
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
 def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
-    """No reward was seen yet: the unit of the bonus is 1."""
-    collector, state = collector_of(Nosy, disagreement_bonus=bonus)
+    """The unit of the bonus is 1, since there are no rewards yet."""
+    collector, state = collector_of(BonusReporter, disagreement_bonus=bonus)
     if bonus:
         state = state._replace(
             bonus_value=BonusValue(state.model.value_function, state.value_state)
@@ -207,6 +209,6 @@ def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
     assert [row["planner/bonus"] for row in rows[:4]] == [bonus, 0.0, bonus, 0.0]
 
 
-def test_build_knows_the_collected_environment():
-    config = compose(["env=gymnasium", "env.id=Counter-v0"])
+def test_the_config_finds_the_registered_environment():
+    config = resolved("env=gymnasium", "env.id=Counter-v0").tree
     assert build(config.env).observation_size == 2

@@ -1,13 +1,13 @@
-"""Evaluation: paired, complete, and the same whatever its size."""
+"""Evaluation does not depend on the number of episodes, and its returns are real."""
 
 import jax
 import numpy as np
 import pytest
 
 from mbrl.assemble import assemble
-from mbrl.config.compose import compose
 from mbrl.training.evaluate import evaluate
 from mbrl.training.state import EVALUATE
+from tests.configs import resolved
 
 SMALL = {
     "cem": ["planner.population_size=8", "planner.num_elites=2", "planner.horizon=3"],
@@ -17,31 +17,30 @@ SMALL = {
 
 
 @pytest.fixture(scope="module", params=SMALL)
-def parts(request):
+def assembled(request):
     return assemble(
-        compose([f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param]])
+        resolved(f"planner={request.param}", "training=smoke", "seed=1", *SMALL[request.param])
     )
 
 
-def test_an_episodes_result_does_not_depend_on_how_many_are_evaluated(parts):
-    _, environment, planner, state = parts
+def test_an_episodes_return_does_not_depend_on_the_number_of_episodes(assembled):
+    _, environment, planner, state = assembled
     few = evaluate(environment, planner, state, num_episodes=2, first_seed=10_000)
     more = evaluate(environment, planner, state, num_episodes=5, first_seed=10_000)
     np.testing.assert_array_equal(few, more[:2])
 
 
-def test_evaluating_twice_gives_the_same(parts):
-    _, environment, planner, state = parts
+def test_evaluation_is_repeatable(assembled):
+    _, environment, planner, state = assembled
     first, second = (evaluate(environment, planner, state, 3, 10_000) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_returns_are_those_of_the_real_environment(parts):
-    """A slow twin: the same episode, planned alone and stepped in Gymnasium by hand."""
-    _, environment, planner, state = parts
+def test_returns_match_an_episode_stepped_by_hand(assembled):
+    _, environment, planner, state = assembled
     returns = evaluate(environment, planner, state, num_episodes=1, first_seed=10_003)
-    instance = environment.make()
-    observation, _ = instance.reset(seed=10_003)
+    env = environment.make()
+    observation, _ = env.reset(seed=10_003)
     key = jax.random.fold_in(jax.random.fold_in(state.key, EVALUATE), 0)
     planner_state, total, step, done = planner.init(key), 0.0, 0, False
     plan = jax.jit(
@@ -51,6 +50,6 @@ def test_returns_are_those_of_the_real_environment(parts):
     )
     while not done:
         action, planner_state, _ = plan(jax.random.fold_in(key, step), observation, planner_state)
-        observation, reward, terminated, truncated, _ = instance.step(np.asarray(action))
+        observation, reward, terminated, truncated, _ = env.step(np.asarray(action))
         total, step, done = total + float(reward), step + 1, terminated or truncated
     assert returns[0] == total

@@ -1,4 +1,4 @@
-"""Exploration: random actions by schedule, noise, a bonus for collection; and none of it where nothing is asked for, or evaluated."""
+"""Exploration: random actions by schedule, action noise, a disagreement bonus."""
 
 from dataclasses import replace
 
@@ -11,7 +11,6 @@ import pytest
 
 from mbrl.assemble import assemble
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.errors import ConfigError
 from mbrl.training.collect import act, init_episode
 from mbrl.training.evaluate import evaluate
@@ -20,9 +19,13 @@ from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import ValueState
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
+from tests.configs import resolved
 
 KEY = jax.random.key(4)
-FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 10}"
+FALLING = (
+    "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, "
+    "transition_steps: 10}"
+)
 
 
 @pytest.fixture(
@@ -33,72 +36,73 @@ def action_space(request) -> AbstractActionSpace:
 
 
 def exploration(**changes) -> Exploration:
-    nothing = {
+    off = {
         "epsilon": 0.0,
         "action_noise_std": 0.0,
         "action_noise_exponent": 0.0,
         "disagreement_bonus": 0.0,
         "bonus_floor_until_first_termination": False,
     }
-    return Exploration(**(nothing | changes))
+    return Exploration(**(off | changes))
 
 
 @eqx.filter_jit
-def drawn(space, number):
+def random_actions(space, number):
     return jax.vmap(space.sample)(jax.random.split(jax.random.key(0), number))
 
 
 @eqx.filter_jit
-def explored_all(space, actions, epsilon, noise):
+def explore_all(space, actions, epsilon, noise):
     keys = jax.random.split(KEY, len(actions))
     return jax.vmap(lambda key, action: epsilon_greedy(key, space, action, epsilon, noise))(
         keys, actions
     )
 
 
-def test_without_noise_and_random_actions_the_planners_actions_are_untouched(action_space):
-    actions = drawn(action_space, 200)
+def test_without_exploration_the_planners_actions_are_unchanged(action_space):
+    actions = random_actions(action_space, 200)
     noise = exploration().noise(KEY, action_space)
     assert noise.shape == (NOISE_STEPS, action_space.num_features)
     assert np.all(noise == 0)
-    after = explored_all(action_space, actions, jnp.float32(0), noise[0])
+    after = explore_all(action_space, actions, jnp.float32(0), noise[0])
     assert after.dtype == actions.dtype
     np.testing.assert_array_equal(after, actions)
 
 
-def test_epsilon_is_the_share_of_random_actions(action_space):
-    """Random ones come as often, whatever the planner wants, and are spread over the whole space."""
-    planned = jnp.tile(drawn(action_space, 1), (4000,) + (1,) * drawn(action_space, 1)[0].ndim)
+def test_epsilon_is_the_fraction_of_random_actions(action_space):
+    """Random actions are spread over the whole space."""
+    planned = jnp.tile(
+        random_actions(action_space, 1), (4000,) + (1,) * random_actions(action_space, 1)[0].ndim
+    )
     for epsilon in (0.3, 1.0):
         after = np.asarray(
-            explored_all(
+            explore_all(
                 action_space, planned, jnp.float32(epsilon), jnp.zeros(action_space.num_features)
             )
         )
         changed = np.any((after != np.asarray(planned)).reshape(4000, -1), axis=1)
-        # By chance a random action is the planned one: one in five, in none, or one in six.
+        # A random action equals the planned one by chance: one in five, none, or one in six.
         other = {Discrete: 4 / 5, Box: 1.0, MultiDiscrete: 5 / 6}[type(action_space)]
-        share = epsilon * other
+        fraction = epsilon * other
         # Binomial: five standard deviations.
-        np.testing.assert_allclose(
-            changed.mean(), share, atol=5 * np.sqrt(share * (1 - share) / 4000) + 1e-9
-        )
+        deviation = np.sqrt(fraction * (1 - fraction) / 4000)
+        np.testing.assert_allclose(changed.mean(), fraction, atol=5 * deviation + 1e-9)
         features = np.asarray(jax.vmap(action_space.features)(after[changed])).mean(0)
         assert np.all(np.abs(features - np.asarray(action_space.mean_features)) < 0.21)
 
 
 def test_noise_moves_box_actions_within_their_bounds():
-    after = explored_all(Box(2), jnp.array([[0.5, 0.9]]), jnp.float32(0), jnp.array([0.25, 0.25]))
+    after = explore_all(Box(2), jnp.array([[0.5, 0.9]]), jnp.float32(0), jnp.array([0.25, 0.25]))
     np.testing.assert_allclose(after, [[0.75, 1.0]])
 
 
-def test_noise_changes_a_choice_where_it_outweighs_it():
+def test_noise_larger_than_a_discrete_actions_feature_changes_it():
     small, large = (
-        explored_all(Discrete(3), jnp.array([1]), jnp.float32(0), jnp.array([size, 0.0, 0.0]))
+        explore_all(Discrete(3), jnp.array([1]), jnp.float32(0), jnp.array([size, 0.0, 0.0]))
         for size in (0.9, 1.1)
     )
     assert (small[0], large[0]) == (1, 0)
-    both = explored_all(
+    both = explore_all(
         MultiDiscrete((3, 2)),
         jnp.array([[1, 0]]),
         jnp.float32(0),
@@ -113,8 +117,8 @@ def noises(part: Exploration, keys):
 
 
 @pytest.mark.parametrize(("exponent", "correlation"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.95)])
-def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, correlation):
-    """Over 200 episodes; neighbouring steps of white noise have nothing to do with each other, of pink much, of red most of all."""
+def test_noise_has_the_given_standard_deviation_and_colour(exponent, correlation):
+    """Neighbouring steps of white noise are independent, of pink and red noise correlated."""
     steps = np.asarray(
         noises(
             exploration(action_noise_std=0.3, action_noise_exponent=exponent),
@@ -130,7 +134,7 @@ def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, cor
         np.testing.assert_allclose(neighbours, 0, atol=5 / np.sqrt(steps.size))
     else:
         assert correlation < neighbours < 1
-    # Dimensions have nothing to do with each other; of red noise an episode is little more than one draw.
+    # Dimensions are independent; red noise has hardly more than one independent sample per episode.
     np.testing.assert_allclose(
         np.corrcoef(steps[:, ::500, 0].ravel(), steps[:, ::500, 1].ravel())[0, 1],
         0,
@@ -139,10 +143,10 @@ def test_noise_has_the_standard_deviation_asked_for_and_the_colour(exponent, cor
 
 
 def config_of(*overrides: str):
-    return compose(["training=smoke", "planner=random", *overrides])
+    return resolved("training=smoke", "planner=random", *overrides)
 
 
-def test_each_episode_has_noise_of_its_own_and_the_same_one_again():
+def test_noise_depends_on_run_and_episode_alone():
     training, _, planner, state = assemble(config_of("training.action_noise_std=0.5"))
 
     def noise(key, episode):
@@ -159,12 +163,12 @@ def test_each_episode_has_noise_of_its_own_and_the_same_one_again():
     assert np.mean(first == other_run) < 0.01
 
 
-def test_a_number_is_epsilon_at_any_time():
+def test_a_constant_epsilon_does_not_depend_on_real_steps():
     assert [exploration(epsilon=0.25).epsilon_at(steps) for steps in (0, 7, 10**6)] == [0.25] * 3
     assert exploration(epsilon=1).epsilon_at(3) == 1
 
 
-def test_a_schedule_is_asked_at_each_real_step():
+def test_a_schedule_is_evaluated_at_real_steps():
     part = exploration(
         epsilon=optax.linear_schedule(init_value=1.0, end_value=0.0, transition_steps=10)
     )
@@ -176,9 +180,8 @@ def test_a_schedule_is_asked_at_each_real_step():
     assert isinstance(part.epsilon_at(5), float)
 
 
-def test_a_schedule_can_be_given_on_the_command_line_and_collection_follows_it():
-    config = compose(["training=smoke", "planner=random", FALLING])
-    training = build(config.training)
+def test_a_schedule_can_be_given_on_the_command_line():
+    training = build(resolved("training=smoke", "planner=random", FALLING).tree.training)
     np.testing.assert_allclose(
         [training.exploration.epsilon_at(steps) for steps in (0, 5, 10, 20)],
         [1.0, 0.5, 0.0, 0.0],
@@ -187,38 +190,38 @@ def test_a_schedule_can_be_given_on_the_command_line_and_collection_follows_it()
 
 
 @pytest.mark.parametrize(
-    ("override", "sentence"),
+    ("override", "message"),
     [
         (
             "training.epsilon=1.5",
-            "training.epsilon=1.5 must be in [0, 1]: the share of random actions; try 0.05.",
+            "training.epsilon=1.5: must be in [0, 1], the fraction of random actions. Try 0.05.",
         ),
-        ("training.epsilon=-0.1", "training.epsilon=-0.1 must be in [0, 1]"),
+        ("training.epsilon=-0.1", "training.epsilon=-0.1: must be in [0, 1]"),
         (
             "training.action_noise_std=-0.5",
-            "training.action_noise_std=-0.5 must be a finite number, at least 0, which turns it off.",
+            "training.action_noise_std=-0.5: must be a finite number of at least 0. Try 0, which",
         ),
         (
             "training.action_noise_exponent=-1",
-            "training.action_noise_exponent=-1 must be a finite number",
+            "training.action_noise_exponent=-1: must be a finite number",
         ),
         (
             "training.disagreement_bonus=-2",
-            "training.disagreement_bonus=-2 must be a finite number",
+            "training.disagreement_bonus=-2: must be a finite number",
         ),
-        ("training.action_noise_std=loud", "training.action_noise_std=loud must be a number"),
+        ("training.action_noise_std=loud", "training.action_noise_std=loud"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_in_a_sentence(override, sentence):
+def test_invalid_settings_are_refused(override, message):
     with pytest.raises(ConfigError) as caught:
-        build(config_of(override).training)
-    assert str(caught.value).startswith(sentence)
+        build(config_of(override).tree.training)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     "overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join
 )
-def test_a_single_member_agrees_with_itself_and_earns_no_bonus(overrides):
+def test_a_single_member_earns_no_bonus(overrides):
     training, _, _, state = assemble(config_of("training.disagreement_bonus=0.5", *overrides))
     assert state.bonus_value is None
     assert training.exploration.model(state) is state.model
@@ -234,18 +237,18 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def curious_run():
-    """A run with a bonus, and its rows."""
+def bonus_run():
+    """A finished run with a bonus, and its rows."""
     rows = []
     training, environment, planner, state = assemble(
-        compose(["training=smoke", "training.disagreement_bonus=0.5", *SMALL])
+        resolved("training=smoke", "training.disagreement_bonus=0.5", *SMALL)
     )
     state, _ = train(training, environment, planner, Snapshot(state), rows.append)
     return training, environment, planner, state, rows
 
 
-def test_a_run_with_a_bonus_fits_the_value_that_goes_with_it(curious_run):
-    *_, state, rows = curious_run
+def test_a_run_with_a_bonus_fits_a_second_value(bonus_run):
+    *_, state, rows = bonus_run
     learned = [row for row in rows if "loss/value" in row]
     assert [row["env_steps"] for row in learned] == [40, 60]
     for row in learned:
@@ -264,8 +267,8 @@ def test_a_run_with_a_bonus_fits_the_value_that_goes_with_it(curious_run):
     assert any(np.any(one != other) for one, other in zip(ours, theirs, strict=True))
 
 
-def test_collection_plans_with_the_bonus_and_its_value(curious_run):
-    training, _, planner, state, _ = curious_run
+def test_collection_plans_with_the_bonus_and_its_value(bonus_run):
+    training, _, planner, state, _ = bonus_run
     model = training.exploration.model(state)
     assert not model.use_pessimism
     np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_rms)
@@ -286,50 +289,52 @@ def test_collection_plans_with_the_bonus_and_its_value(curious_run):
     assert scores[0] != scores[1]
 
 
-def test_a_goal_that_is_awaited_is_worth_more(curious_run):
-    """Nothing ends an episode of the point mass: the unit would be its largest cost for ever."""
-    training, _, _, state, _ = curious_run
-    awaiting = replace(training.exploration, bonus_floor_until_first_termination=True).model(state)
-    np.testing.assert_allclose(awaiting.bonus, -0.5 * state.model.normaliser.reward_min)
-    assert awaiting.bonus > 1.5 * training.exploration.model(state).bonus
+def test_the_floor_makes_the_largest_cost_the_unit_of_the_bonus(bonus_run):
+    """Episodes of the point mass never terminate."""
+    training, _, _, state, _ = bonus_run
+    with_floor = replace(training.exploration, bonus_floor_until_first_termination=True).model(
+        state
+    )
+    np.testing.assert_allclose(with_floor.bonus, -0.5 * state.model.normaliser.reward_min)
+    assert with_floor.bonus > 1.5 * training.exploration.model(state).bonus
 
 
 @pytest.mark.parametrize(
-    ("env", "awaited"),
+    ("env", "floor"),
     [("mountain_car_continuous", True), ("cartpole", False), ("pendulum", False)],
 )
-def test_a_goal_is_awaited_where_episodes_end_in_one(env, awaited):
-    config = compose([f"env={env}"]).training
-    assert build(config).exploration.bonus_floor_until_first_termination is awaited
+def test_the_floor_is_on_where_episodes_terminate_on_a_goal(env, floor):
+    config = resolved(f"env={env}").tree.training
+    assert build(config).exploration.bonus_floor_until_first_termination is floor
 
 
-def test_every_other_episode_is_planned_as_evaluation_plans(curious_run):
-    """The same actions and scores as in the model itself, from what was compiled for the bonus."""
-    training, _, planner, state, _ = curious_run
-    curious, plain = (training.exploration.model(state, episode) for episode in (4, 5))
-    assert jax.tree.structure(curious) == jax.tree.structure(plain)
-    observation, settings = (
-        np.array([0.5, -0.5, 0.0, 0.0], np.float32),
-        (np.float32(0), np.zeros(2, np.float32)),
-    )
-    ours, theirs, others = (
-        act(planner, each, state.key, np.asarray(0), observation, (), *settings)
-        for each in (plain, state.model, curious)
-    )
-    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
-    np.testing.assert_allclose(ours[2]["score_best"], theirs[2]["score_best"], rtol=1e-5)
-    assert abs(others[2]["score_best"] - theirs[2]["score_best"]) > 1e-3
+def test_every_other_episode_is_planned_without_the_bonus(bonus_run):
+    """With the same compiled program as the others."""
+    training, _, planner, state, _ = bonus_run
+    even, odd = (training.exploration.model(state, episode) for episode in (4, 5))
+    assert odd is state.model
+    assert jax.tree.structure(even) == jax.tree.structure(odd)
+    observation = np.array([0.5, -0.5, 0.0, 0.0], np.float32)
+    scores = [
+        act(
+            *(planner, model, state.key, np.asarray(0), observation, ()),
+            epsilon=np.float32(0),
+            noise=np.zeros(2, np.float32),
+        )[2]["score_best"]
+        for model in (even, odd)
+    ]
+    assert abs(scores[0] - scores[1]) > 1e-3
 
 
-def test_without_a_bonus_collection_plans_in_the_model_itself():
+def test_without_a_bonus_collection_plans_with_the_model_itself():
     training, _, _, state = assemble(config_of("training.disagreement_bonus=0"))
     assert state.bonus_value is None
     assert training.exploration.model(state) is state.model
 
 
-def test_evaluation_never_explores(curious_run):
-    """The same returns whatever the settings: here of the state that a bonus left, and of one to which it never happened."""
-    _, environment, planner, state, rows = curious_run
+def test_evaluation_never_explores(bonus_run):
+    """The bonus value does not affect the returns."""
+    _, environment, planner, state, rows = bonus_run
     returns = evaluate(environment, planner, state, 2, 10_000)
     np.testing.assert_array_equal(
         returns, evaluate(environment, planner, state._replace(bonus_value=None), 2, 10_000)
@@ -337,8 +342,8 @@ def test_evaluation_never_explores(curious_run):
     assert rows[-1]["evaluation/returns"] == returns.tolist()
 
 
-def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploration():
-    """Collection has nothing to explore upon yet; so all that could differ is evaluation itself."""
+def test_exploration_settings_do_not_affect_an_evaluation_after_the_warm_up():
+    """Warm-up steps do not explore, so that only evaluation could differ."""
 
     def evaluation(*overrides):
         settings = [
@@ -348,16 +353,16 @@ def test_an_evaluation_after_a_warm_up_alone_is_the_same_whatever_the_exploratio
             "training.learn_every=1000",
             *overrides,
         ]
-        training, environment, planner, state = assemble(compose([*settings, *SMALL]))
+        training, environment, planner, state = assemble(resolved(*settings, *SMALL))
         return train(training, environment, planner, Snapshot(state), lambda row: None)[1][
             "evaluation/returns"
         ]
 
-    plain = evaluation()
-    loud = evaluation(
+    quiet = evaluation()
+    noisy = evaluation(
         "training.epsilon=1",
         "training.action_noise_std=3",
         "training.action_noise_exponent=2",
         "training.disagreement_bonus=50",
     )
-    assert plain == loud
+    assert quiet == noisy

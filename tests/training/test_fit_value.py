@@ -1,4 +1,4 @@
-"""Fitted values against dynamic programming on a chain whose values are known in closed form."""
+"""Fitted values against dynamic programming, on a chain and in a slippery corridor."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,6 @@ import optax
 import pytest
 
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import init_replay
 from mbrl.envs.corridor import TrueDynamics
@@ -17,6 +16,7 @@ from mbrl.models.ensemble import init_ensemble, vmap_ensemble
 from mbrl.models.value import ValueNetwork, ZeroValue
 from mbrl.training.fit_value import ValueLearner
 from mbrl.types import Discrete, Transition
+from tests.configs import resolved
 from tests.models.small import weighted
 
 DISCOUNT, LENGTH = 0.9, 5
@@ -24,7 +24,7 @@ CORRIDOR = TrueDynamics()
 
 
 class Chain(AbstractWorldModel):
-    """Action 1 walks right from 0 to LENGTH, action 0 stays; a reward of 1, and the end, on arrival."""
+    """Action 1 walks right from 0 to LENGTH, action 0 stays; arrival earns 1 and terminates."""
 
     components: tuple
     value_function: ValueNetwork | ZeroValue
@@ -62,8 +62,8 @@ class Chain(AbstractWorldModel):
         return {}
 
 
-class Promising(Chain):
-    """Every step earns 5, and nothing ends."""
+class OptimisticChain(Chain):
+    """Every step earns 5, and nothing terminates."""
 
     def step(self, key, state, action):
         return Prediction(state, jnp.full(2, 5.0), jnp.ones(2), jnp.zeros(()))
@@ -98,7 +98,7 @@ def learner(**changes):
     return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
-def test_values_are_those_of_dynamic_programming():
+def test_values_match_dynamic_programming():
     value = init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=32)
     model, replay = chain(value)
     fit = learner()
@@ -114,7 +114,7 @@ def test_values_are_those_of_dynamic_programming():
     expected = DISCOUNT ** (LENGTH - 1 - np.arange(LENGTH))
     np.testing.assert_allclose(values, np.stack([expected, expected], 1), atol=0.06)
     assert metrics["loss/value"] < 0.01
-    # V̄ has followed V.
+    # The target network has followed the value.
     target_values = jax.vmap(
         lambda position: with_value(model, state.target).value(jnp.broadcast_to(position, (2, 1)))
     )(positions)
@@ -122,16 +122,16 @@ def test_values_are_those_of_dynamic_programming():
 
 
 @pytest.mark.parametrize("propagation", ["ts1", "ts_infinity"])
-def test_values_are_those_of_dynamic_programming_where_luck_leads_particles_apart(propagation):
-    """In the corridor, whose moves slip: each state has a value of its own, and not the mean of those around it."""
+def test_values_match_dynamic_programming_where_sampling_spreads_the_particles(propagation):
+    """In the slippery corridor each state has its own value, not the mean of its neighbours'."""
     particles = (f"model/propagation={propagation}", "model.propagation.particles_per_member=4")
-    config = compose(["env=corridor", "model=oracle", *particles])
+    config = resolved("env=corridor", "model=oracle", *particles).tree
     model = weighted(
         lambda: build(
             config.model, key=jax.random.key(0), observation_size=1, action_space=Discrete(2)
         )
     )
-    starts = CORRIDOR.observation(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
+    starts = CORRIDOR.observe(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
     rewards = jnp.zeros(8).at[0].set(-10.0).at[7].set(10.0)
     replay = init_replay(8, 1, Discrete(2))
     replay = replay.add(
@@ -146,12 +146,13 @@ def test_values_are_those_of_dynamic_programming_where_luck_leads_particles_apar
     values = jax.vmap(
         lambda start: model.aggregate(model.value(model.encode(jax.random.key(0), start)))
     )(starts)
-    # Beside the cliff the value has a corner, which so small a network rounds; the means of states apart are wrong by 0.7 elsewhere.
+    # The network rounds the value's corner at the cliff; without collapsing the particles, the
+    # errors elsewhere are 0.7.
     np.testing.assert_allclose(values[1:], corridor_values()[1:], atol=0.4)
 
 
 def corridor_values() -> np.ndarray:
-    """By value iteration, of the cells between the ends."""
+    """Value iteration on the cells between the ends."""
     rewards, value = np.array([-10.0, 1, 0, 0, 0, 0, 0, 0, 0, 10]), np.zeros(10)
     for _ in range(300):
         ahead = rewards + DISCOUNT * value
@@ -161,19 +162,21 @@ def corridor_values() -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("ends", "most"),
+    ("terminal", "largest"),
     [(False, 10.0), (True, 1.0)],
-    ids=["a reward of every step", "a reward of last steps"],
+    ids=["nonterminal reward", "terminal reward"],
 )
-def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
-    """The model promises 5 a step for ever, which makes 50; nobody has ever earned more than 1."""
+def test_values_are_clipped_to_the_return_bounds(terminal, largest):
+    """The model predicts 5 per step for ever, a return of 50; the largest reward seen is 1."""
     model, replay = chain(
         init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=8)
     )
     seen = eqx.tree_at(
-        lambda replay: replay.transitions.terminated, replay, (replay.transitions.reward > 0) & ends
+        lambda replay: replay.transitions.terminated,
+        replay,
+        (replay.transitions.reward > 0) & terminal,
     )
-    model = Promising(
+    model = OptimisticChain(
         model.components, model.value_function, fit_normaliser(seen), model.action_space
     )
     fit = learner(num_updates=300, num_states=64)
@@ -181,11 +184,11 @@ def test_values_stay_within_what_the_rewards_seen_can_sum_to(ends, most):
     for _ in range(3):
         value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(3), model, seen, state)
     np.testing.assert_allclose(
-        with_value(model, value).value(jnp.full((2, 1), 2.0)), most, rtol=0.05
+        with_value(model, value).value(jnp.full((2, 1), 2.0)), largest, rtol=0.05
     )
 
 
-def test_a_model_without_a_value_is_left_as_it_is():
+def test_a_model_without_a_value_is_unchanged():
     model, replay = chain(ZeroValue())
     state = learner().init(model)
     value, after, metrics = learner().learn(jax.random.key(0), model, replay, state)
@@ -194,8 +197,8 @@ def test_a_model_without_a_value_is_left_as_it_is():
     assert metrics == {}
 
 
-def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
-    """The compiled phases write into the buffers they are given, and no buffer can be given twice."""
+def test_the_initial_target_is_a_copy_of_the_value():
+    """The compiled phases donate their buffers, and no buffer can be donated twice."""
     model, _ = chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))
     target = learner().init(model).target
     for ours, theirs in zip(
@@ -209,7 +212,7 @@ def test_it_begins_with_the_value_as_its_own_target_in_buffers_of_its_own():
         assert ours.unsafe_buffer_pointer() != theirs.unsafe_buffer_pointer()
 
 
-def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
+def test_a_discount_of_1_is_refused_only_for_a_learned_value():
     fit = ValueLearner(
         optax.adam(3e-3),
         1.0,
@@ -220,9 +223,7 @@ def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
         rollout_length=0,
         tau=1.0,
     )
-    with pytest.raises(
-        ValueError, match=r"discount=1.0 must be in \(0, 1\), so that a value does not grow"
-    ):
+    with pytest.raises(ValueError, match=r"discount=1.0: must be in \(0, 1\) to learn a value"):
         fit.init(
             chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))[0]
         )
@@ -237,13 +238,13 @@ def test_a_value_that_would_grow_without_end_is_refused_and_none_is_not():
         ({"num_updates": 0}, "num_updates=0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes, named):
+def test_invalid_settings_are_refused(changes, named):
     with pytest.raises(ValueError, match=named):
         learner(**changes)
 
 
-def test_planners_get_the_mean_weights_of_the_second_half_and_learning_goes_on_from_the_last():
-    """Of four updates those are the third's, which a phase of three ends with, and the fourth's."""
+def test_planners_use_the_mean_weights_over_the_second_half_of_the_updates():
+    """Of four updates: the mean of the third, which a phase of three ends with, and the fourth."""
     model, replay = chain(
         init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4)
     )

@@ -1,4 +1,4 @@
-"""Learning the model: from what is not held out, until it stops getting better, the best weights kept."""
+"""Model learning: training and validation sets, early stopping, bootstrap."""
 
 from functools import partial
 
@@ -21,11 +21,11 @@ from mbrl.models.value import ZeroValue
 from mbrl.training.learn import ModelLearner
 from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Box, Transition
-from tests.configs import small_config
+from tests.configs import resolved_small
 from tests.models.small import linear_transitions, losses, small_model, weighted
 
 ROOT_KEY, KEY = jax.random.key(7), jax.random.key(8)
-HOLDOUT_SHARE = 0.3
+VALIDATION_FRACTION = 0.3
 MEMBERS = 2
 
 
@@ -33,7 +33,7 @@ def learner(rate: float = 1e-2, **changes) -> ModelLearner:
     settings = {
         "num_updates": 100,
         "batch_size": 32,
-        "validation_fraction": HOLDOUT_SHARE,
+        "validation_fraction": VALIDATION_FRACTION,
         "bootstrap": False,
         "patience": None,
     }
@@ -44,8 +44,8 @@ def no_reward(observation, action, next_observation):
     return jnp.zeros(())
 
 
-WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to learn noise by heart
-DYNAMICS_ALONE = {
+WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to overfit noise
+DYNAMICS_ONLY = {
     "reward": partial(KnownReward, no_reward),
     "termination": NoTermination,
     "value": ZeroValue,
@@ -53,32 +53,34 @@ DYNAMICS_ALONE = {
 
 
 def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
-    """The state before the first phase, these transitions collected."""
+    """The state before the first phase, with these transitions in the replay buffer."""
     replay = init_replay(len(transitions.reward), 2, Box(1)).add(
         jax.tree.map(jnp.asarray, transitions)
     )
     model = small_model(
         observation_size=2,
         action_space=Box(1),
-        **({"num_members": MEMBERS} | DYNAMICS_ALONE | changes),
+        **({"num_members": MEMBERS} | DYNAMICS_ONLY | changes),
     )
     return TrainState(ROOT_KEY, model, model_learner.init(model), None, None, replay)
 
 
 def noise(number: int) -> Transition:
-    """Changes that have nothing to do with anything."""
+    """Transitions whose changes are independent of observation and action."""
     transitions = linear_transitions(number, seed=0)
     change = np.random.default_rng(1).normal(size=(number, 2)).astype(np.float32)
     return transitions._replace(next_observation=transitions.observation + change)
 
 
 def held_out_of(state: TrainState) -> np.ndarray:
-    sets = split(jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, HOLDOUT_SHARE, False)
+    sets = split(
+        jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, VALIDATION_FRACTION, False
+    )
     return np.diff(np.asarray(sets.held_out[0]), prepend=0) > 0
 
 
 def held_out_error(state: TrainState) -> float:
-    """Of the model as it is, on each held-out transition once."""
+    """The model's loss on the validation set."""
     batch = jax.tree.map(
         lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions
     )
@@ -99,49 +101,49 @@ def phase(model_learner, key, state):
     return model_learner.learn(key, state)
 
 
-def test_errors_fall_on_what_can_be_learned_and_are_reported():
+def test_losses_of_a_learnable_system_fall_and_are_reported():
     """Dynamics, reward and termination of a linear system."""
     learned = small_model().components
     fit = learner(2e-2, num_updates=150)
-    everything = {"reward": learned.reward.__class__, "termination": learned.termination.__class__}
+    all_learned = {"reward": learned.reward.__class__, "termination": learned.termination.__class__}
     state = state_of(
         linear_transitions(400, seed=0),
         fit,
-        **{name: partial(part, width=8) for name, part in everything.items()},
+        **{name: partial(part, width=8) for name, part in all_learned.items()},
     )
     before = held_out_error(state)
     state, metrics = phase(fit, KEY, state)
-    parts = ("dynamics", "reward", "termination")
+    components = ("dynamics", "reward", "termination")
     assert metrics.keys() == {
-        f"{kind}/{part}" for kind in ("loss", "validation") for part in parts
+        f"{kind}/{name}" for kind in ("loss", "validation") for name in components
     } | {"learn/updates"}
     assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
-    reported = sum(float(metrics[f"validation/{part}"]) for part in parts)
-    # 256 draws from 120 transitions stand for all of them.
+    reported = sum(float(metrics[f"validation/{name}"]) for name in components)
+    # Estimated by 256 samples from 120 transitions.
     np.testing.assert_allclose(reported, held_out_error(state), rtol=0.3)
     assert reported < 0.2 * before
-    for part, most in zip(parts, (0.1, 0.1, 0.15), strict=True):
-        assert metrics[f"loss/{part}"] < most
-        assert metrics[f"validation/{part}"] < most
+    for name, limit in zip(components, (0.1, 0.1, 0.15), strict=True):
+        assert metrics[f"loss/{name}"] < limit
+        assert metrics[f"validation/{name}"] < limit
     _, later = phase(fit, jax.random.key(9), state)
-    assert sum(float(later[f"validation/{part}"]) for part in parts) < reported
+    assert sum(float(later[f"validation/{name}"]) for name in components) < reported
 
 
-def test_nothing_is_learned_from_what_is_held_out_and_nothing_else_validates():
-    """In the held-out transitions the effect of the action is turned round."""
+def test_the_validation_set_is_never_trained_on():
+    """In its transitions the effect of the action is reversed."""
     fit = learner(2e-2, num_updates=150)
     transitions = linear_transitions(400, seed=0)
     held_out = held_out_of(state_of(transitions, fit))
-    wrong = transitions.action * np.array([0.5, -1.0], np.float32)
+    effect = transitions.action * np.array([0.5, -1.0], np.float32)
     transitions = transitions._replace(
-        next_observation=transitions.next_observation - 2 * wrong * held_out[:, None]
+        next_observation=transitions.next_observation - 2 * effect * held_out[:, None]
     )
     _, metrics = phase(fit, KEY, state_of(transitions, fit))
     assert metrics["loss/dynamics"] < 0.05
     assert metrics["validation/dynamics"] > 1
 
 
-def test_the_scale_is_that_of_all_data():
+def test_the_normaliser_is_fitted_to_all_data():
     fit = learner(num_updates=1)
     state = state_of(linear_transitions(50, seed=0), fit)
     after, _ = phase(fit, KEY, state)
@@ -153,8 +155,8 @@ def test_the_scale_is_that_of_all_data():
 
 
 @pytest.mark.parametrize(("num_updates", "used"), [(20, 20), (15, 16), (7, 7)])
-def test_without_patience_all_updates_are_used_in_up_to_ten_equal_parts(num_updates, used):
-    """Though on noise every one makes it worse. The optimiser has counted them."""
+def test_without_patience_all_updates_are_used_in_up_to_ten_equal_rounds(num_updates, used):
+    """Even though on noise every update increases the validation error."""
     fit = learner(num_updates=num_updates, batch_size=2)
     after, metrics = phase(fit, KEY, state_of(noise(40), fit))
     assert metrics["learn/updates"] == used
@@ -162,8 +164,8 @@ def test_without_patience_all_updates_are_used_in_up_to_ten_equal_parts(num_upda
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_with_patience_a_phase_ends_when_so_many_looks_in_a_row_were_no_better(patience):
-    """Steps of this size make everything worse at once: then the weights are those of before."""
+def test_with_patience_a_phase_ends_after_so_many_rounds_without_improvement(patience):
+    """With this learning rate nothing improves, so the initial weights are restored."""
     fit = learner(100.0, patience=patience)
     state = state_of(noise(40), fit)
     after, metrics = phase(fit, KEY, state)
@@ -173,30 +175,34 @@ def test_with_patience_a_phase_ends_when_so_many_looks_in_a_row_were_no_better(p
     assert after.model_optimizer_state[0].count == 10 * patience
 
 
-def test_where_the_data_is_noise_a_phase_ends_early_and_keeps_the_best_weights():
-    """All updates learn the transitions by heart, which makes the others worse; the best weights are no worse than the first ones."""
-    patient, stubborn = (learner(num_updates=200, patience=patience) for patience in (2, None))
+def test_on_noise_a_phase_ends_early_and_restores_the_best_weights():
+    """Without patience the model overfits."""
+    patient, without_patience = (
+        learner(num_updates=200, patience=patience) for patience in (2, None)
+    )
     state = state_of(noise(80), patient, dynamics=WIDE)
     early, metrics = phase(patient, KEY, state)
-    late, all_metrics = phase(stubborn, KEY, state)
+    late, all_metrics = phase(without_patience, KEY, state)
     assert all_metrics["learn/updates"] == 200
     assert 40 <= metrics["learn/updates"] < 200
     assert held_out_error(early) < 0.8 * held_out_error(late)
     assert held_out_error(early) < 1.05 * held_out_error(state)
 
 
-def test_patience_does_not_end_a_phase_that_gets_better_all_the_time():
-    patient, stubborn = (learner(1e-3, num_updates=20, patience=patience) for patience in (1, None))
+def test_patience_does_not_end_a_phase_that_keeps_improving():
+    patient, without_patience = (
+        learner(1e-3, num_updates=20, patience=patience) for patience in (1, None)
+    )
     state = state_of(linear_transitions(400, seed=0), patient)
-    (one, metrics), (other, _) = (phase(each, KEY, state) for each in (patient, stubborn))
+    (one, metrics), (other, _) = (phase(each, KEY, state) for each in (patient, without_patience))
     assert metrics["learn/updates"] == 20
     for now, then in zip(weights(one), weights(other), strict=True):
         np.testing.assert_array_equal(now, then)
 
 
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_members_learn_from_sets_of_their_own_or_all_from_the_same(bootstrap):
-    """A member knows by heart exactly the transitions that are in its set; without bootstrap that is all of them."""
+def test_members_have_their_own_training_sets_only_with_bootstrap(bootstrap):
+    """A member overfits exactly the transitions in its training set."""
     fit = learner(num_updates=200, bootstrap=bootstrap, validation_fraction=1e-6)
     state = state_of(noise(8), fit, dynamics=WIDE)
     after, _ = phase(fit, KEY, state)
@@ -223,8 +229,7 @@ def error_of_one(model, number, transition):
     )
 
 
-def test_a_single_member_loses_no_data_to_a_bootstrap():
-    """It has nobody to differ from."""
+def test_a_single_member_is_trained_without_bootstrap():
     results = []
     for bootstrap in (False, True):
         alone = learner(num_updates=10, bootstrap=bootstrap)
@@ -237,7 +242,7 @@ def test_a_single_member_loses_no_data_to_a_bootstrap():
         np.testing.assert_array_equal(without, with_bootstrap)
 
 
-def test_where_everything_is_known_only_the_scale_is_learned():
+def test_a_model_without_parameters_only_gets_a_new_normaliser():
     known = partial(KnownDynamics, point_mass.TrueDynamics())
     fit = learner()
     state = state_of(linear_transitions(50, seed=0), fit, dynamics=known)
@@ -249,10 +254,10 @@ def test_where_everything_is_known_only_the_scale_is_learned():
     )
 
 
-def test_an_oracle_learns_the_reward_that_it_is_not_told():
-    config = small_config(
+def test_an_oracle_with_a_learned_reward_learns_it():
+    config = resolved_small(
         "model=oracle", "model/reward=learned", "model/value=none", "env=point_mass"
-    )
+    ).tree
     space = Box(2)
     model = weighted(lambda: build(config.model, key=KEY, observation_size=4, action_space=space))
     generator, truth = np.random.default_rng(0), point_mass.TrueDynamics()
@@ -267,20 +272,26 @@ def test_an_oracle_learns_the_reward_that_it_is_not_told():
     fit = learner(2e-2, num_updates=200)
     _, metrics = phase(fit, KEY, TrainState(ROOT_KEY, model, fit.init(model), None, None, replay))
     assert metrics["loss/dynamics"] == metrics["validation/dynamics"] == 0
-    # Knowing nothing costs 1.
+    # A constant prediction has a loss of 1.
     assert metrics["validation/reward"] < 0.3
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"num_updates": 0}, "num_updates=0 must be at least 1"),
-        ({"batch_size": -1}, "batch_size=-1 must be at least 1"),
-        ({"validation_fraction": 0.0}, "validation_fraction=0.0 must be between 0 and 1; try 0.05"),
-        ({"validation_fraction": 1.0}, "validation_fraction=1.0 must be between 0 and 1; try 0.05"),
-        ({"patience": 0}, "patience=0 must be at least 1, or null"),
+        ({"num_updates": 0}, "num_updates=0: must be at least 1"),
+        ({"batch_size": -1}, "batch_size=-1: must be at least 1"),
+        (
+            {"validation_fraction": 0.0},
+            "validation_fraction=0.0: must be between 0 and 1. Try 0.05",
+        ),
+        (
+            {"validation_fraction": 1.0},
+            "validation_fraction=1.0: must be between 0 and 1. Try 0.05",
+        ),
+        ({"patience": 0}, "patience=0: must be at least 1, or null"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes, named):
+def test_invalid_settings_are_refused(changes, named):
     with pytest.raises(ValueError, match=rf"training.model_learner.{named}"):
         learner(**changes)

@@ -1,4 +1,4 @@
-"""The loop's promises: prefixes, repeatability, no compilation after the first phases, budgets."""
+"""The loop: schedules, budgets, repeatability, and no compilation after the first phases."""
 
 from contextlib import nullcontext
 
@@ -6,17 +6,17 @@ import jax
 import pytest
 
 from mbrl.assemble import assemble
-from mbrl.config.compose import compose
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
+from tests.configs import resolved
 
 pytestmark = pytest.mark.slow
 
 
 def rows_of(*overrides):
     rows = []
-    training, environment, planner, state = assemble(compose(["training=smoke", *overrides]))
+    training, environment, planner, state = assemble(resolved("training=smoke", *overrides))
     state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
     return (
         [
@@ -36,37 +36,36 @@ def test_a_short_run_is_the_beginning_of_a_longer_one(planner):
     assert len(long) > len(short)
 
 
-def test_the_same_seed_gives_the_same_metrics_and_another_does_not():
+def test_metrics_depend_on_the_seed_alone():
     first, again, other = (rows_of(f"seed={seed}")[0] for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("budget", [60, 70])
-def test_the_budget_is_spent_exactly_and_evaluated(budget):
+def test_the_budget_is_used_exactly_and_evaluated(budget):
     rows, evaluation, state = rows_of(f"training.env_steps={budget}")
     assert int(state.replay.size) == budget == rows[-1]["env_steps"] == evaluation["env_steps"]
     assert len(evaluation["evaluation/returns"]) == 2
 
 
-def test_learning_begins_after_the_warm_up_and_keeps_its_rhythm():
+def test_learning_starts_after_the_warm_up_and_is_regular():
     rows, _, _ = rows_of(
         "training.env_steps=100", "training.warmup_steps=40", "training.learn_every=20"
     )
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [40, 60, 80, 100]
 
 
-def test_nothing_is_planned_before_something_is_learned():
-    """Though the warm-up ends between two phases."""
+def test_learning_follows_the_warm_up_even_between_two_regular_phases():
     rows, _, _ = rows_of(
         "training.env_steps=90", "training.warmup_steps=50", "training.learn_every=20"
     )
     assert [row["env_steps"] for row in rows if "loss/dynamics" in row] == [50, 60, 80]
 
 
-def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
-    """Even if there was one on the way."""
-    training, environment, planner, state = assemble(compose(["training=smoke"]))
+def test_a_stopped_run_returns_no_evaluation():
+    """Even if there was one before."""
+    training, environment, planner, state = assemble(resolved("training=smoke"))
     rows = []
     _, evaluation = train(
         training,
@@ -80,31 +79,31 @@ def test_a_run_that_is_stopped_has_no_evaluation_at_its_budget():
     assert evaluation == {}
 
 
-@pytest.mark.parametrize("failing", [False, True], ids=["to its end", "into a fault"])
+@pytest.mark.parametrize("failing", [False, True], ids=["completed", "failed"])
 def test_every_environment_is_closed(failing, monkeypatch):
-    training, environment, planner, state = assemble(compose(["training=smoke"]))
+    training, environment, planner, state = assemble(resolved("training=smoke"))
     opened, closed, make = [], [], type(environment).make
 
     def counted(self):
-        instance = make(self)
-        opened.append(instance)
-        monkeypatch.setattr(instance, "close", lambda: closed.append(instance))
+        env = make(self)
+        opened.append(env)
+        monkeypatch.setattr(env, "close", lambda: closed.append(env))
         if failing and len(opened) == 3:  # the second one of the first evaluation
-            monkeypatch.setattr(instance, "step", raising)
-        return instance
+            monkeypatch.setattr(env, "step", raising)
+        return env
 
     def raising(action):
-        raise EnvironmentFault("No light.")
+        raise EnvironmentFault("It failed.")
 
     monkeypatch.setattr(type(environment), "make", counted)
-    with pytest.raises(EnvironmentFault, match="No light") if failing else nullcontext():
+    with pytest.raises(EnvironmentFault, match="It failed") if failing else nullcontext():
         train(training, environment, planner, Snapshot(state), lambda row: None)
     assert len(opened) == (3 if failing else 5)
     assert set(map(id, opened)) == set(map(id, closed))
 
 
-def test_phases_of_learning_come_farther_apart_as_the_data_grow():
-    """Half of 80 steps is twice 20, half of 160 four times."""
+def test_the_interval_between_phases_of_learning_doubles_as_the_data_grow():
+    """Half of 80 steps is 2 × 20, half of 160 is 4 × 20."""
     rows, _, _ = rows_of(
         "training.env_steps=250",
         "training.learn_every=20",
@@ -121,29 +120,37 @@ def test_phases_of_learning_come_farther_apart_as_the_data_grow():
     ]
 
 
-def test_env_steps_never_go_back():
+def test_env_steps_never_decrease():
     rows, _, _ = rows_of("training.env_steps=120")
     steps = [row["env_steps"] for row in rows]
     assert steps == sorted(steps)
 
 
-FALLING = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 90}"
-CURIOUS = (
+FALLING = (
+    "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, "
+    "transition_steps: 90}"
+)
+EXPLORING = (
     "planner=greedy",
     "env=point_mass",
     "training.disagreement_bonus=0.5",
     "training.action_noise_std=0.2",
     FALLING,
 )
-CURIOUS += ("training.model_learner.patience=1", "training.model_learner.bootstrap=true")
+EXPLORING += ("training.model_learner.patience=1", "training.model_learner.bootstrap=true")
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [("planner=cem",), ("planner=mcts", "env=pendulum"), ("planner=random", "model=mlp"), CURIOUS],
+    [
+        ("planner=cem",),
+        ("planner=mcts", "env=pendulum"),
+        ("planner=random", "model=mlp"),
+        EXPLORING,
+    ],
 )
-def test_nothing_compiles_after_the_first_round(overrides):
-    """The first evaluation comes at 40 steps, and by 60 every phase has run once."""
+def test_nothing_is_compiled_after_the_first_phases(overrides):
+    """By 60 steps every phase has run once."""
     compiled = []
 
     def listen(event, seconds, **_):
@@ -156,7 +163,7 @@ def test_nothing_compiles_after_the_first_round(overrides):
         seen[row["env_steps"]] = len(compiled)
 
     training, environment, planner, state = assemble(
-        compose(["training=smoke", "training.env_steps=200", *overrides])
+        resolved("training=smoke", "training.env_steps=200", *overrides)
     )
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
@@ -164,7 +171,7 @@ def test_nothing_compiles_after_the_first_round(overrides):
         train(training, environment, planner, Snapshot(state), log)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-    assert seen[60] > 0, "the listener hears compilations"
+    assert seen[60] > 0, "the listener counts compilations"
     assert seen[200] == seen[60]
 
 
@@ -178,6 +185,6 @@ def test_nothing_compiles_after_the_first_round(overrides):
         "training.learn_interval_growth=2",
     ],
 )
-def test_settings_that_make_no_sense_are_refused_by_name_and_value(override):
+def test_invalid_settings_are_refused_by_name_and_value(override):
     with pytest.raises(ValueError, match=override):
-        assemble(compose([override]))
+        assemble(resolved(override))

@@ -9,12 +9,11 @@ import pytest
 
 from mbrl.assemble import assemble
 from mbrl.config.build import build
-from mbrl.config.compose import compose
 from mbrl.errors import ConfigError
 from mbrl.training.collect import Collector
 from mbrl.training.loop import learn
 from mbrl.training.optimisation import clipped_adamw, gradient_step
-from tests.configs import options, small_config
+from tests.configs import options, resolved, resolved_small
 
 LEARNERS = ("model_learner", "value_learner")
 OPTIONS = options("optimizer")
@@ -23,13 +22,15 @@ OPTIONS = options("optimizer")
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_command_lines_learning_rate_reaches_both_learners(option, learner):
-    optimizer = compose([f"optimizer={option}", "optimizer.learning_rate=0.25"]).training[learner]
+    optimizer = resolved(f"optimizer={option}", "optimizer.learning_rate=0.25").tree.training[
+        learner
+    ]
     assert optimizer.optimizer.learning_rate == 0.25
 
 
 def test_a_learners_own_optimiser_wins_over_the_shared_one():
     own = "training.value_learner.optimizer={_target_: optax.adam, learning_rate: 0.5}"
-    training = compose(["optimizer=sgd", own]).training
+    training = resolved("optimizer=sgd", own).tree.training
     assert training.model_learner.optimizer._target_ == "optax.sgd"
     assert training.value_learner.optimizer._target_ == "optax.adam"
 
@@ -38,7 +39,7 @@ def test_a_learners_own_optimiser_wins_over_the_shared_one():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_changes_the_model_and_the_value_in_one_phase_of_learning(option):
     training, environment, planner, state = assemble(
-        small_config("training=smoke", "planner=random", f"optimizer={option}")
+        resolved_small("training=smoke", "planner=random", f"optimizer={option}")
     )
     collector = Collector(environment, planner, training.exploration)
     state, _ = collector.collect(state, 40, at_random=True)
@@ -59,7 +60,7 @@ def weights(module) -> np.ndarray:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_negative_learning_rate_is_refused(option):
     with pytest.raises(ConfigError, match=r"learning_rate=-0\.1"):
-        build(compose([f"optimizer={option}", "optimizer.learning_rate=-0.1"]).training)
+        build(resolved(f"optimizer={option}", "optimizer.learning_rate=-0.1").tree.training)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_negative_learning_rate_is_refused(option):
 )
 def test_invalid_settings_of_clipped_adamw_are_refused(override, message):
     with pytest.raises(ConfigError, match=message):
-        build(compose(["optimizer=clipped_adamw", override]).training)
+        build(resolved("optimizer=clipped_adamw", override).tree.training)
 
 
 def steps(optimizer, gradient, num_steps: int) -> np.ndarray:

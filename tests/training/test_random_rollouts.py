@@ -1,4 +1,4 @@
-"""Wandering: walks that begin at real states, follow the model, spread further than random actions, and never diverge."""
+"""Rollouts of random policies follow the model, cover more than random actions, never diverge."""
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from mbrl.types import AbstractActionSpace, Box, Discrete
 
 
 class Cart(AbstractWorldModel):
-    """A unit mass pushed left or right: position, speed; beyond `cliff` the model diverges."""
+    """A unit mass, pushed left or right, with position and speed; NaN beyond `cliff`."""
 
     action_space: AbstractActionSpace
     cliff: float = 1e9
@@ -59,7 +59,7 @@ def space(request):
     return request.param
 
 
-def test_walks_begin_at_the_starts_and_follow_the_model(space):
+def test_rollouts_begin_at_the_starts_and_follow_the_model(space):
     states = np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 15)).reshape(
         400, 16, 2
     )
@@ -71,29 +71,30 @@ def test_walks_begin_at_the_starts_and_follow_the_model(space):
     assert (np.abs(forces) < 1 + 1e-4).all()
 
 
-def test_walks_reach_farther_than_random_actions(space):
+def test_rollouts_reach_farther_than_random_actions(space):
     speeds = (
         np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 15)).reshape(
             400, 16, 2
         )[:, -1, 1]
         - STARTS[:, 0, 1]
     )
-    # 15 random pushes of ±0.1 spread by 0.1 · √15 = 0.39 (0.22 for a Box); the standard error over 400 walks is below 4 %.
+    # 15 random pushes of ±0.1 have a standard deviation of 0.1 · √15 = 0.39 (0.22 for a Box); the
+    # standard error over 400 rollouts is below 4 %.
     assert speeds.std() > 1.5 * 0.39
 
 
-def test_where_the_model_diverges_the_start_stands_in(space):
+def test_diverged_states_are_replaced_by_the_start(space):
     states = np.asarray(
         random_policy_rollouts(jax.random.key(1), Cart(space, cliff=1.0), STARTS, 15)
     ).reshape(400, 16, 2)
-    lost = (states == np.asarray(STARTS)).all(-1)
-    lost[:, 0] = False
-    assert lost.any()
+    reset = (states == np.asarray(STARTS)).all(-1)
+    reset[:, 0] = False
+    assert reset.any()
     assert np.isfinite(states).all()
 
 
-def test_a_state_that_never_varies_is_no_reason_to_be_lost(space):
-    """Starts at rest: a speed of 0.1 is not infinitely many standard deviations away."""
+def test_a_constant_entry_of_the_starts_does_not_count_as_divergence(space):
+    """All starts are at rest; a speed of 0.1 must not be infinitely many standard deviations."""
     starts = STARTS * jnp.array([[[1.0, 0.0]]])
     states = np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), starts, 15)).reshape(
         400, 16, 2
@@ -101,11 +102,11 @@ def test_a_state_that_never_varies_is_no_reason_to_be_lost(space):
     assert np.isfinite(states).all()
     forces = np.diff(states[:, :, 1], axis=1) / 0.1
     assert np.mean(forces != 0) > 0.99
-    # The policy's own bias speaks where the state says nothing: most walks keep to a direction.
+    # The policy's bias makes most rollouts keep their direction.
     assert np.abs(states[:, -1, 1]).mean() > 0.3
 
 
-def test_no_steps_are_the_starts_alone(space):
+def test_rollouts_without_steps_are_the_starts(space):
     np.testing.assert_array_equal(
         random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 0), STARTS
     )
