@@ -19,7 +19,7 @@ class RunError(_Sentence, RuntimeError):
 
 
 class CorruptRun(_Sentence, ValueError):
-    """A file in a run's folder that is missing, damaged, or not what a run writes: which, and why."""
+    """A file of a run that is missing, damaged, or not what a run writes: which, and why."""
 
 
 def one_line(error: BaseException) -> str:

@@ -1,8 +1,9 @@
-"""What all tests share: a fixed number of threads, checked annotations, strict promotion, compilations kept between runs."""
+"""Shared by all tests: one thread, checked annotations, strict promotion, cached compilations."""
 
 import os
 
-# Before JAX starts, and inherited by the processes that tests start: programs that are half as long in compiling, and as fast.
+# Set before JAX starts, and inherited by processes that tests start. Programs compile in half the
+# time and run as fast.
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
 )
@@ -13,7 +14,7 @@ from jaxtyping import install_import_hook
 
 from tests import typechecking
 
-# Shapes and types are checked in whatever is imported from mbrl after this line.
+# Checks shapes and types in every module of mbrl that is imported after this line.
 install_import_hook("mbrl", f"{typechecking.__name__}.checked")
 
 from mbrl.config.process import enable_compilation_cache, set_threads  # noqa: E402
@@ -37,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Two test processes may meet at one file of the cache; the one that finds it half written compiles for itself.
+    # Two test processes may meet at one file of the cache. The one that finds it incomplete
+    # compiles for itself.
     config.addinivalue_line(
         "filterwarnings",
         "ignore:Error (reading|writing) persistent compilation cache entry:UserWarning",
@@ -53,14 +55,14 @@ def action_space(request) -> AbstractActionSpace:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def forgotten_programs():
-    """Compiled programs are let go with their module: each takes some of the memory maps that a process may have."""
+def clear_compiled_programs():
+    """Drops compiled programs after each module: they use up the memory maps of a process."""
     yield
     jax.clear_caches()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """The table of what the fault tests measured, ready for docs/faults.md."""
+    """Prints the measurements of the fault tests as the table of docs/runs.md."""
     reports = [
         report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())
     ]

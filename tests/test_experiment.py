@@ -113,7 +113,10 @@ def test_a_longer_final_evaluation_is_replaced_when_the_run_is_extended(tmp_path
     assert counts == [[2, 3], [2, 3]]
 
 
-FALLING_EPSILON = "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, transition_steps: 50}"
+FALLING_EPSILON = (
+    "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, "
+    "transition_steps: 50}"
+)
 VALIDATED = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
 NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING_EPSILON)
 

@@ -1,4 +1,4 @@
-"""It learns: shorter runs with the default settings. Bounds are far from the usual, and farther from random."""
+"""Shorter runs with the default settings learn; the bounds are far from the usual returns."""
 
 import pytest
 

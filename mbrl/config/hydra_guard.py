@@ -40,8 +40,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
     given = hydra_internals.get_args_parser().parse_args(arguments)
     if given.experimental_rerun is not None:
         raise ConfigError(
-            f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which runs "
-            "what it holds. Repeat a run from its config: python -m mbrl reproduce RUN."
+            f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which can "
+            "run any code. Repeat a run from its config: python -m mbrl reproduce RUN."
         )
     overrides = OverridesParser.create().parse_overrides(given.overrides)
     search_path = [each.value() for each in overrides if each.key_or_group == "hydra.searchpath"]

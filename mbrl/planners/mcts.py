@@ -114,8 +114,8 @@ class MCTS(AbstractPlanner):
             # By default mctx considers only the first 16 actions.
             settings["max_num_considered_actions"] = num_actions
             # A larger maxvisit_init lets Q-values outweigh visits sooner: a deeper, narrower tree.
-            # That helps with few actions (docs/lab-notes/planners.md). With many sampled actions, the
-            # first few values of a node are too uncertain for it.
+            # That helps with few actions (docs/lab-notes/planners.md). With many sampled actions,
+            # the first few values of a node are too uncertain for it.
             settings["qtransform"] = partial(
                 mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions
             )

@@ -1,4 +1,4 @@
-"""What a config names runs only if it is the project's own or trusted; a canary file would show it."""
+"""A config runs only the project's own parts and trusted ones; a canary file would show it."""
 
 import sys
 from pathlib import Path

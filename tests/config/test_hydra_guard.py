@@ -1,4 +1,4 @@
-"""A config from elsewhere cannot change Hydra's settings; a canary file would show that code ran."""
+"""A foreign config cannot change Hydra's settings; a canary file would show that code ran."""
 
 import os
 import pickle
@@ -46,7 +46,7 @@ class Touch:
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
-    """A file that exists once the package `foreign` was imported; it says `ran` after its callback."""
+    """A file that exists once `foreign` was imported, and says `ran` after its callback."""
     path = tmp_path / "canary"
     package = tmp_path / "foreign"
     (package / "more").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What annotations say of a config's values; the sentences themselves are in tests/test_config.py."""
+"""Annotations decide which values a config may have."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
