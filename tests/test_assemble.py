@@ -185,7 +185,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["+model.pesimism=2"],
-            "model.pesimism: not a setting of mbrl.models.world_model.WorldModel. Did you mean 'pess",
+            "model.pesimism: not a setting of mbrl.models.world_model.WorldModel. Did you",
         ),
         (
             ["+planner.horzon=2"],
