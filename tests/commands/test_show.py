@@ -7,7 +7,7 @@ import pytest
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
 from mbrl.config.launch import run_info_from_hydra
-from mbrl.config.resolve import resolve, to_yaml
+from mbrl.config.resolve import resolve
 from mbrl.runs.checkpoints import save_checkpoint
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
@@ -17,7 +17,7 @@ from tests.faults.runs import QUICK, run_here
 def save_run(folder: Path, *overrides: str) -> None:
     """Write the files of a completed run, without running it."""
     config = compose(overrides)
-    with RunFolder(folder, to_yaml(resolve(config))) as run:
+    with RunFolder(folder, resolve(config).to_yaml()) as run:
         info = run_info_from_hydra(config)
         run.write_provenance(provenance(config.seed, config.num_threads) | info.to_provenance())
         save_checkpoint(folder, {}, {"env_steps": 60}, max_checkpoints=1)

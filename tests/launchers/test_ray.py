@@ -16,6 +16,8 @@ from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_metrics, read_provenance
 from tests.faults.runs import PLANNERS, ROOT, lost, run_here
 
+pytestmark = pytest.mark.extras
+
 RUN = ("training=smoke", "logger=files", *PLANNERS["mcts"], "env.episode_limit=50")
 RUN += ("model.num_members=2", "training.env_steps=400", "training.evaluate_every=1000")
 

@@ -10,6 +10,8 @@ from mbrl.launchers import submitit
 from mbrl.launchers.job import Job
 from mbrl.launchers.submitit import LOGS, Submitit, queued_jobs
 
+pytestmark = pytest.mark.extras
+
 SBATCH = "#!/bin/sh\necho >> {log}\necho Submitted batch job 7\n"
 # Lists the tasks of the array for the first two calls.
 SQUEUE = "#!/bin/sh\necho >> {log}\n[ $(wc -l < {log}) -gt 2 ] || printf '7_0\\n7_1\\n5\\n'\n"

@@ -93,6 +93,7 @@ def test_a_job_equals_the_same_run_alone(tmp_path, reference):
     assert read_provenance(second)["group"] == "/".join(reference.parts[-2:])
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("launcher", ["submitit", "ray"])
 def test_every_launcher_gives_identical_results(tmp_path, reference, launcher):
     folder = tmp_path / "s"
@@ -145,8 +146,18 @@ def test_another_launcher_completes_a_sweep(tmp_path, reference):
     ("launcher", "one_at_a_time", "signum"),
     [
         ("joblib", "hydra.launcher.n_jobs=1", signal.SIGINT),
-        ("submitit", "hydra.launcher.slurm_array_parallelism=1", signal.SIGTERM),
-        ("ray", f"hydra.launcher.num_cpus_per_job={usable_cores()}", signal.SIGTERM),
+        pytest.param(
+            "submitit",
+            "hydra.launcher.slurm_array_parallelism=1",
+            signal.SIGTERM,
+            marks=pytest.mark.extras,
+        ),
+        pytest.param(
+            "ray",
+            f"hydra.launcher.num_cpus_per_job={usable_cores()}",
+            signal.SIGTERM,
+            marks=pytest.mark.extras,
+        ),
     ],
 )
 def test_an_interrupted_sweep_saves_checkpoints_and_can_be_resumed(

@@ -9,7 +9,7 @@ import pytest
 from mbrl.config.build import build
 from mbrl.planners.random import RandomPlanner
 from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small
-from tests.models.small import poisoned, some_normaliser, weighted
+from tests.models.small import example_normaliser, poisoned, weighted
 from tests.planners.plane import episode_return, initial_observations, planner_and_true_model
 from tests.planners.worlds import bandit, hill, reward_table
 
@@ -47,7 +47,7 @@ class Case:
         sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
         self.planner = build(config.planner, action_space=self.action_space)
         model = weighted(lambda: build(config.model, key=KEY, **sizes))
-        self.model = model.with_normaliser(some_normaliser(self.observation_size))
+        self.model = model.with_normaliser(example_normaliser(self.observation_size))
         self.num_compiled = 0
 
         @eqx.filter_jit

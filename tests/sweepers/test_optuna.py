@@ -31,6 +31,8 @@ from mbrl.errors import ConfigError, RunError
 from mbrl.runs.folder import lock
 from mbrl.sweepers.optuna import UNFINISHED, OptunaSearch
 
+pytestmark = pytest.mark.extras
+
 ROOT = Path(__file__).parent.parent.parent
 SPACE = ("discount=interval(0,1)", "horizon=range(1,20)", "planner=cem,mcts")
 SEEDS = ("100", "101", "102")

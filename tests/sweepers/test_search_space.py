@@ -10,6 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from mbrl.errors import ConfigError
 from mbrl.sweepers.search_space import search_space
 
+pytestmark = pytest.mark.extras
+
 
 def space(*overrides):
     return search_space(OverridesParser.create().parse_overrides(list(overrides)))
