@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +61,9 @@ def _row(summary: GroupSummary, section: Section) -> list[str]:
     runs = completed(summary)
     cells = [summary.label, f"{len(runs)}/{len(summary.runs)}"]
     if section.environment:
-        cells.append(_range([run.record.env_steps for run in runs]))
+        steps = [run.record.env_steps for run in runs]
+        ends = sorted({min(steps), max(steps)}) if steps else []
+        cells.append("–".join(map(str, ends)) or DASH)
     cells.append(format_number(summary.mean))
     cells.append(_with_interval(summary.interquartile_mean, summary.interval))
     if section.threshold is not None:
@@ -73,13 +74,6 @@ def _row(summary: GroupSummary, section: Section) -> list[str]:
     if runs:
         wall_time = format_duration(float(np.median([run.record.wall_seconds for run in runs])))
     return [*cells, improvement, wall_time]
-
-
-def _range(values: Sequence[int]) -> str:
-    if not values:
-        return DASH
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low}–{high}"
 
 
 def _with_interval(value: float, interval: Interval | None, form: str = "") -> str:
