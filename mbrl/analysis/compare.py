@@ -71,11 +71,16 @@ def compare(
         summarise_environment(environment, runs, labels, threshold, confidence)
         for environment in environments
     )
+    left_out = {}
+    for folder in (path / name for path in paths for name in COPIES):
+        num_copies = sum(copy.is_relative_to(folder) for copy in copies)
+        if num_copies:
+            left_out[folder] = num_copies
     total, why_no_aggregate = aggregate(sections, labels, confidence)
     return Comparison(
         runs=tuple(runs),
         unreadable=tuple(unreadable),
-        left_out=_count_left_out(paths, copies),
+        left_out=left_out,
         grouping=grouping,
         labels=labels,
         short_labels=short,
@@ -104,12 +109,6 @@ def _final_labels(
         for text in numbered
     )
     return {label: f"{number} {label}" for number, label in enumerate(labels, start=1)}, cut
-
-
-def _count_left_out(paths: Sequence[Path], copies: Sequence[Path]) -> dict[Path, int]:
-    folders = [path / name for path in paths for name in COPIES]
-    counts = {folder: sum(copy.is_relative_to(folder) for copy in copies) for folder in folders}
-    return {folder: count for folder, count in counts.items() if count}
 
 
 def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

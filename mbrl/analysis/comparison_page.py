@@ -64,20 +64,17 @@ def page(comparison: Comparison, figure: bytes, command: str) -> str:
         parts.append(f"<h2>Not completed</h2>{table}")
     parts.append(f"<h2>The columns</h2><p>{escape(STATISTICS)}</p>")
     parts.append(f"<h2>Command</h2><p><code>{escape(command)}</code></p>")
-    return _document("".join(parts))
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>Runs compared</title><style>{STYLE}</style>"
+    body = "".join(parts)
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def write_page(comparison: Comparison, figure: Path, command: str, path: Path) -> None:
     """Write the page, with the PNG at `figure`, to a new file at `path`."""
     with path.open("x", encoding="utf-8") as file:
         file.write(page(comparison, figure.read_bytes(), command))
-
-
-def _document(body: str) -> str:
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    head += f"<title>Runs compared</title><style>{STYLE}</style>"
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def _table(names: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "numbers") -> str:

@@ -233,30 +233,22 @@ def _draw_profiles(axes: Axes, shown: Shown, section: Section, confidence: float
         thresholds = np.linspace(all_scores.min() - margin, all_scores.max() + margin, 201)
         alpha = 0.13 if len(shown) <= 4 else 0.05
         for index, summary in shown:
-            _draw_profile(axes, index, summary, thresholds, confidence, alpha)
+            scores = np.concatenate(summary.scores)
+            if not scores.size:
+                continue
+            line = _line_style(index, summary) | {"linewidth": 1.6, "markersize": 4.5}
+            # The markers of different groups are at different points.
+            line |= {"drawstyle": "steps-post", "markevery": (7 * index, 56)}
+            axes.plot(thresholds, performance_profile(scores, thresholds), **line)
+            if summary.interval is not None:
+                profile = partial(performance_profile, thresholds=thresholds)
+                low, high = bootstrap_interval(
+                    summary.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES
+                )
+                band: dict[str, Any] = {"step": "post", "color": COLOURS[index], "linewidth": 0}
+                axes.fill_between(thresholds, low, high, alpha=alpha, **band)
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-
-
-def _draw_profile(
-    axes: Axes,
-    index: int,
-    summary: GroupSummary,
-    thresholds: np.ndarray,
-    confidence: float,
-    alpha: float,
-) -> None:
-    scores = np.concatenate(summary.scores)
-    if not scores.size:
-        return
-    line = _line_style(index, summary) | {"linewidth": 1.6, "markersize": 4.5}
-    line |= {"drawstyle": "steps-post", "markevery": (7 * index, 56)}  # no markers on each other
-    axes.plot(thresholds, performance_profile(scores, thresholds), **line)
-    if summary.interval is not None:
-        profile = partial(performance_profile, thresholds=thresholds)
-        low, high = bootstrap_interval(summary.scores, profile, confidence, NUM_RESAMPLES_OF_CURVES)
-        band: dict[str, Any] = {"step": "post", "color": COLOURS[index], "linewidth": 0}
-        axes.fill_between(thresholds, low, high, alpha=alpha, **band)
 
 
 def _line_style(index: int, summary: GroupSummary) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,31 +54,26 @@ def header(section: Section, comparison: Comparison) -> list[str]:
 
 def rows(section: Section) -> list[list[str]]:
     """One row per group."""
-    return [_row(summary, section) for summary in section.groups]
-
-
-def _row(summary: GroupSummary, section: Section) -> list[str]:
-    runs = completed(summary)
-    cells = [summary.label, f"{len(runs)}/{len(summary.runs)}"]
-    if section.environment:
-        cells.append(_range([run.record.env_steps for run in runs]))
-    cells.append(format_number(summary.mean))
-    cells.append(_with_interval(summary.interquartile_mean, summary.interval))
-    if section.threshold is not None:
-        cells += _reached(summary, section.threshold)
-    improvement, wall_time = DASH, DASH
-    if summary.improvement is not None:
-        improvement = _with_interval(summary.improvement, summary.improvement_interval, "{:.2f}")
-    if runs:
-        wall_time = format_duration(float(np.median([run.record.wall_seconds for run in runs])))
-    return [*cells, improvement, wall_time]
-
-
-def _range(values: Sequence[int]) -> str:
-    if not values:
-        return DASH
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low}–{high}"
+    lines = []
+    for summary in section.groups:
+        runs = completed(summary)
+        cells = [summary.label, f"{len(runs)}/{len(summary.runs)}"]
+        if section.environment:
+            steps = [run.record.env_steps for run in runs]
+            ends = sorted({min(steps), max(steps)}) if steps else []
+            cells.append("–".join(map(str, ends)) or DASH)
+        cells.append(format_number(summary.mean))
+        cells.append(_with_interval(summary.interquartile_mean, summary.interval))
+        if section.threshold is not None:
+            cells += _reached(summary, section.threshold)
+        improvement, wall_time = DASH, DASH
+        if summary.improvement is not None:
+            interval = summary.improvement_interval
+            improvement = _with_interval(summary.improvement, interval, "{:.2f}")
+        if runs:
+            wall_time = format_duration(float(np.median([run.record.wall_seconds for run in runs])))
+        lines.append([*cells, improvement, wall_time])
+    return lines
 
 
 def _with_interval(value: float, interval: Interval | None, form: str = "") -> str:

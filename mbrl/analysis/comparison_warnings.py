@@ -36,7 +36,8 @@ def notes(comparison: Comparison) -> list[str]:
     sentences = []
     for section in comparison.sections:
         prefix = f"{section.environment}: " if several else ""
-        sentences += [prefix + sentence for sentence in _notes_on(section)]
+        for check in (_budgets, _seeds, _each_group, _zero_width_intervals, _environment_settings):
+            sentences += [prefix + sentence for sentence in check(section)]
     if comparison.grouping.mixed:
         mixed = ", ".join(comparison.grouping.mixed)
         sentences.append(f"Runs within a group differ in {mixed}, which --by leaves out.")
@@ -66,14 +67,6 @@ def notes(comparison: Comparison) -> list[str]:
 def completed(summary: GroupSummary) -> list[Run]:
     """The runs of a group that reached their budget."""
     return [run for run in summary.runs if run.is_completed]
-
-
-def _notes_on(section: Section) -> Iterator[str]:
-    yield from _budgets(section)
-    yield from _seeds(section)
-    yield from _each_group(section)
-    yield from _zero_width_intervals(section)
-    yield from _environment_settings(section)
 
 
 def _budgets(section: Section) -> Iterator[str]:

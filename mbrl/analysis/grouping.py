@@ -48,9 +48,25 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
     Runs of different environments may share a group; the caller separates them. Raises ValueError
     if no run has what `by` names.
     """
-    choices = infer_choices(records)
-    traits = [_traits(record, chosen) for record, chosen in zip(records, choices, strict=True)]
-    _check_names(by, traits)
+    traits: list[Traits] = []
+    for record, choices in zip(records, infer_choices(records), strict=True):
+        settings = dict(record.settings)
+        classes = {
+            name.removesuffix("._target_"): text.rpartition(".")[2]
+            for name, text in settings.items()
+            if name.endswith("._target_")
+        }
+        # A choice hides a setting of the same name. Every run has an `experiment`, even if none was
+        # chosen.
+        traits.append(classes | settings | {"experiment": "none"} | dict(choices))
+    for name in by:
+        if not any(name in trait for trait in traits):
+            known = sorted({choice for trait in traits for choice in trait if "." not in choice})
+            raise ValueError(
+                f"--by {name}: must be a choice or a setting that these runs have "
+                f"({', '.join(known)}), or a dotted one of their config.yaml, such as "
+                "model.num_members."
+            )
     distinguishing = _distinguishing(records, traits, by)
     names = tuple(by) or distinguishing
     values = [tuple(trait.get(name, ABSENT) for name in names) for trait in traits]
@@ -60,8 +76,12 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
 
 def label(names: Sequence[str], values: Sequence[str]) -> str:
     """`planner=cem, model.num_members=3`: classes without their module, without absent settings."""
-    pairs = zip(names, values, strict=True)
-    parts = [_label_part(name, value) for name, value in pairs if value != ABSENT]
+    parts = []
+    for name, value in zip(names, values, strict=True):
+        if value != ABSENT:
+            is_class = name.endswith("._target_")
+            shown = value.rpartition(".")[2] if is_class else value
+            parts.append(f"{name.removesuffix('._target_')}={shown}")
     return ", ".join(parts) or (f"no {names[0]}" if names else "all runs")
 
 
@@ -73,7 +93,11 @@ def short_labels(names: Sequence[str], values: Sequence[Sequence[str]]) -> list[
     all_indices = range(len(names))
     differing = [index for index in all_indices if len({row[index] for row in values}) > 1]
     indices = differing or all_indices
-    last_names = {index: _last_name(names[index]) for index in indices}
+    last_names = {}
+    for index in indices:
+        # `num_members` for `model.num_members`, `reward._target_` for `model.reward._target_`
+        ending = "._target_" if names[index].endswith("._target_") else ""
+        last_names[index] = names[index].removesuffix(ending).rpartition(".")[2] + ending
     counts = list(last_names.values())
     shown = [
         last_names[index] if counts.count(last_names[index]) == 1 else names[index]
@@ -91,12 +115,18 @@ def infer_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:
     by_config = {_config_key(record): record.choices for record in records if record.choices}
     groups = sorted({name for record in records for name in record.choices} | {"model", "planner"})
     options = _options_by_class(records)
-    return [
-        record.choices
-        or by_config.get(_config_key(record))
-        or _choices_by_class(record, groups, options)
-        for record in records
-    ]
+    inferred = []
+    for record in records:
+        choices = record.choices or by_config.get(_config_key(record))
+        if not choices:
+            targets = {name: record.settings.get(f"{name}._target_") for name in groups}
+            choices = {
+                name: options.get((name, target), target.rpartition(".")[2])
+                for name, target in targets.items()
+                if target
+            }
+        inferred.append(choices)
+    return inferred
 
 
 def _options_by_class(records: Sequence[Record]) -> dict[tuple[str, str], str]:
@@ -109,46 +139,12 @@ def _options_by_class(records: Sequence[Record]) -> dict[tuple[str, str], str]:
     return {key: next(iter(names)) for key, names in options.items() if len(names) == 1}
 
 
-def _choices_by_class(
-    record: Record, groups: Iterable[str], options: Mapping[tuple[str, str], str]
-) -> dict[str, str]:
-    targets = {name: record.settings.get(f"{name}._target_") for name in groups}
-    return {
-        name: options.get((name, target), target.rpartition(".")[2])
-        for name, target in targets.items()
-        if target
-    }
-
-
 def _config_key(record: Record) -> tuple[tuple[str, str], ...]:
     """All settings of a run that its results depend on, except the seed."""
     settings = record.settings.items()
     return tuple(
         sorted((name, text) for name, text in settings if name == "env.id" or not _is_ignored(name))
     )
-
-
-def _traits(record: Record, choices: Mapping[str, str]) -> Traits:
-    """A run's classes, settings and choices; a choice hides a setting of the same name.
-
-    Every run has an `experiment`, even if none was chosen.
-    """
-    targets = {name: text for name, text in record.settings.items() if name.endswith("._target_")}
-    classes = {
-        name.removesuffix("._target_"): text.rpartition(".")[2] for name, text in targets.items()
-    }
-    return classes | dict(record.settings) | {"experiment": "none"} | dict(choices)
-
-
-def _check_names(by: Sequence[str], traits: Sequence[Traits]) -> None:
-    for name in by:
-        if not any(name in trait for trait in traits):
-            choices = sorted({known for trait in traits for known in trait if "." not in known})
-            raise ValueError(
-                f"--by {name}: must be a choice or a setting that these runs have "
-                f"({', '.join(choices)}), or a dotted one of their config.yaml, such as "
-                "model.num_members."
-            )
 
 
 def _distinguishing(
@@ -239,15 +235,3 @@ def _explains(
 
 def _is_ignored(name: str) -> bool:
     return name in IGNORED or f"{name.partition('.')[0]}." in IGNORED
-
-
-def _last_name(name: str) -> str:
-    """`num_members` for `model.num_members`, `reward._target_` for `model.reward._target_`."""
-    ending = "._target_" if name.endswith("._target_") else ""
-    return name.removesuffix(ending).rpartition(".")[2] + ending
-
-
-def _label_part(name: str, value: str) -> str:
-    if name.endswith("._target_"):
-        return f"{name.removesuffix('._target_')}={value.rpartition('.')[2]}"
-    return f"{name}={value}"

@@ -54,7 +54,13 @@ def _draw_returns(axes: Axes, rows: Sequence[Row]) -> None:
         axes.vlines(steps, worst, best, color=EVALUATION, alpha=0.35, linewidth=1)
         line: dict[str, Any] = {"markersize": 4.5, "linewidth": 2}
         axes.plot(steps, means, "o-", color=EVALUATION, label="mean of evaluation", **line)
-        _annotate(axes, steps[-1], means[-1])
+        # The last score is written above or below its point, where the panel has room.
+        low, high = axes.get_ylim()
+        below = means[-1] > (low + high) / 2
+        offset, alignment = ((0, -9), "top") if below else ((0, 9), "bottom")
+        style: dict[str, Any] = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
+        style |= {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": alignment}
+        axes.annotate(f"{means[-1]:.4g}", (steps[-1], means[-1]), **style)
 
 
 def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
@@ -91,33 +97,18 @@ def points(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _ranges(rows: Sequence[Row], steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest return [points] of the evaluation at each of `steps`."""
-    returns = {
-        row["env_steps"]: _returns(row)
-        for row in rows
-        if row.get("evaluation/return_mean") is not None
-    }
+    returns = {}
+    for row in rows:
+        if row.get("evaluation/return_mean") is not None:
+            logged = [
+                value
+                for value in row.get("evaluation/returns") or ()
+                if value is not None and np.isfinite(value)
+            ]
+            # Only their mean if the returns of the episodes were not logged.
+            returns[row["env_steps"]] = logged or [row["evaluation/return_mean"]]
     lowest = np.array([min(returns[step]) for step in steps])
     return lowest, np.array([max(returns[step]) for step in steps])
-
-
-def _returns(row: Row) -> list[float]:
-    """The returns of one evaluation; only their mean if they were not logged."""
-    logged = [
-        value
-        for value in row.get("evaluation/returns") or ()
-        if value is not None and np.isfinite(value)
-    ]
-    return logged or [row["evaluation/return_mean"]]
-
-
-def _annotate(axes: Axes, step: float, score: float) -> None:
-    """Write the score above or below its point, where the panel has room."""
-    low, high = axes.get_ylim()
-    below = score > (low + high) / 2
-    offset, alignment = ((0, -9), "top") if below else ((0, 9), "bottom")
-    style: dict[str, Any] = {"color": EVALUATION, "fontweight": "bold", "fontsize": "small"}
-    style |= {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": alignment}
-    axes.annotate(f"{score:.4g}", (step, score), **style)
 
 
 def _style(axes: Axes) -> None:

@@ -105,8 +105,15 @@ def read_record(folder: Path) -> Record:
     Raises one of READ_ERRORS if a file is not what a run writes, or leads out of the folder.
     """
     refuse_links_out(folder)
-    _refuse_special_files(folder)
-    run_status = _checked_status(folder)
+    for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
+        path = folder / name
+        if path.exists() and not path.is_file():  # reading from a pipe, for example, never ends
+            raise CorruptRun(f"{path} is not a regular file. Remove it.")
+    run_status = status(folder)
+    if run_status not in (*STATUSES, *UNFINISHED):
+        raise CorruptRun(
+            f"{folder / 'summary.json'} has status={printable(run_status)[:80]}, which no run has."
+        )
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
     try:
         return _read_record(folder, run_status, summary)
@@ -150,7 +157,10 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         best_score=parse_number(env.get("best_score"), "env.best_score"),
         settings={printable(name): printable(text) for name, text in leaves(config)},
         choices={printable(str(name)): printable(str(text)) for name, text in choices.items()},
-        overrides=frozenset(_overridden_name(override) for override in overrides),
+        # `model.reward` for the override `+model/reward=known`
+        overrides=frozenset(
+            str(override).partition("=")[0].lstrip("+~").replace("/", ".") for override in overrides
+        ),
         commit=printable(str(git.get("commit") or "")),
     )
 
@@ -190,23 +200,6 @@ def _parse_whole_number(value: Any, name: str) -> int:
     return value
 
 
-def _checked_status(folder: Path) -> str:
-    run_status = status(folder)
-    if run_status not in (*STATUSES, *UNFINISHED):
-        raise CorruptRun(
-            f"{folder / 'summary.json'} has status={printable(run_status)[:80]}, which no run has."
-        )
-    return run_status
-
-
-def _refuse_special_files(folder: Path) -> None:
-    """Raise CorruptRun for a pipe, for example, from which reading would never end."""
-    for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
-        path = folder / name
-        if path.exists() and not path.is_file():
-            raise CorruptRun(f"{path} is not a regular file. Remove it.")
-
-
 def _started(folder: Path, provenance: Mapping[str, Any]) -> datetime:
     """The start according to provenance.json; if unknown, the age of config.yaml."""
     try:
@@ -214,8 +207,3 @@ def _started(folder: Path, provenance: Mapping[str, Any]) -> datetime:
     except ValueError:
         started = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
     return started if started.tzinfo else started.replace(tzinfo=UTC)
-
-
-def _overridden_name(override: Any) -> str:
-    """`model.reward` for the override `+model/reward=known`."""
-    return str(override).partition("=")[0].lstrip("+~").replace("/", ".")

@@ -106,7 +106,8 @@ def summarise_environment(
     for label in labels:
         members = tuple(run for run in here if run.label == label)
         if members:
-            groups.append(_Group(label, members, (_final_returns(members),)))
+            scores = np.array([run.final_return for run in members if run.is_completed], float)
+            groups.append(_Group(label, members, (scores[np.isfinite(scores)],)))
     return Section(
         environment=environment,
         groups=_summaries(groups, confidence),
@@ -120,42 +121,32 @@ def _last_known(values: Sequence[float | None]) -> float | None:
     return next((value for value in reversed(values) if value is not None), None)
 
 
-def _final_returns(runs: Sequence[Run]) -> np.ndarray:
-    scores = np.array([run.final_return for run in runs if run.is_completed], float)
-    return scores[np.isfinite(scores)]
-
-
 def _summaries(groups: Sequence[_Group], confidence: float) -> tuple[GroupSummary, ...]:
     first = groups[0].scores
-    return tuple(
-        _summarise(entry, None if index == 0 else first, confidence)
-        for index, entry in enumerate(groups)
-    )
-
-
-def _summarise(
-    entry: _Group, first: tuple[np.ndarray, ...] | None, confidence: float
-) -> GroupSummary:
-    scores = entry.scores
-    pooled = np.concatenate(scores)
-    pairs = [] if first is None else list(zip(scores, first, strict=True))
-    several = all(stratum.size > 1 for stratum in scores)
-    several_pairs = several and all(theirs.size > 1 for _, theirs in pairs)
-    improvement: float | None = None
-    chance_interval: Interval | None = None
-    if pairs and all(ours.size and theirs.size for ours, theirs in pairs):
-        improvement = float(np.mean([probability_of_improvement(*pair) for pair in pairs]))
-        chance_interval = improvement_interval(pairs, confidence) if several_pairs else None
-    return GroupSummary(
-        label=entry.label,
-        runs=entry.runs,
-        scores=scores,
-        mean=float(np.mean(pooled)) if pooled.size else float("nan"),
-        interquartile_mean=float(interquartile_mean(pooled)) if pooled.size else float("nan"),
-        interval=bootstrap_interval(scores, confidence=confidence) if several else None,
-        improvement=improvement,
-        improvement_interval=chance_interval,
-    )
+    summaries = []
+    for index, entry in enumerate(groups):
+        scores = entry.scores
+        pooled = np.concatenate(scores)
+        pairs = list(zip(scores, first, strict=True)) if index > 0 else []
+        several = all(stratum.size > 1 for stratum in scores)
+        several_pairs = several and all(theirs.size > 1 for _, theirs in pairs)
+        improvement: float | None = None
+        chance_interval: Interval | None = None
+        if pairs and all(ours.size and theirs.size for ours, theirs in pairs):
+            improvement = float(np.mean([probability_of_improvement(*pair) for pair in pairs]))
+            chance_interval = improvement_interval(pairs, confidence) if several_pairs else None
+        summary = GroupSummary(
+            label=entry.label,
+            runs=entry.runs,
+            scores=scores,
+            mean=float(np.mean(pooled)) if pooled.size else float("nan"),
+            interquartile_mean=float(interquartile_mean(pooled)) if pooled.size else float("nan"),
+            interval=bootstrap_interval(scores, confidence=confidence) if several else None,
+            improvement=improvement,
+            improvement_interval=chance_interval,
+        )
+        summaries.append(summary)
+    return tuple(summaries)
 
 
 def aggregate(

@@ -51,7 +51,12 @@ def main(arguments: list[str]) -> int:
     _print(comparison)
     if not comparison.runs:
         return 1
-    _write(comparison, _new_folder(given.folder), _command(given))
+    # The command makes the comparison again, without its folder, which is now in use.
+    options = [f"--by={','.join(given.by)}"] if given.by else []
+    options += [] if given.threshold is None else [f"--threshold={given.threshold}"]
+    options += [] if given.confidence == CONFIDENCE else [f"--confidence={given.confidence}"]
+    command = shlex.join(["python", "-m", "mbrl", "compare", *map(str, given.paths), *options])
+    _write(comparison, _new_folder(given.folder), command)
     return 0
 
 
@@ -68,14 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     help_text = "where to write; default: a new folder in outputs/comparisons"
     parser.add_argument("--folder", type=Path, help=help_text)
     return parser
-
-
-def _command(given: argparse.Namespace) -> str:
-    """The command that makes the comparison again, without its folder, which is now in use."""
-    options = [f"--by={','.join(given.by)}"] if given.by else []
-    options += [] if given.threshold is None else [f"--threshold={given.threshold}"]
-    options += [] if given.confidence == CONFIDENCE else [f"--confidence={given.confidence}"]
-    return shlex.join(["python", "-m", "mbrl", "compare", *map(str, given.paths), *options])
 
 
 def _names(text: str) -> tuple[str, ...]:

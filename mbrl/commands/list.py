@@ -70,7 +70,12 @@ def main(arguments: list[str]) -> int:
     records, unreadable = read_records(given.paths)
     lines = list(_lines(records, unreadable, given.status))
     if lines:
-        print_table(_table(lines))
+        foldable = ("environment", "folder")
+        columns = [Column(name, no_wrap=name not in foldable, overflow="fold") for name in COLUMNS]
+        table = Table(*columns)
+        for line in lines:
+            table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
+        print_table(table)
     console = Console(soft_wrap=True, highlight=False)
     for entry in unreadable:
         if entry.status in given.status:
@@ -94,15 +99,6 @@ def _statuses(text: str) -> tuple[str, ...]:
     return statuses
 
 
-def _table(lines: Sequence[tuple[str, ...]]) -> Table:
-    foldable = ("environment", "folder")
-    columns = [Column(name, no_wrap=name not in foldable, overflow="fold") for name in COLUMNS]
-    table = Table(*columns)
-    for line in lines:
-        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
-    return table
-
-
 def _lines(
     records: Sequence[Record], unreadable: Sequence[UnreadableRun], statuses: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
@@ -111,7 +107,10 @@ def _lines(
         record.folder: _record_entry(record, choices)
         for record, choices in zip(records, infer_choices(records), strict=True)
     }
-    entries |= {run.folder: _unreadable_entry(run) for run in unreadable}
+    for run in unreadable:
+        modified = datetime.fromtimestamp(run.folder.stat().st_mtime).astimezone()
+        cells = (run.status, *["–"] * 6, printable(str(run.folder)))
+        entries[run.folder] = _Entry(run.status, modified, cells)
     sweeps: dict[Path, list[Path]] = {}  # sweep → jobs; a run without a sweep → itself
     for folder in entries:
         is_job = (folder.parent / "multirun.yaml").exists()
@@ -126,7 +125,9 @@ def _lines(
         indent = ""
         if shown and folders != [sweep]:
             counts = Counter(entries[folder].status for folder in folders)
-            yield _sweep_line(sweep, started[sweep], counts)
+            listed = ", ".join(f"{counts[name]} {name}" for name in ALL_STATUSES if counts[name])
+            summary = f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {listed}"
+            yield _format_time(started[sweep]), summary, *[""] * 6, printable(str(sweep))
             indent = "  "
         for entry in shown:
             yield indent + _format_time(entry.started), *entry.cells
@@ -145,19 +146,6 @@ def _record_entry(record: Record, choices: Mapping[str, str]) -> _Entry:
         printable(str(record.folder)),
     )
     return _Entry(record.status, record.started, cells)
-
-
-def _unreadable_entry(run: UnreadableRun) -> _Entry:
-    modified = datetime.fromtimestamp(run.folder.stat().st_mtime).astimezone()
-    cells = (run.status, *["–"] * 6, printable(str(run.folder)))
-    return _Entry(run.status, modified, cells)
-
-
-def _sweep_line(folder: Path, started: datetime, counts: Counter) -> tuple[str, ...]:
-    listed = ", ".join(f"{counts[status]} {status}" for status in ALL_STATUSES if counts[status])
-    plural = "s" if counts.total() > 1 else ""
-    summary = f"{counts.total()} job{plural}: {listed}"
-    return (_format_time(started), summary, *[""] * 6, printable(str(folder)))
 
 
 def _format_time(moment: datetime) -> str:

@@ -42,16 +42,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--folder", type=Path, help=help_text)
     given = parser.parse_intermixed_args(arguments)
     saved = resolve_folder(given.path)
-    folder = given.folder or _new_folder(saved)
+    folder = given.folder
+    if folder is None:
+        now = datetime.now()
+        name = f"{now:%H-%M-%S.%f}_{safe_name(saved.absolute().name)}"
+        folder = Path("outputs", "reproductions", f"{now:%Y-%m-%d}", name)
     if is_run(saved):
         return _reproduce_run(saved, folder, given.overrides, given.tolerance)
     return _reproduce_sweep(saved, folder, given.overrides, given.tolerance)
-
-
-def _new_folder(saved: Path) -> Path:
-    now = datetime.now()
-    name = f"{now:%H-%M-%S.%f}_{safe_name(saved.absolute().name)}"
-    return Path("outputs", "reproductions", f"{now:%Y-%m-%d}", name)
 
 
 def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], tolerance: float) -> int:
@@ -129,7 +127,13 @@ def _changes_table(then: Mapping[str, Any], now: Mapping[str, Any]) -> Table:
     before, after = _facts(then), _facts(now)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            table.add_row(name, *(Text(_shorten(facts.get(name))) for facts in (before, after)))
+            cells = []
+            for value in (before.get(name), after.get(name)):
+                text = value if isinstance(value, str) else json.dumps(value)
+                if len(text) > MAX_LENGTH:
+                    text = f"{text[: MAX_LENGTH - 3]}… ({len(text)} characters)"
+                cells.append(Text(text))
+            table.add_row(name, *cells)
     return table
 
 
@@ -140,10 +144,3 @@ def _facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     facts = {name: provenance.get(name) for name in names}
     facts |= {f"package {name}": version for name, version in versions.items()}
     return facts | {"commit": git.get("commit"), "uncommitted changes": git.get("diff")}
-
-
-def _shorten(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    if len(text) <= MAX_LENGTH:
-        return text
-    return f"{text[: MAX_LENGTH - 3]}… ({len(text)} characters)"

@@ -71,7 +71,14 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
     lock = lock_sweep(sweep)
     try:
         _check_all_jobs_saved(sweep)
-        _refuse_active_jobs(sweep)
+        # On a cluster, jobs continue after the command that submitted them has ended.
+        running = [folder.name for folder in runs_in(sweep) if is_running(folder)]
+        active = running or list(queued_jobs(sweep))
+        if active:
+            raise ConfigError(
+                f"{sweep / active[0]} is running or in a cluster's queue. Wait until it ends, or "
+                "resume single runs."
+            )
         extended = any(override.startswith("training.env_steps=") for override in overrides)
         folders = [folder for folder in runs_in(sweep) if extended or not is_done(folder)]
         with ProcessGroup() as processes:
@@ -84,17 +91,6 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
         return status
     finally:
         os.close(lock)
-
-
-def _refuse_active_jobs(sweep: Path) -> None:
-    # On a cluster, jobs continue after the command that submitted them has ended.
-    running = [folder.name for folder in runs_in(sweep) if is_running(folder)]
-    active = running or list(queued_jobs(sweep))
-    if active:
-        raise ConfigError(
-            f"{sweep / active[0]} is running or in a cluster's queue. Wait until it ends, or "
-            "resume single runs."
-        )
 
 
 def _check_all_jobs_saved(sweep: Path) -> None:

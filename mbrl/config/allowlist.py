@@ -87,8 +87,10 @@ def allowed_target(target: Any, trust: Sequence[str]) -> Any:
             f"_target_={target}: must be the dotted name of a class or function. Try "
             "mbrl.planners.cem.CEM; a package of your own needs trust=[your_package]."
         )
-    is_trusted = in_packages(target, trust)
-    if not is_trusted and not _is_own_name(target):
+    is_trusted, owner = in_packages(target, trust), target.rpartition(".")[0]
+    is_public = not re.search(r"\b_", target)
+    is_own = is_public and (owner == "optax" or in_packages(owner, ALLOWED_PACKAGES))
+    if not is_trusted and not is_own:
         raise untrusted_error(f"_target_={target}", target)
     try:
         found = hydra.utils.get_object(target) if is_trusted else _member(target)
@@ -101,12 +103,6 @@ def allowed_target(target: Any, trust: Sequence[str]) -> Any:
     if not in_packages(module, (*DEFINING_MODULES, *trust)):
         raise untrusted_error(f"_target_={target}", module or target)
     return found
-
-
-def _is_own_name(name: str) -> bool:
-    module = name.rpartition(".")[0]
-    is_public = not re.search(r"\b_", name)
-    return is_public and (module == "optax" or in_packages(module, ALLOWED_PACKAGES))
 
 
 def _member(name: str) -> Any:

@@ -44,7 +44,15 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         full_key = re.search(r"full_key: (\S+)", str(error))
         name = full_key[1] if full_key else _name(node)
         raise _as_config_error(name, error.__cause__ or error) from error
-    _check_arguments(node, make, runtime)
+    signature = inspect.signature(make.func)
+    try:
+        signature.bind(*make.args, **{**make.keywords, **runtime})
+    except TypeError as error:
+        known = [name for name in signature.parameters if name not in runtime]
+        raise ConfigError(
+            f"{_name(node)}._target_={node._target_}: does not fit its settings ({error}). "
+            f"It has {', '.join(known)}."
+        ) from error
     try:
         return make(**runtime)
     except (ValueError, TypeError) as error:
@@ -72,15 +80,3 @@ def _parts(node: Any) -> Iterator[DictConfig]:
     if isinstance(node, DictConfig | ListConfig):
         for child in node.values() if isinstance(node, DictConfig) else node:
             yield from _parts(child)
-
-
-def _check_arguments(node: DictConfig, make: Any, runtime: dict[str, Any]) -> None:
-    signature = inspect.signature(make.func)
-    try:
-        signature.bind(*make.args, **{**make.keywords, **runtime})
-    except TypeError as error:
-        known = [name for name in signature.parameters if name not in runtime]
-        raise ConfigError(
-            f"{_name(node)}._target_={node._target_}: does not fit its settings ({error}). "
-            f"It has {', '.join(known)}."
-        ) from error

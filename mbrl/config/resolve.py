@@ -60,7 +60,12 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     Raises ConfigError for a missing value, and for one that no run can have.
     """
     _check_parts(config)
-    _check_terminates_on(config)
+    table, ending = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
+    if isinstance(table, DictConfig) and ending not in table:
+        raise ConfigError(
+            f"env.terminates_on={format_value(ending)}: must be one of "
+            f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
+        )
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         values: Any = OmegaConf.to_container(config, resolve=True)
@@ -75,7 +80,11 @@ def resolve(config: DictConfig) -> ResolvedConfig:
             f"{missing[0]}: has no value. Give it on the command line: {missing[0]}=…"
         )
     refuse_interpolations(values)
-    _check_unknown_settings(config)
+    # A setting of the user's own is refused where nothing refers to it, as a misspelling is.
+    references = " ".join(text for text in texts(OmegaConf.to_container(config)) if "${" in text)
+    for name in map(str, config):
+        if name not in (*SETTINGS, DEFAULTS_TABLE) and name not in references:
+            raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")
     # What only others refer to is done with once they are resolved.
     resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})
     _check_top_level(resolved.tree)
@@ -93,23 +102,6 @@ def _check_parts(config: DictConfig) -> None:
                 f"{name}={format_value(node)}: must be a mapping with a _target_. "
                 f"See conf/{name.split('.')[0]} for examples."
             )
-
-
-def _check_terminates_on(config: DictConfig) -> None:
-    table, value = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
-    if isinstance(table, DictConfig) and value not in table:
-        raise ConfigError(
-            f"env.terminates_on={format_value(value)}: must be one of "
-            f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
-        )
-
-
-def _check_unknown_settings(config: DictConfig) -> None:
-    """A setting of the user's own is refused where nothing refers to it, as a misspelling is."""
-    references = " ".join(text for text in texts(OmegaConf.to_container(config)) if "${" in text)
-    for name in map(str, config):
-        if name not in (*SETTINGS, DEFAULTS_TABLE) and name not in references:
-            raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")
 
 
 def _top_level(

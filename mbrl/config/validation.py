@@ -48,7 +48,13 @@ def validation_errors(node: DictConfig, target: Any, find: Find) -> Iterator[str
     for name in node:
         setting = node._get_full_key(name)
         if name in parameters:
-            yield from _type_errors(setting, node[name], parameters[name], find)
+            value, kinds = node[name], _alternatives(parameters[name].annotation)
+            if not any(_matches(value, kind, find) for kind in kinds):
+                rule = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
+                yield f"{setting}={format_value(value)}: must be {rule}."
+            elif name == "learning_rate" and isinstance(value, int | float) and value < 0:
+                # optax would accept it
+                yield f"{setting}={value}: must not be negative. Try 0.001."
         elif name not in HYDRA_KEYS and not takes_any:
             owner = node.get("_target_", "this config")
             yield f"{setting}: not a setting of {owner}. {suggest(str(name), parameters)}"
@@ -69,17 +75,6 @@ def format_value(value: Any) -> str:
 def is_part(value: Any) -> bool:
     """Whether a config value describes an object."""
     return isinstance(value, DictConfig) and "_target_" in value
-
-
-def _type_errors(
-    setting: str, value: Any, parameter: inspect.Parameter, find: Find
-) -> Iterator[str]:
-    kinds = _alternatives(parameter.annotation)
-    if not any(_matches(value, kind, find) for kind in kinds):
-        rule = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
-        yield f"{setting}={format_value(value)}: must be {rule}."
-    elif parameter.name == "learning_rate" and isinstance(value, int | float) and value < 0:
-        yield f"{setting}={value}: must not be negative. Try 0.001."  # optax would accept it
 
 
 def _signature(target: Any) -> inspect.Signature:

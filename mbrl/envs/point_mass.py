@@ -57,7 +57,12 @@ class PointMass(gymnasium.Env):
         return self._observation(), {}
 
     def step(self, action):
-        force = self._force(action)
+        if self.actions == "box":
+            force = np.clip(np.asarray(action, np.float32), -1.0, 1.0)
+        elif self.actions == "discrete":
+            force = np.array(DIRECTIONS[action], np.float32)
+        else:
+            force = np.array([PUSHES[choice] for choice in action], np.float32)
         velocity = self.velocity + TIME_STEP * (force - FRICTION * self.velocity)
         position = self.position + TIME_STEP * velocity
         self.velocity = np.where(np.abs(position) > WALL, np.float32(0.0), velocity)
@@ -67,13 +72,6 @@ class PointMass(gymnasium.Env):
 
     def _observation(self) -> np.ndarray:
         return np.concatenate([self.position, self.velocity])
-
-    def _force(self, action) -> np.ndarray:
-        if self.actions == "box":
-            return np.clip(np.asarray(action, np.float32), -1.0, 1.0)
-        if self.actions == "discrete":
-            return np.array(DIRECTIONS[action], np.float32)
-        return np.array([PUSHES[choice] for choice in action], np.float32)
 
 
 # The entry point is a string, so that the registered spec can be serialised.

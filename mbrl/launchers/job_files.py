@@ -121,21 +121,18 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> ResolvedCo
         _write_hydra_files(folder, config, task)
         write_json(folder / "provenance.json", provenance)
         write_atomic(file, resolved.to_yaml())  # last, because it makes the folder a run
-    elif not _has_same_config(folder, resolved):
+        return resolved
+    try:  # a resumed run may change settings that the fingerprint leaves out
+        saved = ResolvedConfig(read_config(folder))
+        is_same = saved.fingerprint() == resolved.fingerprint()
+    except (CorruptRun, OmegaConfBaseException):
+        is_same = False
+    if not is_same:
         raise ConfigError(
             f"hydra.sweep.subdir={folder.name}: already the folder of a job with other settings. "
             "Include the settings in which jobs differ, or leave out hydra.sweep.dir."
         )
     return resolved
-
-
-def _has_same_config(folder: Path, resolved: ResolvedConfig) -> bool:
-    """Whether the saved job equals this one, except for settings that a resumed run may change."""
-    try:
-        saved = ResolvedConfig(read_config(folder))
-        return saved.fingerprint() == resolved.fingerprint()
-    except (CorruptRun, OmegaConfBaseException):
-        return False
 
 
 def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> None:

@@ -55,7 +55,7 @@ class Ray(AbstractBackend):
         try:
             with interrupted_by(signal.SIGTERM):  # ray.init has replaced the handler
                 self._check_cpus(jobs)
-                self._run_tasks({self._start(job): job for job in jobs})
+                self._run_tasks(jobs)
         finally:
             self._ray.shutdown()
 
@@ -86,17 +86,16 @@ class Ray(AbstractBackend):
                 "Lower hydra.launcher.num_cpus_per_job or num_threads."
             )
 
-    def _start(self, job: Job) -> Any:
-        # max_calls=1: no process is reused, so no state of one job reaches the next. Exceptions are
-        # not retried: a run that failed by itself would fail again.
-        task = self._ray.remote(max_calls=1, max_retries=self._max_retries, retry_exceptions=False)(
-            run_when_unlocked
-        )
-        return task.options(
-            num_cpus=self._num_cpus or job.num_threads, name=job.folder.name.split("_")[0]
-        ).remote(job)
-
-    def _run_tasks(self, tasks: dict[Any, Job]) -> None:
+    def _run_tasks(self, jobs: Sequence[Job]) -> None:
+        tasks = {}
+        for job in jobs:
+            # max_calls=1: no process is reused, so no state of one job reaches the next. Exceptions
+            # are not retried: a run that failed by itself would fail again.
+            task = self._ray.remote(
+                max_calls=1, max_retries=self._max_retries, retry_exceptions=False
+            )(run_when_unlocked)
+            num_cpus, name = self._num_cpus or job.num_threads, job.folder.name.split("_")[0]
+            tasks[task.options(num_cpus=num_cpus, name=name).remote(job)] = job
         try:
             while tasks:
                 ended, _ = self._ray.wait(list(tasks), timeout=POLL_INTERVAL)

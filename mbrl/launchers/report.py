@@ -1,7 +1,6 @@
 """The status of a sweep's jobs, read from their folders, whose content is untrusted."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -23,7 +22,14 @@ from mbrl.tables import format_duration, format_number, print_table
 def print_jobs(sweep: Path) -> int:
     """Print the status of each job and the next commands. Returns 0 if all jobs are completed."""
     jobs = [_read(folder) for folder in runs_in(sweep)]
-    print_table(_table(jobs))
+    table = Table("job", "status", "env steps", "evaluation return", "wall time")
+    for job in jobs:
+        cells = ("–", "–", "–")
+        if isinstance(job, Record):
+            score, duration = format_number(job.score), format_duration(job.wall_seconds)
+            cells = (str(job.env_steps), score, duration)
+        table.add_row(Text(job.folder.name), _status(job), *cells)
+    print_table(table)
     for job in jobs:
         if _reason(job):
             print(f"{job.folder.name}: {_reason(job)}")
@@ -56,17 +62,6 @@ def shown_path(folder: Path) -> Path:
     """The folder relative to the working directory, if it is inside."""
     inside = folder.is_relative_to(Path.cwd()) and folder != Path.cwd()
     return folder.relative_to(Path.cwd()) if inside else folder
-
-
-def _table(jobs: Sequence[Record | UnreadableRun]) -> Table:
-    table = Table("job", "status", "env steps", "evaluation return", "wall time")
-    for job in jobs:
-        cells = ("–", "–", "–")
-        if isinstance(job, Record):
-            score, duration = format_number(job.score), format_duration(job.wall_seconds)
-            cells = (str(job.env_steps), score, duration)
-        table.add_row(Text(job.folder.name), _status(job), *cells)
-    return table
 
 
 def _read(folder: Path) -> Record | UnreadableRun:

@@ -76,7 +76,16 @@ class Submitit(AbstractBackend):
         new = [job for job in jobs if job.folder.name not in submitted]
         check_not_running(new)
         if new:
-            submitted |= self._submit_array(new, logs)
+            executor = self._executor(logs)
+            try:
+                with executor.batch():  # as one array
+                    tasks = {job.folder.name: executor.submit(SubmittedJob(job)) for job in new}
+            except self._submitit.core.utils.FailedJobError as error:
+                raise ConfigError(
+                    f"hydra.launcher: submitit cannot submit to slurm ({one_line(error)}). "
+                    "Check the settings, and that sbatch works on this machine."
+                ) from error
+            submitted |= {name: task.job_id for name, task in tasks.items()}
             write_json(logs / "jobs.json", submitted)
         try:
             while queued_jobs(sweep):
@@ -89,19 +98,6 @@ class Submitit(AbstractBackend):
                 flush=True,
             )
             raise
-
-    def _submit_array(self, jobs: Sequence[Job], logs: Path) -> dict[str, str]:
-        """Submit the jobs as one array. Returns folder name → Slurm job id."""
-        executor = self._executor(logs)
-        try:
-            with executor.batch():
-                tasks = {job.folder.name: executor.submit(SubmittedJob(job)) for job in jobs}
-        except self._submitit.core.utils.FailedJobError as error:
-            raise ConfigError(
-                f"hydra.launcher: submitit cannot submit to slurm ({one_line(error)}). "
-                "Check the settings, and that sbatch works on this machine."
-            ) from error
-        return {name: task.job_id for name, task in tasks.items()}
 
     def _run_locally(self, jobs: Sequence[Job], logs: Path) -> None:
         check_not_running(jobs)

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from mbrl.config.hydra_internals import BasicSweeper
 from mbrl.config.validation import format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
-from mbrl.launchers.job import AbstractBackend, Job
+from mbrl.launchers.job import AbstractBackend
 from mbrl.launchers.job_files import save_job
 from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
 from mbrl.runs.folder import lock, write_json
@@ -76,7 +76,17 @@ class Sweep:
             print_jobs(shown_path(self._folder))
         if interrupted:
             raise interrupted
-        return [_add_score(job, result) for job, result in saved]
+        for job, result in saved:
+            if job is None:  # its config was invalid; the result holds the error
+                continue
+            if is_done(job.folder):
+                score = read_summary(job.folder)["evaluation/return_mean"]
+                result.status = JobStatus.COMPLETED
+                result.return_value = math.nan if score is None else score
+            else:
+                result.status = JobStatus.FAILED
+                result.return_value = RunError(why_not_completed(job.folder))
+        return [result for _, result in saved]
 
 
 def make_backend(settings: DictConfig) -> AbstractBackend:
@@ -85,23 +95,19 @@ def make_backend(settings: DictConfig) -> AbstractBackend:
     with read_write(settings), open_dict(settings):
         name = settings.pop("backend", None)
         settings._target_ = name
-    backend = _backend_class(name)
+    backend: Any = None
+    found = re.fullmatch(r"(mbrl\.launchers\.\w+)\.(\w+)", str(name))
+    with suppress(ModuleNotFoundError):
+        backend = getattr(import_module(found[1]), found[2], None) if found else None
+    if not (isinstance(backend, type) and issubclass(backend, AbstractBackend)):
+        raise ConfigError(
+            f"hydra.launcher.backend={format_value(name)}: must name a backend in mbrl.launchers. "
+            "Choose one by hydra/launcher=local, joblib, ray or submitit_slurm."
+        )
     for message in validation_errors(settings, backend, find=str):
         raise ConfigError(message)
     values: Any = OmegaConf.to_container(settings, resolve=True)
     return backend(**{name: value for name, value in values.items() if name != "_target_"})
-
-
-def _backend_class(name: Any) -> type[AbstractBackend]:
-    found = re.fullmatch(r"(mbrl\.launchers\.\w+)\.(\w+)", str(name))
-    with suppress(ModuleNotFoundError):
-        backend = getattr(import_module(found[1]), found[2], None) if found else None
-        if isinstance(backend, type) and issubclass(backend, AbstractBackend):
-            return backend
-    raise ConfigError(
-        f"hydra.launcher.backend={format_value(name)}: must name a backend in mbrl.launchers. "
-        "Choose one by hydra/launcher=local, joblib, ray or submitit_slurm."
-    )
 
 
 def check_settings(config: DictConfig) -> None:
@@ -155,17 +161,3 @@ def check_same_sweep(folder: Path, overrides: list[str]) -> None:
             f"hydra.sweep.dir={folder}: already holds another sweep ({' '.join(map(str, saved))}). "
             "Give exactly those settings to resume it, or leave out hydra.sweep.dir."
         )
-
-
-def _add_score(job: Job | None, result: JobReturn) -> JobReturn:
-    """Add a job's score to its result, or the reason why it has none."""
-    if job is None:  # its config was invalid; the result holds the error
-        return result
-    if is_done(job.folder):
-        score = read_summary(job.folder)["evaluation/return_mean"]
-        result.status = JobStatus.COMPLETED
-        result.return_value = math.nan if score is None else score
-    else:
-        result.status = JobStatus.FAILED
-        result.return_value = RunError(why_not_completed(job.folder))
-    return result

@@ -150,6 +150,16 @@ def result_table(
 ) -> Table:
     """The result of a run. `rows` are those of its metrics.jsonl, oldest first."""
     final = dict(ChainMap(*map(dict, reversed(rows))))
+    evaluation = "none"
+    if "evaluation/return_mean" in final:
+        worst = format_number(final.get("evaluation/return_min"))
+        episodes = len(final.get("evaluation/returns", ()))
+        evaluation = f"{_mean_and_std(final)} (min {worst}, {episodes} episodes)"
+    phases = []
+    for phase in ("collect", "learn", "evaluate"):
+        seconds = sum(row.get(f"time/{phase}") or 0.0 for row in rows)
+        phases.append(f"{phase} {format_duration(seconds)}")
+    wall_time = format_duration(final.get("wall_seconds", 0.0))
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")  # a narrow terminal folds a path and loses none of it
@@ -159,8 +169,8 @@ def result_table(
         "planner": planner,
         "seed": str(seed),
         "env steps": str(final.get("env_steps", 0)),
-        "evaluation return": _evaluation(final),
-        "wall time": _wall_time(final, rows),
+        "evaluation return": evaluation,
+        "wall time": f"{wall_time} ({', '.join(phases)})",
         "run folder": str(folder),
     }
     for name, cell in cells.items():
@@ -171,19 +181,3 @@ def result_table(
 def _mean_and_std(row: Mapping[str, Any]) -> str:
     mean, std = row["evaluation/return_mean"], row.get("evaluation/return_std")
     return f"{format_number(mean)} ± {format_number(std)}"
-
-
-def _evaluation(final: Mapping[str, Any]) -> str:
-    if "evaluation/return_mean" not in final:
-        return "none"
-    worst = format_number(final.get("evaluation/return_min"))
-    episodes = len(final.get("evaluation/returns", ()))
-    return f"{_mean_and_std(final)} (min {worst}, {episodes} episodes)"
-
-
-def _wall_time(final: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    phases = []
-    for name in ("collect", "learn", "evaluate"):
-        seconds = sum(row.get(f"time/{name}") or 0.0 for row in rows)
-        phases.append(f"{name} {format_duration(seconds)}")
-    return f"{format_duration(final.get('wall_seconds', 0.0))} ({', '.join(phases)})"

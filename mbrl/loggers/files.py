@@ -4,7 +4,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
@@ -21,7 +20,16 @@ class FilesLogger(AbstractLogger):
 
     def __init__(self, run_info: RunInfo):
         self._path = run_info.folder / "metrics.jsonl"
-        _drop_unfinished_line(self._path)
+        # Cut off what follows the last newline: part of a row that a killed run was writing.
+        content = self._path.read_bytes() if self._path.exists() else b""
+        length = content.rfind(b"\n") + 1
+        if length < len(content):
+            logger.warning(
+                "%s ended in an incomplete row, which was removed: "
+                "the run was killed while writing it.",
+                self._path,
+            )
+            os.truncate(self._path, length)
 
     def log(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(finite_or_none(row), allow_nan=False)
@@ -31,18 +39,3 @@ class FilesLogger(AbstractLogger):
 
     def finish(self, status: str) -> None:
         pass
-
-
-def _drop_unfinished_line(path: Path) -> None:
-    """Cut off what follows the last newline: part of a row that a killed run was writing."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    length = content.rfind(b"\n") + 1
-    if length < len(content):
-        logger.warning(
-            "%s ended in an incomplete row, which was removed: "
-            "the run was killed while writing it.",
-            path,
-        )
-        os.truncate(path, length)

@@ -51,7 +51,13 @@ class RunFolder:
         self._lock = lock(self.path)
         try:
             if not self.resume:
-                self._refuse_second_run()
+                names = [name for name in RUN_FILES if (self.path / name).exists()]
+                if names:
+                    raise FileExistsError(
+                        f"The folder {self.path} already holds a run ({', '.join(names)}). Leave "
+                        "out hydra.run.dir to get a new folder, name another one, or remove this "
+                        "one."
+                    )
             if not (self.path / "summary.json").exists():
                 self.mark_running()
         except BaseException:
@@ -140,7 +146,11 @@ class RunFolder:
             if error is None:
                 self.finish("failed", error="The run ended without a result.")
             elif isinstance(error, Exception):
-                self.finish("failed", error=_describe(error))
+                kind = type(error).__name__
+                # The text of an own error is one line of any length.
+                is_own = isinstance(error, ConfigError | RunError | CorruptRun)
+                message = str(error) if is_own else one_line(error)
+                self.finish("failed", error=kind if message == kind else f"{kind}: {message}")
             else:  # KeyboardInterrupt, SystemExit
                 self.finish("interrupted")
         except OSError as failure:  # not raised, since it would hide why the run ended
@@ -149,21 +159,6 @@ class RunFolder:
                 self.path,
                 failure,
             )
-
-    def _refuse_second_run(self) -> None:
-        names = [name for name in RUN_FILES if (self.path / name).exists()]
-        if names:
-            raise FileExistsError(
-                f"The folder {self.path} already holds a run ({', '.join(names)}). Leave out "
-                "hydra.run.dir to get a new folder, name another one, or remove this one."
-            )
-
-
-def _describe(error: Exception) -> str:
-    kind = type(error).__name__
-    is_own = isinstance(error, ConfigError | RunError | CorruptRun)  # one line of any length
-    message = str(error) if is_own else one_line(error)
-    return kind if message == kind else f"{kind}: {message}"
 
 
 def lock(path: Path, file: str = ".lock") -> int:

@@ -25,18 +25,25 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
     Works without git too.
     """
     variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    versions = {}
+    for distribution in importlib.metadata.distributions():
+        # A half-removed package leaves a folder without a name or a version.
+        with suppress(Exception):
+            versions[str(distribution.metadata["Name"])] = distribution.version
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
+    usable = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     return {
         "command": sys.orig_argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "git": git_state(PACKAGE),
         "python": platform.python_version(),
-        "packages": _packages(),
+        "packages": {name: versions[name] for name in sorted(versions, key=str.lower)},
         "platform": platform.platform(),
         "devices": [
             {"platform": device.platform, "kind": device.device_kind} for device in jax.devices()
         ],
-        "cores": _cores(),
+        "cores": {"machine": os.cpu_count(), "usable": usable},
         "threads": {"num_threads": num_threads} | variables,
     }
 
@@ -85,20 +92,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.decode("utf-8", errors="replace") if result.returncode == 0 else None
-
-
-def _packages() -> dict[str, str]:
-    """The version of every installed package, by name."""
-    versions = {}
-    for distribution in importlib.metadata.distributions():
-        # A half-removed package leaves a folder without a name or a version.
-        with suppress(Exception):
-            versions[str(distribution.metadata["Name"])] = distribution.version
-    return {name: versions[name] for name in sorted(versions, key=str.lower)}
-
-
-def _cores() -> dict[str, int | None]:
-    """The number of CPU cores of the machine, and of those that this process may use."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
-    usable = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-    return {"machine": os.cpu_count(), "usable": usable}

@@ -44,8 +44,11 @@ def read_metrics(
     for number, line in enumerate(lines, start=1):
         if having not in line and line.startswith("{") and line.endswith("}"):
             continue
-        row = _parse_row(line)
-        if row is not None:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if isinstance(row, dict):
             if not having or having in row:
                 rows.append(row)
         elif number == len(lines):
@@ -142,11 +145,3 @@ def final_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for row in rows:
         final.update(row)
     return final
-
-
-def _parse_row(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return row if isinstance(row, dict) else None

@@ -18,7 +18,6 @@ import numpy as np
 import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
@@ -74,7 +73,13 @@ class OptunaSearch:
         still running after its search was killed.
         """
         parsed = OverridesParser.create(config_loader=self._loader).parse_overrides(list(arguments))
-        _check_no_seed(parsed)
+        for override in parsed:
+            if override.key_or_group == "seed":
+                raise ConfigError(
+                    f"{override.input_line}: must not be given to a search, whose trials run on "
+                    "hydra.sweeper.seeds. Give those, from 100 on: "
+                    "'hydra.sweeper.seeds=[100,101,102]'."
+                )
         self._space = search_space(parsed)
         self._shared = list(self._space.fixed)
         if not any(override.key_or_group == EVALUATION_SEED for override in parsed):
@@ -82,7 +87,14 @@ class OptunaSearch:
         for point in self._space.validation_points():  # raises before anything is written
             self._loader.load_sweep_config(self._config, [*self._shared, *point])
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _lock_search(self._folder)
+        try:
+            # The launcher locks the folder itself.
+            descriptor = lock(self._folder, file=".search.lock")
+        except BlockingIOError:
+            raise ConfigError(
+                f"Another search is running in {self._folder}. "
+                "Wait until it ends, or choose another hydra.sweep.dir."
+            ) from None
         try:
             # Before multirun.yaml, by which the launcher recognises another sweep's folder.
             self._launcher = self._make_launcher()
@@ -131,7 +143,13 @@ class OptunaSearch:
         size = self._settings.batch_size
         end = min(len(finished) // size * size + size, self._settings.num_trials)
         for number in range(len(finished) + len(batch), end):
-            study.sampler = _sampler(self._settings.sampler_seed, number)
+            # Seeded by the trial's number, so that draws do not depend on interruptions.
+            sequence = np.random.SeedSequence([self._settings.sampler_seed, number])
+            seed = int(sequence.generate_state(1)[0])
+            with warnings.catch_warnings():  # these options are experimental before Optuna 5
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                # constant_liar keeps the trials of a batch apart.
+                study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
             batch.append(SearchTrial(number, study.ask(distributions).params))
         return batch
 
@@ -201,37 +219,6 @@ class OptunaSearch:
 def _index(job: tuple[SearchTrial, str]) -> int:
     """The index in the sweep of a job, which is a trial and a seed."""
     return job[0].jobs[job[1]]
-
-
-def _sampler(sampler_seed: int, number: int) -> TPESampler:
-    """A sampler for one trial, seeded by its number, so that draws do not depend on interruptions.
-
-    constant_liar keeps the trials of a batch apart.
-    """
-    seed = int(np.random.SeedSequence([sampler_seed, number]).generate_state(1)[0])
-    with warnings.catch_warnings():  # these options are experimental before Optuna 5
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, constant_liar=True)
-
-
-def _lock_search(folder: Path) -> int:
-    """Lock the search; the launcher locks the folder itself. Raises ConfigError if it is locked."""
-    try:
-        return lock(folder, file=".search.lock")
-    except BlockingIOError:
-        raise ConfigError(
-            f"Another search is running in {folder}. "
-            "Wait until it ends, or choose another hydra.sweep.dir."
-        ) from None
-
-
-def _check_no_seed(overrides: Sequence[Override]) -> None:
-    for override in overrides:
-        if override.key_or_group == "seed":
-            raise ConfigError(
-                f"{override.input_line}: must not be given to a search, whose trials run on "
-                "hydra.sweeper.seeds. Give those, from 100 on: 'hydra.sweeper.seeds=[100,101,102]'."
-            )
 
 
 def _add_result(trial: SearchTrial, seed: str, result: JobReturn) -> str | None:

@@ -2,7 +2,8 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ def report(
 
     Raises RunError if every trial failed.
     """
-    ranked, failed = _ranked(study), study.get_trials(states=(TrialState.FAIL,))
+    best_first = study.direction == StudyDirection.MAXIMIZE
+    groups = (study.get_trials(states=(s,)) for s in (TrialState.COMPLETE, TrialState.PRUNED))
+    # Completed trials, best first, then pruned ones, whose means are over fewer seeds.
+    ranked = [t for group in groups for t in sorted(group, key=_score, reverse=best_first)]
+    failed = study.get_trials(states=(TrialState.FAIL,))
     print_table(_table(study, space, seeds, [*ranked[:MAX_ROWS], *failed]))
     if not ranked:
         raise RunError(
@@ -52,13 +57,6 @@ def report(
     return dict(ranked[0].params)
 
 
-def _ranked(study: Study) -> list[FrozenTrial]:
-    """Completed trials, best first, then pruned ones, whose means are over fewer seeds."""
-    best_first = study.direction == StudyDirection.MAXIMIZE
-    groups = (study.get_trials(states=(s,)) for s in (TrialState.COMPLETE, TrialState.PRUNED))
-    return [t for group in groups for t in sorted(group, key=_score, reverse=best_first)]
-
-
 def _score(trial: FrozenTrial) -> float:
     assert trial.value is not None  # a pruned trial has the mean of the seeds that it ran
     return trial.value
@@ -70,37 +68,25 @@ def _table(
     states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
     counts = ", ".join(f"{states[state]} {name}" for state, name in STATES.items() if states[state])
     table = Table(caption=Text(f"{states.total()} trials: {counts}"), caption_justify="left")
-    settings = _short_names(list(space.distributions))
+    # The last part of each setting's name where it is unique, else the whole name.
+    tails = [key.rpartition(".")[2] for key in space.distributions]
+    pairs = zip(space.distributions, tails, strict=True)
+    settings = [tail if tails.count(tail) == 1 else key for key, tail in pairs]
     for name in ("trial", "mean score", *settings, *(f"seed {s}" for s in seeds), "", "jobs"):
         table.add_column(Text(name), overflow="fold")
     for trial in trials:
-        table.add_row(*map(Text, _cells(trial, space, seeds)))
+        record = from_optuna(trial)
+        cells = [str(trial.number), format_number(trial.value)]
+        for override in space.overrides(trial.params):
+            text = override.partition("=")[2]
+            # Four significant digits of a number; other text and whole numbers unchanged.
+            with suppress(ValueError):
+                text = text if text.lstrip("-").isdigit() else format_number(float(text))
+            cells.append(text)
+        cells += [format_number(record.scores.get(seed)) for seed in seeds]
+        cells += [record.failure or STATES[trial.state], ", ".join(map(str, record.jobs.values()))]
+        table.add_row(*map(Text, cells))
     return table
-
-
-def _cells(trial: FrozenTrial, space: SearchSpace, seeds: Sequence[str]) -> Iterator[str]:
-    record = from_optuna(trial)
-    yield str(trial.number)
-    yield format_number(trial.value)
-    for override in space.overrides(trial.params):
-        yield _short_value(override.partition("=")[2])
-    yield from (format_number(record.scores.get(seed)) for seed in seeds)
-    yield record.failure or STATES[trial.state]
-    yield ", ".join(map(str, record.jobs.values()))
-
-
-def _short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each setting's name where it is unique, else the whole name."""
-    tails = [key.rpartition(".")[2] for key in keys]
-    return [tail if tails.count(tail) == 1 else key for key, tail in zip(keys, tails, strict=True)]
-
-
-def _short_value(text: str) -> str:
-    """Four significant digits of a number; other text and whole numbers unchanged."""
-    try:
-        return text if text.lstrip("-").isdigit() else format_number(float(text))
-    except ValueError:
-        return text
 
 
 def _best_command(config: DictConfig, space: SearchSpace, best: FrozenTrial) -> str:

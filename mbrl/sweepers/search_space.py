@@ -35,7 +35,11 @@ class SearchSpace:
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The values that Optuna drew, as overrides."""
-        return [f"{key}={_text(dist, params[key])}" for key, dist in self.distributions.items()]
+        overrides = []
+        for key, dist in self.distributions.items():
+            stepped = isinstance(dist, FloatDistribution) and dist.step is not None
+            overrides.append(f"{key}={_rounded(params[key]) if stepped else params[key]}")
+        return overrides
 
     def validation_points(self) -> Iterator[list[str]]:
         """Overrides that contain each option of each choice at least once.
@@ -139,11 +143,6 @@ def _options(distribution: BaseDistribution) -> Sequence[Any]:
         return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     return [distribution.low]
-
-
-def _text(distribution: BaseDistribution, value: Any) -> str:
-    stepped = isinstance(distribution, FloatDistribution) and distribution.step is not None
-    return str(_rounded(value) if stepped else value)
 
 
 def _rounded(value: float) -> float:

@@ -85,7 +85,14 @@ class Collector:
         rows: list[dict[str, float]] = []
         models = [self.exploration.model(state, episode) for episode in (0, 1)]
         while len(steps) < num_steps and not (steps and should_stop()):
-            episode = self.episode or self._start_episode(state)
+            episode = self.episode
+            if episode is None:
+                observation, _ = self.env.reset(seed=episode_seed(state.key, self.num_episodes))
+                planner_state, noise = init_episode(
+                    self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
+                )
+                episode = Episode(planner_state, np.asarray(noise), [observation])
+                self.episode = episode
             if at_random:
                 action = act_randomly(
                     self.planner.action_space, state.key, np.asarray(self.env_steps)
@@ -127,14 +134,6 @@ class Collector:
             self.num_episodes += 1
             self.episode = None
         return before, action, np.float32(reward), observation, bool(terminated), bool(truncated)
-
-    def _start_episode(self, state: TrainState) -> Episode:
-        observation, _ = self.env.reset(seed=episode_seed(state.key, self.num_episodes))
-        planner_state, noise = init_episode(
-            self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
-        )
-        self.episode = Episode(planner_state, np.asarray(noise), [observation])
-        return self.episode
 
     def _row(self, episode: Episode) -> dict[str, float]:
         """The metrics of a finished episode."""

@@ -169,8 +169,10 @@ def _next_progress(
     validation: Metrics,
 ) -> Progress:
     improved, num_rounds = error < last.best_error, last.num_rounds + 1
-    best_components, best_validation = _where(
-        improved, (components, validation), (last.best_components, last.best_validation)
+    best_components, best_validation = jax.tree.map(
+        lambda new, old: jnp.where(improved, new, old) if eqx.is_array(new) else new,
+        (components, validation),
+        (last.best_components, last.best_validation),
     )
     return Progress(
         num_rounds=num_rounds,
@@ -188,12 +190,6 @@ def _next_progress(
 def _loss(components: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
     losses = _with_components(model, components).losses(key, batch)
     return sum(losses.values(), jnp.zeros(())), losses
-
-
-def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(
-        lambda new, old: jnp.where(condition, new, old) if eqx.is_array(new) else new, new, old
-    )
 
 
 def _with_components(model: AbstractWorldModel, components: PyTree) -> AbstractWorldModel:

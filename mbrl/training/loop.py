@@ -307,17 +307,13 @@ class _Loop:
             "time/collect": self.collecting_seconds,
         }
         self.log({"env_steps": env_steps, **values, **seconds})
-        _check_finite(values, env_steps)
+        for name, value in values.items():
+            if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{name} became {value} at step {env_steps}. Lower optimizer.learning_rate or "
+                    "set optimizer=clipped_adamw, then start a new run."
+                )
         self.collecting_seconds = 0.0
-
-
-def _check_finite(metrics: dict[str, float], env_steps: int) -> None:
-    for name, value in metrics.items():
-        if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value):
-            raise FloatingPointError(
-                f"{name} became {value} at step {env_steps}. Lower optimizer.learning_rate or set "
-                "optimizer=clipped_adamw, then start a new run."
-            )
 
 
 @eqx.filter_jit(donate="all-except-first")
