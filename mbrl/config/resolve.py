@@ -1,6 +1,7 @@
 """Resolving a config, once a run: interpolations replaced by values, top-level settings checked."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,7 +84,9 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     # A setting of the user's own is refused where nothing refers to it, as a misspelling is.
     references = " ".join(text for text in texts(OmegaConf.to_container(config)) if "${" in text)
     for name in map(str, config):
-        if name not in (*SETTINGS, DEFAULTS_TABLE) and name not in references:
+        if name not in (*SETTINGS, DEFAULTS_TABLE) and not re.search(
+            rf"\b{re.escape(name)}\b", references
+        ):
             raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")
     # What only others refer to is done with once they are resolved.
     resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})

@@ -28,12 +28,12 @@ def print_jobs(sweep: Path) -> int:
         if isinstance(job, Record):
             score, duration = format_number(job.score), format_duration(job.wall_seconds)
             cells = (str(job.env_steps), score, duration)
-        table.add_row(Text(job.folder.name), _status(job), *cells)
+        table.add_row(Text(job.folder.name), job.status, *cells)
     print_table(table)
     for job in jobs:
         if _reason(job):
             print(f"{job.folder.name}: {_reason(job)}")
-    unfinished = sum(_status(job) != "completed" for job in jobs)
+    unfinished = sum(job.status != "completed" for job in jobs)
     folder = shlex.quote(str(sweep))
     if unfinished:
         print(
@@ -47,7 +47,7 @@ def print_jobs(sweep: Path) -> int:
 def why_not_completed(folder: Path) -> str:
     """The reason why a job has no result, in one sentence."""
     job = _read(folder)
-    return f"{folder}: {_reason(job) or f'its status is {_status(job)}'}"
+    return f"{folder}: {_reason(job) or f'its status is {job.status}'}"
 
 
 def is_done(folder: Path) -> bool:
@@ -69,10 +69,6 @@ def _read(folder: Path) -> Record | UnreadableRun:
         return read_record(folder)
     except READ_ERRORS as reason:
         return as_unreadable(reason, folder)
-
-
-def _status(job: Record | UnreadableRun) -> str:
-    return job.status if isinstance(job, Record) else "damaged"
 
 
 def _reason(job: Record | UnreadableRun) -> str:

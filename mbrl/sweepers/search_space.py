@@ -115,7 +115,7 @@ def _interval(override: Override, sweep: IntervalSweep) -> BaseDistribution:
 
 def _range(override: Override, sweep: RangeSweep) -> BaseDistribution:
     values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
-    log, step = "log" in sweep.tags, abs(sweep.step)
+    log, step = "log" in sweep.tags, abs(sweep.step or 1)
     whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
     if not values:
         _refuse(override, "is empty. Swap its ends, or give a step that leads from start to end")

@@ -86,7 +86,7 @@ def test_a_target_outside_the_project_is_not_run(saved, canary, command, place, 
     change(saved, place, part)
     message = refusal(command, saved)
     assert f"_target_={target}" in message
-    assert f"say trust=[{target.split('.')[0]}] on the command line" in message
+    assert f"add trust=[{target.split('.')[0]}] to the command line" in message
     assert not canary.exists()
 
 

@@ -35,6 +35,7 @@ def refusal(*overrides: str) -> str:
         ),
         ("+trainning.env_steps=5", "trainning: not a setting, nor referred to. Did you mean"),
         ("+note=text", "note: not a setting, nor referred to."),
+        ("+hor=3", "hor: not a setting, nor referred to."),
         ("seed='\\${oc.env:HOME}'", "${oc.env:HOME}: an interpolation where only plain values"),
     ],
 )

@@ -169,7 +169,7 @@ def test_resume_refuses_a_sweep_that_lacks_jobs_or_is_damaged(tmp_path):
 def test_an_unknown_launcher_is_refused_with_the_known_ones(new_sweep, capsys):
     with pytest.raises(SystemExit), plain_errors():
         new_sweep("hydra/launcher=nowhere")
-    message = "hydra/launcher=nowhere is not there to choose: hydra/launcher is one of"
+    message = "hydra/launcher=nowhere: no such option. hydra/launcher is one of"
     error = capsys.readouterr().err
     assert message in error
     assert "joblib, local, ray, submitit_slurm" in error

@@ -558,7 +558,7 @@ def test_an_unknown_setting_is_refused(loader, tmp_path):
     unknown = "+hydra.sweeper.num_trails=3"
     overrides = ["hydra/sweeper=optuna", unknown, f"hydra.sweep.dir={tmp_path}"]
     config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
-    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.num_trails .*num_trials"):
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.num_trails: .*num_trials"):
         OptunaSearch(config, lambda: FakeLauncher(smooth), loader)
 
 
