@@ -69,6 +69,7 @@ def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fau
         run_here(
             tmp_path,
             *BREAKABLE,
+            "model/value=fitted",
             f"{optimizer}={{_target_: optax.adamw, learning_rate: {schedule}}}",
         )
     assert status(tmp_path) == "failed"
