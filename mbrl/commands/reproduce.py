@@ -76,9 +76,12 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
         _print(f"The same {criterion}: all {len(recorded)} rows of {saved}.")
         return 0
     _print(f"Different from {saved}: {len(found)} metrics are not the same {criterion}.")
-    _print(_differences_table(found))
+    print_table(_differences_table(found))
     changed = _changes_table(provenance, read_provenance(folder))
-    _print(changed if changed.row_count else "Versions, device, cores and commit are the same.")
+    if changed.row_count:
+        print_table(changed)
+    else:
+        _print("Versions, device, cores and commit are the same.")
     return 1
 
 
@@ -101,9 +104,8 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
     return max(statuses)
 
 
-def _print(content: str | Table) -> None:
-    is_text = isinstance(content, str)
-    Console(soft_wrap=is_text).print(content, highlight=False, markup=False)
+def _print(sentence: str) -> None:
+    Console(soft_wrap=True).print(sentence, highlight=False, markup=False)
 
 
 def _differences_table(found: Sequence[Difference]) -> Table:

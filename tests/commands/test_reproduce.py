@@ -72,7 +72,7 @@ def test_differences_are_shown_with_possible_reasons(tmp_path, saved, capsys):
     (other / "provenance.json").write_text(json.dumps(provenance))
     assert reproduce(other, tmp_path / "again") == 1
     output = " ".join(capsys.readouterr().out.split())
-    for expected in ("evaluation/", str(row["env_steps"]), "package jax", "0.0.1"):
+    for expected in ("evaluation/return_mean", str(row["env_steps"]), "package jax", "0.0.1"):
         assert expected in output
     assert reproduce(other, tmp_path / "tolerated", "--tolerance=0.01") == 0
 

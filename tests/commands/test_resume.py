@@ -18,7 +18,13 @@ from tests.faults.runs import QUICK, lost, resume_here, run_here
 
 pytestmark = pytest.mark.slow
 
-LEARNING = ("training=smoke", "env.episode_limit=50", "planner=random", "model.num_members=2")
+LEARNING = (
+    "training=smoke",
+    "env.episode_limit=50",
+    "planner=random",
+    "model.num_members=2",
+    "model/value=none",
+)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +168,7 @@ def wandb_steps(run_folder: Path) -> list[int]:
 
 def test_an_unfinished_sweep_is_finished(tmp_path, capfd):
     sweep = tmp_path / "sweeps" / "monday"
-    done, killed, unstarted = (sweep / f"{seed}_seed={seed}" for seed in range(3))
+    done, killed, unstarted = (sweep / f"{seed}_job" for seed in range(3))
     for seed, folder in enumerate((done, killed, unstarted)):
         run_here(folder, *QUICK, f"seed={seed}")
     expected = {folder.name: read_metrics(folder) for folder in (done, killed, unstarted)}

@@ -10,7 +10,9 @@ import pytest
 
 from tests.faults.runs import (
     DYING,
+    QUICK,
     lost,
+    run_here,
     settings,
     start,
     start_resuming,
@@ -23,7 +25,14 @@ pytestmark = pytest.mark.slow
 
 MAX_SECONDS = 5.0  # until a run that has taken its folder is killed; a whole run takes about 3
 TIMEOUT = 300.0  # seconds for a run on a busy machine
-SETTINGS = settings("mcts", "discrete")
+# The moments inside writes do not depend on what is learned.
+SETTINGS = (*QUICK, "training.env_steps=160", "training.evaluate_every=60")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The uninterrupted run with SETTINGS."""
+    return run_here(tmp_path_factory.mktemp("whole"), *SETTINGS)
 
 
 def finish(process: subprocess.Popen, folder: Path) -> None:
@@ -85,7 +94,7 @@ MOMENTS = [
 MOMENTS_IN_CI = [MOMENTS[0], MOMENTS[5]]
 
 
-def test_a_run_killed_inside_a_write_loses_nothing(tmp_path, reference, tries, fault_report):
+def test_a_run_killed_inside_a_write_loses_nothing(tmp_path, whole, tries, fault_report):
     moments, survived, rows_lost = tries(MOMENTS_IN_CI, MOMENTS), 0, 0
     for number, moment in enumerate(moments):
         folder, driver = tmp_path / str(number), (DYING, *map(str, moment))
@@ -94,7 +103,7 @@ def test_a_run_killed_inside_a_write_loses_nothing(tmp_path, reference, tries, f
             finish(start_resuming(folder), folder)
         else:  # the run had not started
             finish(start(folder, *SETTINGS), folder)
-        missing = lost(folder, reference("mcts", "discrete"))
+        missing = lost(folder, whole)
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
     fault = "kill -9 inside the write of a checkpoint, row or summary"
     fault_report(fault, len(moments), survived, rows_lost)
@@ -111,7 +120,7 @@ MOMENTS_OF_RESUMING = [
 
 
 def test_a_resumed_run_killed_while_it_moves_rows_loses_nothing(
-    tmp_path, reference, tries, fault_report
+    tmp_path, whole, tries, fault_report
 ):
     moments, survived, rows_lost = tries(MOMENTS_OF_RESUMING[:1], MOMENTS_OF_RESUMING), 0, 0
     # Killed between a row and the checkpoint that would count it.
@@ -123,7 +132,7 @@ def test_a_resumed_run_killed_while_it_moves_rows_loses_nothing(
         process = start_resuming(folder, driver=(DYING, *map(str, moment), "mbrl"))
         assert process.wait(TIMEOUT) == -signal.SIGKILL, moment
         finish(start_resuming(folder), folder)
-        missing = lost(folder, reference("mcts", "discrete"))
+        missing = lost(folder, whole)
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
     fault_report("kill -9 while a resume moves superseded rows", len(moments), survived, rows_lost)
     assert (survived, rows_lost) == (len(moments), 0)
