@@ -65,9 +65,9 @@ def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fau
         "boundaries_and_scales: {12: 1e38}}"
     )
     optimizer = f"{{_target_: optax.adamw, learning_rate: {schedule}}}"
+    settings = ("model/value=learned", f"training.{learner}.optimizer={optimizer}")
     message = r"became (nan|inf) at step \d+. Lower optimizer.learning_rate"
     with pytest.raises(RunError, match=message):
-        settings = ("model/value=learned", f"training.{learner}.optimizer={optimizer}")
         run_here(tmp_path, *BREAKABLE, *settings)
     assert status(tmp_path) == "failed"
     # The row that shows it is kept; the last checkpoint is before it.
