@@ -26,12 +26,12 @@ from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
 
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
-PARAMETER = re.compile(r"hydra\.sweeper\.params\.(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")
+PARAMETER = re.compile(r"(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")  # of hydra.sweeper.params
 # Written by Hydra after it composed the rest; `hydra.overrides` has a check of its own.
 WRITTEN_LATER = (
-    "hydra.runtime.",
-    "hydra.overrides.",
-    *(f"hydra.job.{name}" for name in ("id", "num", "config_name", "override_dirname")),
+    ("runtime",),
+    ("overrides",),
+    *(("job", name) for name in ("id", "num", "config_name", "override_dirname")),
 )
 
 
@@ -46,14 +46,18 @@ def check_command_line(arguments: Sequence[str]) -> None:
     overrides = OverridesParser.create().parse_overrides(given.overrides)
     search_path = [each.value() for each in overrides if each.key_or_group == "hydra.searchpath"]
     is_foreign = (given.config_dir, given.config_path, given.config_name) != (None, None, None)
-    if not (is_foreign or search_path) or "hydra" in trusted_packages(given.overrides):
+    # An option such as experiment=../theirs leads out of conf/.
+    leads_out = any(
+        ".." in str(each.value()) and "." not in each.key_or_group for each in overrides
+    )
+    if not (is_foreign or search_path or leads_out) or "hydra" in trusted_packages(given.overrides):
         return
     if (given.config_path or "").startswith("pkg://"):  # importing a package runs its code
         _refuse("--config-path", given.config_path)
     loader, name = _loader(given.config_path, given.config_dir), given.config_name or "config"
     primary = loader.repository.load_config(name)
     written: Any = OmegaConf.to_container(primary.config) if primary else {}
-    hydra = written.get("hydra", {})
+    hydra = written.get("hydra", {}) if isinstance(written, dict) else written
     if search_path or not isinstance(hydra, dict) or "searchpath" in hydra:
         _refuse("hydra.searchpath", search_path[0] if search_path else hydra)
     actual = _compose(loader, name, given.overrides)
@@ -68,35 +72,38 @@ def check_command_line(arguments: Sequence[str]) -> None:
         if not any(each.key_or_group == group for each in overrides):
             own.append(f"{group}={choice}")
     try:
-        check_hydra_settings(actual, _compose(_loader(None, None), "config", own))
+        expected = _compose(_loader(None, None), "config", own)
     except HydraException as error:
         raise ConfigError(f"{one_line(error)}, or is not an option of this project.") from error
+    _check_settings(actual, expected)
 
 
 def check_job(job: DictConfig, sweep: DictConfig) -> None:
-    """Raises ConfigError where a job's choices from a foreign config change Hydra's settings."""
-    main = os.path.realpath(CONFIG_FOLDER)
-    sources = {each.provider: each.path for each in sweep.hydra.runtime.config_sources}
-    is_foreign = "command-line" in sources or os.path.realpath(sources["main"]) != main
-    if is_foreign and "hydra" not in trusted_packages(sweep.hydra.overrides.task):
-        check_hydra_settings(job, sweep)
+    """Raises ConfigError where a job's own choices change Hydra's settings of its sweep."""
+    if "hydra" not in trusted_packages(sweep.hydra.overrides.task):
+        _check_settings(job, sweep)
 
 
-def check_hydra_settings(actual: DictConfig, expected: DictConfig) -> None:
-    """Raises ConfigError for the first setting that is neither as expected nor harmless."""
-    declared = _settings(expected)
-    for name, value in _settings(actual).items():
-        as_expected = name in declared and value == declared[name]
-        if not as_expected and not _is_harmless(name, value, name in declared):
-            _refuse(name, value)
+def _check_settings(actual: DictConfig, expected: DictConfig) -> None:
+    """Compares them as written, and launcher and sweeper also as they will be read.
+
+    As written, since an interpolation may change its value after this check; as read, since one of
+    this project's own may refer to a foreign setting.
+    """
+    for resolve in (False, True):
+        declared = dict(_settings(expected, resolve))
+        for path, value in _settings(actual, resolve):
+            as_expected = path in declared and value == declared[path]
+            if not as_expected and not _is_harmless(path, value, path in declared):
+                _refuse(".".join(map(str, ("hydra", *path))), value)
 
 
-def _is_harmless(name: str, value: Any, is_declared: bool) -> bool:
+def _is_harmless(path: tuple[Any, ...], value: Any, is_declared: bool) -> bool:
     is_plain = value is None or isinstance(value, bool | int | float | RunMode)
-    if PARAMETER.fullmatch(name):
-        return is_plain or (isinstance(value, str) and "${" not in value)
-    may_be_plain = name == "hydra.mode" or name.startswith(("hydra.launcher.", "hydra.sweeper."))
-    return is_plain and is_declared and may_be_plain
+    if path[:2] == ("sweeper", "params") and len(path) == 3:
+        is_text = isinstance(value, str) and "${" not in value and ".." not in value
+        return (is_plain or is_text) and PARAMETER.fullmatch(str(path[2])) is not None
+    return is_plain and is_declared and (path == ("mode",) or path[0] in ("launcher", "sweeper"))
 
 
 def _loader(config_path: str | None, config_dir: str | None) -> Any:
@@ -112,29 +119,42 @@ def _loader(config_path: str | None, config_dir: str | None) -> Any:
 
 def _compose(loader: Any, name: str, overrides: Sequence[str]) -> DictConfig:
     options: dict[str, Any] = {"from_shell": False, "validate_sweep_overrides": False}
-    return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN, **options)
+    try:
+        return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN, **options)
+    except KeyError as error:
+        raise ConfigError(f"hydra.job.env_copy: the variable {error} is not set.") from error
 
 
-def _settings(config: DictConfig) -> dict[str, Any]:
-    """Hydra's settings by name: as written, but launcher and sweeper as they will be read."""
-    sections: Any = OmegaConf.to_container(config.hydra)
+def _settings(config: DictConfig, resolve: bool) -> list[tuple[tuple[Any, ...], Any]]:
+    """Hydra's settings, each with the keys that lead to it; of resolved ones launcher and sweeper.
+
+    Keys are not joined by dots, since a key may itself hold one.
+    """
+    if not resolve:
+        leaves = _leaves((), OmegaConf.to_container(config.hydra))
+        return [leaf for leaf in leaves if not _is_written_later(leaf[0])]
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)  # for interpolations such as ${hydra:job.num}
     try:
-        for name in ("launcher", "sweeper"):
-            node = config.hydra[name]
-            is_node = OmegaConf.is_config(node)
-            sections[name] = OmegaConf.to_container(node, resolve=True) if is_node else node
+        nodes = {name: config.hydra[name] for name in ("launcher", "sweeper")}
+        values = {name: _to_plain(node) for name, node in nodes.items()}
     finally:
         HydraConfig.instance().cfg = before
-    leaves = _leaves("hydra", sections)
-    return {name: value for name, value in leaves if not name.startswith(WRITTEN_LATER)}
+    return _leaves((), values)
 
 
-def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+def _is_written_later(path: tuple[Any, ...]) -> bool:
+    return any(path[: len(start)] == start for start in WRITTEN_LATER)
+
+
+def _to_plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _leaves(path: tuple[Any, ...], value: Any) -> list[tuple[tuple[Any, ...], Any]]:
     if not isinstance(value, dict) or not value:
-        return [(name, value)]
-    return [leaf for key, part in value.items() for leaf in _leaves(f"{name}.{key}", part)]
+        return [(path, value)]
+    return [leaf for key, part in value.items() for leaf in _leaves((*path, key), part)]
 
 
 def _refuse(setting: str, value: Any) -> NoReturn:

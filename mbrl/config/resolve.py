@@ -60,20 +60,20 @@ def resolve(config: DictConfig) -> ResolvedConfig:
 
     Raises ConfigError for a missing value, and for one that no run can have.
     """
-    _check_parts(config)
-    table, ending = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
-    if isinstance(table, DictConfig) and ending not in table:
-        raise ConfigError(
-            f"env.terminates_on={format_value(ending)}: must be one of "
-            f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
-        )
     try:
+        _check_parts(config)
+        table, ending = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
+        if isinstance(table, DictConfig) and ending not in table:
+            raise ConfigError(
+                f"env.terminates_on={format_value(ending)}: must be one of "
+                f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
+            )
         missing = sorted(OmegaConf.missing_keys(config))
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         first_line = str(error).splitlines()[0]
         raise ConfigError(
-            f"{error.full_key}: refers to something that does not exist ({first_line}). Correct "
+            f"{error.full_key or 'env.terminates_on'}: refers to something that does not exist ({first_line}). Correct "
             "the reference, or give a plain value."
         ) from error
     if missing:
@@ -95,10 +95,13 @@ def resolve(config: DictConfig) -> ResolvedConfig:
 
 
 def _check_parts(config: DictConfig) -> None:
-    if config.get("logger", None) is None:
-        raise ConfigError("logger=null: must be a mapping of loggers. Try logger=files.")
+    loggers = config.get("logger", None)
+    if not isinstance(loggers, DictConfig):
+        raise ConfigError(
+            f"logger={format_value(loggers)}: must be a mapping of loggers. Try logger=files."
+        )
     nodes = {name: config.get(name, None) for name in PARTS}
-    nodes |= {f"logger.{name}": config.logger[name] for name in config.logger}
+    nodes |= {f"logger.{name!s}": loggers[name] for name in loggers}
     for name, node in nodes.items():
         if not is_part(node):
             raise ConfigError(

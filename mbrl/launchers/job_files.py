@@ -23,16 +23,21 @@ from mbrl.runs.folder import RunFolder, write_atomic, write_json
 from mbrl.runs.saved_config import read_config
 
 
+def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config of a job. Raises ConfigError if it changes Hydra's settings of the sweep."""
+    config = loader.load_sweep_config(sweep, list(overrides))
+    check_job(config, sweep)
+    return config
+
+
 def save_job(
-    loader: ConfigLoader, sweep: DictConfig, index: int, overrides: Sequence[str]
+    config: DictConfig, sweep: DictConfig, index: int, overrides: Sequence[str]
 ) -> tuple[Job | None, JobReturn]:
     """Save a job's config in its folder, unless it is there already because the sweep is resumed.
 
     `sweep` is the sweep's own config. If the job's config is invalid, the job is None, and the
     result holds the ConfigError.
     """
-    config = loader.load_sweep_config(sweep, list(overrides))
-    check_job(config, sweep)
     folder = _assign_folder(config, index, _folder_name(sweep, config, overrides))
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(task, True)

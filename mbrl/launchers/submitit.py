@@ -48,6 +48,7 @@ class Submitit(AbstractBackend):
         cluster: Literal["slurm", "local"],
         max_num_timeout: int = 100,
         slurm_array_parallelism: int = 256,
+        cpus_per_task: int | None = None,
         **parameters: Any,
     ):
         if slurm_array_parallelism < 1:
@@ -58,6 +59,7 @@ class Submitit(AbstractBackend):
         self._submitit = optional_import("submitit", extra="slurm")
         self._cluster, self._max_num_timeout = cluster, max_num_timeout
         self._max_parallel = slurm_array_parallelism
+        parameters["cpus_per_task"] = cpus_per_task  # named, so that it is checked to be a number
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
 
     def run(self, jobs: Sequence[Job]) -> None:

@@ -25,7 +25,7 @@ from mbrl.config.hydra_internals import BasicSweeper
 from mbrl.config.validation import format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.job import AbstractBackend
-from mbrl.launchers.job_files import save_job
+from mbrl.launchers.job_files import compose_job, save_job
 from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
 from mbrl.runs.folder import lock, write_json
 from mbrl.runs.reader import read_summary
@@ -56,13 +56,14 @@ class Sweep:
         """Run the jobs. Each result's `return_value` is the job's score, or raises an error."""
         setup_globals()
         indices = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        configs = [compose_job(self._loader, self._config, each) for each in job_overrides]
         # First, so that `resume` can tell that jobs are missing if this process is killed here.
         write_json(
             self._folder / "sweep.json", {"num_jobs": indices.stop, "command": sys.orig_argv}
         )
         saved = [
-            save_job(self._loader, self._config, index, overrides)
-            for index, overrides in zip(indices, job_overrides, strict=True)
+            save_job(config, self._config, index, overrides)
+            for config, index, overrides in zip(configs, indices, job_overrides, strict=True)
         ]
         check_unique_folders([Path(str(result.working_dir)) for _, result in saved])
         interrupted = None

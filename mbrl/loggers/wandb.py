@@ -14,8 +14,8 @@ from wandb.errors import AuthenticationError, UsageError
 
 from mbrl.errors import one_line
 from mbrl.loggers.base import AbstractLogger, finite_or_none
-from mbrl.loggers.wandb_internals import is_logged_in, time_limit
 from mbrl.run_info import RunInfo
+from mbrl.wandb_internals import is_logged_in, time_limit
 
 # 255 is W&B's own code for a run that was ended by Ctrl-C.
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}

@@ -25,7 +25,8 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from mbrl.errors import ConfigError, RunError, one_line
-from mbrl.runs.folder import lock
+from mbrl.run_info import FORMAT
+from mbrl.runs.folder import lock, write_atomic
 from mbrl.runs.reader import status
 from mbrl.sweepers.report import report
 from mbrl.sweepers.search_space import search_space
@@ -98,7 +99,7 @@ class OptunaSearch:
         try:
             # Before multirun.yaml, by which the launcher recognises another sweep's folder.
             self._launcher = self._make_launcher()
-            OmegaConf.save(self._config, self._folder / "multirun.yaml")
+            write_atomic(self._folder / "multirun.yaml", OmegaConf.to_yaml(self._config))
             self._open_study()
             while batch := self._next_batch():
                 self._run(batch)
@@ -114,6 +115,7 @@ class OptunaSearch:
         settings = self._settings
         self._study = open_study(self._url, settings.study_name, settings.direction)
         search = {
+            "format": FORMAT,
             "space": self._space.described(),
             "fixed": self._shared,
             "seeds": list(settings.seeds),

@@ -85,8 +85,14 @@ def open_study(url: str, name: str, direction: Literal["maximize", "minimize"]) 
 def check_same_search(study: Study, search: dict[str, Any], url: str) -> None:
     """Raises ConfigError if the study is of another search: their scores cannot be compared."""
     saved = study.user_attrs.get(SEARCH)
-    if saved is None:
+    if saved is None and not study.get_trials(deepcopy=False):
         study.set_user_attr(SEARCH, search)
+    elif saved is None or saved.get("format") != search["format"]:
+        raise ConfigError(
+            f"hydra.sweeper.study_name={study.study_name}: in {without_password(url)} it was made "
+            "by another program or an older version of this one. Give another study_name, or leave "
+            "out hydra.sweep.dir."
+        )
     elif saved != search:
         name = next(name for name in search if saved.get(name) != search[name])
         raise ConfigError(

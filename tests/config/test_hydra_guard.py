@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
+from hydra.types import RunMode
 
+from mbrl.config import hydra_guard, hydra_internals
 from mbrl.config.compose import CONFIG_FOLDER
-from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_guard import check_command_line, check_job
 from mbrl.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -162,10 +164,16 @@ def test_numbers_of_the_optuna_sweeper_count(folder):
         ("joblib", "launcher: {backend: foreign.Callback}", "launcher.backend"),
         ("joblib", "launcher: {n_jobs: [2]}", "launcher.n_jobs"),
         ("joblib", "launcher: '${theirs}'", "launcher"),
+        # These would be harmless while they are checked, and text when they are read.
+        ("submitit_slurm", "launcher: {slurm_setup: '${by_name.${hydra.job.name}}'}", "launcher"),
+        ("submitit_slurm", "launcher: {slurm_setup: '${by_name.${now:%S}}'}", "launcher"),
+        ("ray", "launcher: {address: '${by_name.${hydra.job.name}}'}", "launcher.address"),
+        ("joblib", "launcher: {backend: '${by_name.${hydra.job.name}}'}", "launcher.backend"),
     ],
 )
 def test_text_lists_and_mappings_of_a_launcher_are_refused(folder, launcher, hostile, named):
     rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]\ntheirs: {{_target_: foreign.A}}"
+    rest += "\nby_name: {UNKNOWN_NAME: null, run: text}"
     write_experiment(folder, hostile, rest=rest)
     sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
     assert f"hydra.{named}" in sentence
@@ -228,6 +236,16 @@ def test_an_option_that_hides_one_of_ours_is_refused(folder, group):
         ("overrides: {task: ['trust=[foreign]']}", "hydra.overrides"),
         ("overrides: {hydra: ['hydra.run.dir=/elsewhere']}", "hydra.overrides"),
         ("help: {template: theirs}", "hydra.help.template=theirs"),
+        # A key with dots is not the setting of that name.
+        (
+            "job_logging: {handlers: {file: {class: foreign.Handler}}, "
+            "handlers.file.class: logging.FileHandler}",
+            "hydra.job_logging.handlers.file.class=foreign.Handler",
+        ),
+        (
+            "hydra_logging: {handlers.a.filename: /elsewhere}",
+            "hydra.hydra_logging.handlers.a.filename=/elsewhere",
+        ),
         # The hole of the former list of forbidden keys: these write or empty any file.
         (
             "job_logging: {handlers: {a: {class: logging.FileHandler, delay: true, "
@@ -318,6 +336,33 @@ def test_there_is_no_other_way_in(folder, canary, options):
     write(folder, "primary", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
     refusal(*(option.format(folder) for option in options))
     assert not canary.exists()
+
+
+def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
+    write_experiment(tmp_path / "conf", CALLBACK)
+    option = os.path.relpath(tmp_path / "conf" / "experiment" / "theirs", CONFIG_FOLDER / "a")
+    assert "hydra.callbacks.hostile" in refusal(f"experiment={option}")
+    parameters = f"mode: MULTIRUN\n  sweeper: {{params: {{experiment: {option}}}}}"
+    write(tmp_path / "conf", "primary", f"defaults: [config, _self_]\nhydra:\n  {parameters}")
+    primary = os.path.relpath(tmp_path / "conf" / "primary", CONFIG_FOLDER)
+    assert "hydra." in refusal("-cn", primary)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("job", ["evil", "dotted"])
+def test_a_job_cannot_change_the_settings_of_its_sweep(folder, job):
+    hydra_internals.use_local_launcher()
+    write_experiment(folder, "sweep: {dir: /elsewhere}", name="evil")
+    hostile = "job_logging: {handlers: {file: {class: foreign.A}}, handlers.file.class: a}"
+    write_experiment(folder, hostile, name="dotted")
+    loader = hydra_guard._loader(None, str(folder))
+    overrides = ["hydra.mode=MULTIRUN", "seed=0,1"]
+    sweep = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
+    harmless = loader.load_sweep_config(sweep, ["experiment=original", "num_threads=2", "seed=1"])
+    check_job(harmless, sweep)
+    hostile_job = loader.load_sweep_config(sweep, [f"experiment={job}"])
+    with pytest.raises(ConfigError, match=r"hydra\."):
+        check_job(hostile_job, sweep)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def refusal(*overrides: str) -> str:
         ("+trainning.env_steps=5", "trainning: not a setting, nor referred to. Did you mean"),
         ("+note=text", "note: not a setting, nor referred to."),
         ("+hor=3", "hor: not a setting, nor referred to."),
+        ("env.terminates_on=${nope}", "env.terminates_on: refers to something that does not exist"),
         ("seed='\\${oc.env:HOME}'", "${oc.env:HOME}: an interpolation where only plain values"),
     ],
 )
@@ -49,6 +50,15 @@ def test_a_part_that_is_missing_is_named(name):
     OmegaConf.set_struct(config, False)
     del config[name]
     with pytest.raises(ConfigError, match=f"{name}=null: must be a mapping"):
+        resolve(config)
+
+
+@pytest.mark.parametrize("value", ["abc", 3, [1], None])
+def test_a_logger_that_is_not_a_mapping_is_refused(value):
+    config = compose()
+    OmegaConf.set_struct(config, False)
+    config.logger = value
+    with pytest.raises(ConfigError, match=r"logger=.*: must be a mapping of loggers"):
         resolve(config)
 
 

@@ -12,8 +12,8 @@ import wandb
 from wandb.util import get_core_path
 
 from mbrl.loggers.wandb import WandbLogger
-from mbrl.loggers.wandb_internals import background_process, log_out
 from mbrl.run_info import RunInfo
+from mbrl.wandb_internals import background_process, log_out
 
 ROWS = [
     {"env_steps": 20, "wall_seconds": 0.1, "episode/return": 20.0, "episode/length": 20},
