@@ -72,9 +72,10 @@ def resolve(config: DictConfig) -> ResolvedConfig:
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         first_line = str(error).splitlines()[0]
+        name = error.full_key or "env.terminates_on"
         raise ConfigError(
-            f"{error.full_key or 'env.terminates_on'}: refers to something that does not exist ({first_line}). Correct "
-            "the reference, or give a plain value."
+            f"{name}: refers to something that does not exist ({first_line}). Correct the "
+            "reference, or give a plain value."
         ) from error
     if missing:
         raise ConfigError(

@@ -343,7 +343,7 @@ def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
     option = os.path.relpath(tmp_path / "conf" / "experiment" / "theirs", CONFIG_FOLDER / "a")
     assert "hydra.callbacks.hostile" in refusal(f"experiment={option}")
     parameters = f"mode: MULTIRUN\n  sweeper: {{params: {{experiment: {option}}}}}"
-    write(tmp_path / "conf", "primary", f"defaults: [config, _self_]\nhydra:\n  {parameters}")
+    write(tmp_path / "conf", "primary", f"defaults: [/config, _self_]\nhydra:\n  {parameters}")
     primary = os.path.relpath(tmp_path / "conf" / "primary", CONFIG_FOLDER)
     assert "hydra." in refusal("-cn", primary)
     assert not canary.exists()
