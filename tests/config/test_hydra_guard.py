@@ -286,9 +286,8 @@ def test_everything_else_under_hydra_is_refused(folder, canary, hostile, named):
     rest = "hostile: {_target_: foreign.Callback}\nhostiles: {a: {_target_: foreign.Callback}}"
     write_experiment(folder, hostile, rest=rest)
     options = ["--config-dir", str(folder), "experiment=theirs"]
-    for mode in ([], ["-m"]):
-        assert named in refusal(*mode, *options)
-        assert not canary.exists()
+    assert named in refusal(*options)
+    assert not canary.exists()
     check_command_line([*options, "trust=[hydra]"])
     assert not canary.exists()
 

@@ -14,9 +14,15 @@ from tests.configs import resolved
 pytestmark = pytest.mark.slow
 
 
+# For what depends on the schedule only: no planning, no value, a small model.
+FAST = ("training=smoke", "planner=random", "model/value=none", "training.disagreement_bonus=0")
+FAST += ("model.num_members=2", "model.dynamics.width=8")
+PLANNING = ("model/value=learned", "training.disagreement_bonus=1", "model.num_members=5")
+
+
 def rows_of(*overrides):
     rows = []
-    training, environment, planner, state = assemble(resolved("training=smoke", *overrides))
+    training, environment, planner, state = assemble(resolved(*FAST, *overrides))
     state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
     return (
         [
@@ -30,14 +36,16 @@ def rows_of(*overrides):
 
 @pytest.mark.parametrize("planner", ["cem", "mcts"])
 def test_a_short_run_is_the_beginning_of_a_longer_one(planner):
-    short, _, _ = rows_of(f"planner={planner}", "training.env_steps=80")
-    long, _, _ = rows_of(f"planner={planner}", "training.env_steps=120")
+    short, _, _ = rows_of(f"planner={planner}", *PLANNING, "training.env_steps=80")
+    long, _, _ = rows_of(f"planner={planner}", *PLANNING, "training.env_steps=120")
     assert short == long[: len(short)]
     assert len(long) > len(short)
 
 
 def test_metrics_depend_on_the_seed_alone():
-    first, again, other = (rows_of(f"seed={seed}")[0] for seed in (5, 5, 6))
+    first, again, other = (
+        rows_of("planner=cem", *PLANNING, f"seed={seed}")[0] for seed in (5, 5, 6)
+    )
     assert first == again
     assert first != other
 
@@ -65,7 +73,7 @@ def test_learning_follows_the_warm_up_even_between_two_regular_phases():
 
 def test_a_stopped_run_returns_no_evaluation():
     """Even if there was one before."""
-    training, environment, planner, state = assemble(resolved("training=smoke"))
+    training, environment, planner, state = assemble(resolved(*FAST))
     rows = []
     _, evaluation = train(
         training,
@@ -81,7 +89,7 @@ def test_a_stopped_run_returns_no_evaluation():
 
 @pytest.mark.parametrize("failing", [False, True], ids=["completed", "failed"])
 def test_every_environment_is_closed(failing, monkeypatch):
-    training, environment, planner, state = assemble(resolved("training=smoke"))
+    training, environment, planner, state = assemble(resolved(*FAST))
     opened, closed, make = [], [], type(environment).make
 
     def counted(self):
