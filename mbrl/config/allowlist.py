@@ -110,7 +110,7 @@ def _member(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         exists = find_spec(module) is not None
-    except ModuleNotFoundError:  # a parent is no package: mbrl.envs.gymnasium.np.load
+    except ModuleNotFoundError:  # a parent is not a package: mbrl.envs.gymnasium.np.load
         raise untrusted_error(f"_target_={name}", name) from None
     if not exists:
         raise ImportError(f"there is no module {module}")
@@ -154,7 +154,7 @@ def texts(values: Any) -> Iterator[str]:
 def load_saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
     """A run's config.yaml, as it was composed; nothing it names is run.
 
-    Raises CorruptRun for a file that is no plain YAML of a run, and ConfigError for interpolations,
+    Raises CorruptRun for a file that is not plain YAML, and ConfigError for interpolations,
     missing parts, and a saved `trust` in a package that the command line does not trust.
     """
     settings = read_config(path.parent)
