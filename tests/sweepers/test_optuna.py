@@ -634,6 +634,7 @@ def start_and_kill(folder, *arguments):
 @pytest.mark.slow
 def test_a_killed_search_of_real_runs_resumes(tmp_path):
     small = ["training=smoke", "logger=files", "planner=random", "hydra.sweeper.num_trials=2"]
+    small += ["training.env_steps=40", "model/value=none"]
     searched = ["training.epsilon=interval(0,1)", "model=mlp,ensemble"]
     arguments = [*searched, *small, "hydra.sweeper.seeds=[100,101]"]
     assert start_and_kill(tmp_path, *arguments) == -signal.SIGKILL
