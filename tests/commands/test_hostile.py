@@ -13,6 +13,7 @@ from mbrl.__main__ import main
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError, CorruptRun
+from mbrl.run_info import FORMAT
 from tests.faults.runs import QUICK, ROOT
 
 COMMANDS = ("resume", "reproduce")
@@ -102,7 +103,7 @@ def test_a_saved_logger_outside_the_project_is_not_run(saved, canary):
 def test_a_saved_trust_is_ignored(saved, canary, command):
     change(saved, "trust", ["os"])
     change(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
-    assert "says trust=[os], which counts from the command line only" in refusal(command, saved)
+    assert "has trust=[os], which only counts on the command line" in refusal(command, saved)
     assert not canary.exists()
 
 
@@ -121,17 +122,17 @@ def test_an_environment_s_module_is_not_imported(saved, canary, tmp_path, monkey
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "${now:%Y}", "\x24{seed}"])
 def test_an_interpolation_in_a_saved_config_is_refused(saved, command, value):
     change(saved, "env.id", value)
-    assert "is an interpolation" in refusal(command, saved)
+    assert f"{value}: an interpolation" in refusal(command, saved)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: &a [1]\nb: *a\n", "YAML anchor or alias"),
-        ("a: !!python/object/apply:os.system ['true']\n", "YAML tag"),
-        ("seed: 0\n", "is not the saved config of a run: it has no env"),
-        ("[1, 2", "is not the YAML of a saved config"),
+        ("a: &a [1]\nb: *a\n", "it has a YAML anchor, alias or tag"),
+        ("a: !!python/object/apply:os.system ['true']\n", "it has a YAML anchor, alias or tag"),
+        ("seed: 0\n", "not the saved config of a run, since it lacks env"),
+        ("[1, 2", "cannot be read: while parsing"),
     ],
 )
 def test_a_file_that_is_not_a_saved_config_is_refused(saved, command, text, message):
@@ -167,6 +168,7 @@ def test_a_provenance_cannot_set_paths_or_choices(saved, tmp_path, canary, monke
     (tmp_path / "evil" / "__init__.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
     provenance = {
+        "format": FORMAT,
         "run_id": "../../../elsewhere",
         "name": "../../elsewhere",
         "choices": {

@@ -92,7 +92,7 @@ def test_a_run_whose_config_was_changed_is_not_resumed(copy, name):
     config = OmegaConf.load(copy / "config.yaml")
     OmegaConf.update(config, name, 0.5 if name == "discount" else 4)
     OmegaConf.save(config, copy / "config.yaml")
-    with pytest.raises(ConfigError, match=r"config\.yaml .*checkpoints"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: changed since .* checkpoints"):
         main(["resume", str(copy), "training.env_steps=200"])
     assert status(copy) == "completed"
 
@@ -177,7 +177,7 @@ def test_an_unfinished_sweep_is_finished(tmp_path, capfd):
     (killed / "summary.json").write_text(json.dumps(summary | {"status": "running"}))
     # Like a job that was saved but never started.
     config = (unstarted / "config.yaml").read_bytes()
-    names = ("name", "choices", "overrides", "run_id")
+    names = ("format", "name", "choices", "overrides", "run_id")
     identity = {name: read_provenance(unstarted)[name] for name in names}
     shutil.rmtree(unstarted)
     unstarted.mkdir()

@@ -209,7 +209,7 @@ def test_an_environment_variable_reaches_the_jobs(tmp_path):
         assert ended == 0, errors
         (job,) = runs_in(tmp_path / launcher)
         assert read_provenance(job)["threads"]["XLA_FLAGS"] == value
-    with pytest.raises(ConfigError, match=f"XLA_FLAGS='{value}'"):
+    with pytest.raises(ConfigError, match=f"the run was started with '{value}'"):
         resume([str(job), "training.env_steps=80"])
 
 
