@@ -28,6 +28,8 @@ def slurm(tmp_path, monkeypatch):
         file.write_text(script.format(log=tmp_path / f"{name}.log"))
         file.chmod(0o755)
     monkeypatch.setenv("PATH", str(commands), prepend=":")
+    # Imported within a test, submitit would configure logging and so close pytest's stderr.
+    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")
     monkeypatch.setattr(submitit, "POLL_INTERVAL", {"slurm": 0.01, "local": 0.01})
     return lambda name: len((tmp_path / f"{name}.log").read_text().splitlines())
 
