@@ -3,20 +3,54 @@
 Tried with hydra-core 1.3.8; pyproject.toml keeps it below 1.4.
 """
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.errors import ConfigError
 
 __all__ = [
     "BasicSweeper",
-    "ConfigLoaderImpl",
-    "create_config_search_path",
+    "compose_unchecked",
+    "config_loader",
     "get_args_parser",
     "get_overrides_dirname",
     "use_local_launcher",
 ]
+
+
+def config_loader(config_path: str | None = None, config_dir: str | None = None) -> Any:
+    """Hydra's loader of configs, as `hydra.main` makes it for these options of a command line."""
+    setup_globals()
+    main = os.path.join(os.path.realpath(CONFIG_FOLDER.parent), config_path or CONFIG_FOLDER.name)
+    path = create_config_search_path(os.path.normpath(main))
+    if config_dir is not None:
+        folder = f"file://{os.path.abspath(config_dir)}"
+        path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+    return ConfigLoaderImpl(path)
+
+
+def compose_unchecked(loader: Any, name: str, overrides: Sequence[str]) -> DictConfig:
+    """The config and its `hydra` settings, also where a sweep's values stand among the overrides.
+
+    Raises ConfigError if hydra.job.env_copy names a variable that is not set.
+    """
+    options: dict[str, Any] = {"from_shell": False, "validate_sweep_overrides": False}
+    try:
+        return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN, **options)
+    except KeyError as error:
+        raise ConfigError(f"hydra.job.env_copy: the variable {error} is not set.") from error
 
 
 def use_local_launcher() -> None:

@@ -59,7 +59,7 @@ class Submitit(AbstractBackend):
         self._submitit = optional_import("submitit", extra="slurm")
         self._cluster, self._max_num_timeout = cluster, max_num_timeout
         self._max_parallel = slurm_array_parallelism
-        parameters["cpus_per_task"] = cpus_per_task  # named, so that it is checked to be a number
+        self._cpus_per_task = cpus_per_task
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -78,7 +78,7 @@ class Submitit(AbstractBackend):
         new = [job for job in jobs if job.folder.name not in submitted]
         check_not_running(new)
         if new:
-            executor = self._executor(logs)
+            executor = self._executor(logs, jobs)
             try:
                 with executor.batch():  # as one array
                     tasks = {job.folder.name: executor.submit(SubmittedJob(job)) for job in new}
@@ -103,7 +103,7 @@ class Submitit(AbstractBackend):
 
     def _run_locally(self, jobs: Sequence[Job], logs: Path) -> None:
         check_not_running(jobs)
-        executor = self._executor(logs)
+        executor = self._executor(logs, jobs)
         parallelism = min(self._max_parallel, max_parallel_jobs(jobs))
         tasks: list[Any] = []
         try:
@@ -120,14 +120,17 @@ class Submitit(AbstractBackend):
             _wait(tasks, 0)
             raise
 
-    def _executor(self, logs: Path) -> Any:
+    def _executor(self, logs: Path, jobs: Sequence[Job]) -> Any:
+        num_threads = max(job.num_threads for job in jobs)
         retries = {f"{self._cluster}_max_num_timeout": self._max_num_timeout}
         try:
             executor = self._submitit.AutoExecutor(
                 folder=logs / "%j", cluster=self._cluster, **retries
             )
             executor.update_parameters(
-                slurm_array_parallelism=self._max_parallel, **self._parameters
+                slurm_array_parallelism=self._max_parallel,
+                cpus_per_task=self._cpus_per_task or num_threads,
+                **self._parameters,
             )
         except (ValueError, TypeError, NameError, RuntimeError, AssertionError) as error:
             reason = one_line(error) if str(error) else "a value has the wrong type"

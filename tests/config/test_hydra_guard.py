@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from mbrl.config import hydra_guard, hydra_internals
 from mbrl.config.compose import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line, check_job
+from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_local_launcher
 from mbrl.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,7 @@ def refusal(*arguments: str) -> str:
 
 
 def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
-    monkeypatch.delattr("mbrl.config.hydra_internals.ConfigLoaderImpl")
+    monkeypatch.delattr("mbrl.config.hydra_guard.config_loader")
     check_command_line([])
     check_command_line(["-m", "planner=mcts,cem", "seed=range(5)", "trust=[mine]"])
     check_command_line(["hydra.run.dir=somewhere", "hydra.job_logging.root.level=DEBUG"])
@@ -100,7 +101,7 @@ def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
         ["--cfg", "hydra", "--config-name", "config"],
         ["-cn", "config", "hydra.run.dir=somewhere", "planner=mcts"],
         ["-m", "-cn", "config", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
-        ["-m", "-cn", "config", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///a.db"],
+        ["-m", "-cn", "config", "hydra/sweeper=optuna", "hydra.sweeper.direction=minimize"],
         ["-m", "-cn", "config", "hydra/launcher=basic", "hydra.verbose=true"],
         ["-cn", "config", "hydra/job_logging=disabled", "+hydra.job.env_set.NAME=value"],
         ["-m", "-cn", "config", "discount=interval(0.9,0.99)", "num_threads=2"],
@@ -180,11 +181,22 @@ def test_text_lists_and_mappings_of_a_launcher_are_refused(folder, launcher, hos
     assert "trust=[hydra]" in sentence
 
 
-def test_text_that_reaches_a_launcher_through_a_reference_is_refused(folder):
-    rest = "defaults: [{override /hydra/launcher: submitit_slurm}]\nnum_threads: '1; touch a'"
-    write_experiment(folder, "mode: MULTIRUN", rest=rest)
+@pytest.mark.parametrize("group", ["launcher", "sweeper"])
+def test_no_launcher_or_sweeper_refers_to_what_a_foreign_config_may_set(group):
+    for option in ["basic", *(path.stem for path in (CONFIG_FOLDER / "hydra" / group).iterdir())]:
+        config = compose_unchecked(config_loader(), "config", [f"hydra/{group}={option}"])
+        assert "${" not in OmegaConf.to_yaml(config.hydra[group])
+
+
+@pytest.mark.parametrize("group", ["launcher", "sweeper"])
+def test_an_option_outside_of_the_group_is_refused(tmp_path, folder, group):
+    write(tmp_path / "elsewhere", "option", "_target_: foreign.Callback")
+    outside = os.path.relpath(tmp_path / "elsewhere" / "option", CONFIG_FOLDER / "hydra" / group)
+    rest = f"defaults: [{{override /hydra/{group}: {outside}}}]"
+    write_experiment(folder, "mode: RUN", rest=rest)
     sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
-    assert "hydra.launcher.cpus_per_task=1; touch a" in sentence
+    assert f"hydra/{group}={outside}" in sentence
+    assert f"hydra/{group}={outside}" in refusal("-m", f"hydra/{group}={outside}")
 
 
 @pytest.mark.parametrize("group", ["launcher", "sweeper"])
@@ -350,11 +362,11 @@ def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
 
 @pytest.mark.parametrize("job", ["evil", "dotted"])
 def test_a_job_cannot_change_the_settings_of_its_sweep(folder, job):
-    hydra_internals.use_local_launcher()
+    use_local_launcher()
     write_experiment(folder, "sweep: {dir: /elsewhere}", name="evil")
     hostile = "job_logging: {handlers: {file: {class: foreign.A}}, handlers.file.class: a}"
     write_experiment(folder, hostile, name="dotted")
-    loader = hydra_guard._loader(None, str(folder))
+    loader = config_loader(None, str(folder))
     overrides = ["hydra.mode=MULTIRUN", "seed=0,1"]
     sweep = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
     harmless = loader.load_sweep_config(sweep, ["experiment=original", "num_threads=2", "seed=1"])

@@ -7,14 +7,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 
 from mbrl.commands.resume import main as resume
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.hydra_internals import config_loader
 from mbrl.config.plain_errors import plain_errors
 from mbrl.errors import ConfigError
 from mbrl.launchers.job import Job, check_not_running
@@ -30,8 +27,7 @@ from tests.faults.runs import ROOT
 @pytest.fixture
 def new_sweep(tmp_path):
     """Makes a sweep from overrides, in a folder that does not exist yet."""
-    setup_globals()
-    loader = ConfigLoaderImpl(create_config_search_path(str(CONFIG_FOLDER)))
+    loader = config_loader()
     hydra, sweeps = HydraConfig.instance().cfg, []
 
     def make(*overrides):

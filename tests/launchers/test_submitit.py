@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +52,14 @@ def test_jobs_are_submitted_as_one_array_and_awaited(slurm, jobs, capsys):
     assert "1_seed=1 is not completed. Its output is in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("given", "cpus"), [(None, 3), (2, 2)])
+def test_a_task_has_as_many_cpus_as_the_jobs_use_threads(slurm, jobs, given, cpus):
+    threads = [replace(job, num_threads=number) for job, number in zip(jobs, (3, 1), strict=True)]
+    Submitit("slurm", cpus_per_task=given).run(threads)
+    [script] = (jobs[0].folder.parent / LOGS).glob("*/*_submission.sh")
+    assert f"#SBATCH --cpus-per-task={cpus}\n" in script.read_text()
+
+
 def test_queued_jobs_are_not_submitted_again(slurm, jobs):
     sweep = jobs[0].folder.parent
     (sweep / LOGS).mkdir()
@@ -65,7 +75,8 @@ def test_an_interrupt_leaves_the_jobs_in_the_queue(slurm, jobs, monkeypatch, cap
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(submitit.time, "sleep", interrupt)
+    # Of this module alone: subprocess sleeps too, while it waits for squeue.
+    monkeypatch.setattr(submitit, "time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         Submitit("slurm", timeout_min=1).run(jobs)
     assert "To end them: scancel 7_0 7_1" in capsys.readouterr().out
