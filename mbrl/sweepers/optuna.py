@@ -9,9 +9,8 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from itertools import count, groupby
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -22,35 +21,37 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.errors import ConfigError, RunError, one_line
 from mbrl.run_info import FORMAT
 from mbrl.runs.folder import lock, write_atomic
 from mbrl.runs.reader import status
-from mbrl.sweepers.report import report
+from mbrl.sweepers.report import EVALUATION_SEED, report
 from mbrl.sweepers.search_space import search_space
 from mbrl.sweepers.settings import search_settings
-from mbrl.sweepers.study import check_same_folder, check_same_search, database_in, open_study
-from mbrl.sweepers.trials import SearchTrial, from_optuna
+from mbrl.sweepers.study import BATCH, check_same_search, open_study
 
-EVALUATION_SEED = "training.evaluation_seed"
 # Other start states than those on which results are reported, which tuning would bias.
 TUNING_EVALUATION_SEED = 20000
 # No trial is pruned before this many are completed: the median of fewer is too noisy.
 TRIALS_BEFORE_PRUNING = 4
-UNFINISHED = "unfinished"  # the study's user attribute with the trials of the current batch
+GROWING = ("num_trials", "batch_size")  # settings that a resumed search may change
+
+
+class Unfinished(Exception):
+    """A job was killed or interrupted, or still runs after its search was killed."""
 
 
 class OptunaSearch:
-    """A search. `sweep(overrides)` runs it to its end, or resumes the one in the storage.
+    """A search. `sweep(overrides)` runs it to its end, or resumes the one in the folder.
 
-    Trials are drawn in batches and run seed after seed. After each seed, a trial whose mean so far
-    is worse than the median of earlier batches is pruned. Without pruning, all seeds run together.
+    Trials are drawn in batches and run seed after seed; after each seed some are pruned. Without
+    pruning, all seeds run together.
 
-    The study holds the finished trials. Those of the current batch are in a user attribute of the
-    study, with the indices of their jobs before these are launched. So a killed search resumes with
-    the jobs that have no score, under the same indices.
+    The study in the folder holds the trials of finished batches. Those of the current one follow
+    from it: the same trials are drawn again after a kill, and the launcher, which gets the same
+    jobs again, runs only those that have no score.
     """
 
     def __init__(
@@ -60,18 +61,12 @@ class OptunaSearch:
         self._config, self._make_launcher, self._loader = config, make_launcher, loader
         self._settings = search_settings(config.hydra.sweeper)
         self._folder = Path(config.hydra.sweep.dir).absolute()
-        self._url = self._settings.storage or database_in(self._folder)
-        seeds = [str(seed) for seed in self._settings.seeds]
-        # The seeds that a trial has run after each round.
-        first = 1 if self._settings.pruning else len(seeds)
-        self._rounds = [seeds[:end] for end in range(first, len(seeds) + 1)]
 
     def sweep(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Search the space that the overrides describe. Returns the best trial's settings, by key.
 
-        Raises ConfigError for an invalid space, and if another search uses the folder or the study.
-        Raises RunError if every trial failed, or if a job is unfinished: killed, interrupted, or
-        still running after its search was killed.
+        Raises ConfigError for an invalid space, and if another search uses the folder. Raises
+        RunError if every trial failed, or if a job is unfinished.
         """
         parsed = OverridesParser.create(config_loader=self._loader).parse_overrides(list(arguments))
         for override in parsed:
@@ -100,10 +95,13 @@ class OptunaSearch:
             # Before multirun.yaml, by which the launcher recognises another sweep's folder.
             self._launcher = self._make_launcher()
             write_atomic(self._folder / "multirun.yaml", OmegaConf.to_yaml(self._config))
-            self._open_study()
-            while batch := self._next_batch():
-                self._run(batch)
-            return report(self._study, self._space, self._rounds[-1], self._config, self._url)
+            search = {"format": FORMAT, "space": self._space.described(), "fixed": self._shared}
+            fixed = {k: v for k, v in asdict(self._settings).items() if k not in GROWING}
+            self._study = open_study(self._folder, self._settings.direction)
+            check_same_search(self._study, search | fixed)
+            while self._run_batch():
+                pass
+            return report(self._study, self._space, self._settings.seeds, self._config)
         except KeyboardInterrupt:
             command = f"give the same command with hydra.sweep.dir={self._folder}"
             print(f"To resume the search, {command}", file=sys.stderr)
@@ -111,120 +109,105 @@ class OptunaSearch:
         finally:
             os.close(descriptor)
 
-    def _open_study(self) -> None:
-        settings = self._settings
-        self._study = open_study(self._url, settings.study_name, settings.direction)
-        search = {
-            "format": FORMAT,
-            "space": self._space.described(),
-            "fixed": self._shared,
-            "seeds": list(settings.seeds),
-            "direction": settings.direction,
-        }
-        check_same_search(self._study, search, self._url)
-        if settings.storage is not None:  # a database in the folder moves with it
-            check_same_folder(self._study, self._folder, self._url)
+    def _run_batch(self) -> bool:
+        """Run the next batch, or a killed process's batch again. Returns whether there was one.
 
-    def _next_batch(self) -> list[SearchTrial]:
-        """The unfinished trials of a killed process, and new ones up to the end of the batch.
-
-        Empty at the end of the search. Batches end at multiples of `batch_size`, so that a search
-        that was killed while it drew trials draws the same ones again.
+        Batches end at multiples of `batch_size`.
         """
-        finished = self._study.get_trials(deepcopy=False)
-        saved = [SearchTrial(**trial) for trial in self._study.user_attrs.get(UNFINISHED, [])]
-        batch = [trial for trial in saved if trial.number >= len(finished)]
-        # Drawn in a study in memory, since a trial that the stored one has drawn stays in it.
-        study = optuna.create_study(direction=self._settings.direction)
-        study.add_trials(finished)
-        distributions = self._space.distributions
-        study.add_trials(
-            create_trial(state=TrialState.RUNNING, params=t.params, distributions=distributions)
-            for t in batch
-        )
-        size = self._settings.batch_size
-        end = min(len(finished) // size * size + size, self._settings.num_trials)
-        for number in range(len(finished) + len(batch), end):
-            # Seeded by the trial's number, so that draws do not depend on interruptions.
-            sequence = np.random.SeedSequence([self._settings.sampler_seed, number])
-            seed = int(sequence.generate_state(1)[0])
-            with warnings.catch_warnings():  # these options are experimental before Optuna 5
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                # constant_liar keeps the trials of a batch apart.
-                study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
-            batch.append(SearchTrial(number, study.ask(distributions).params))
-        return batch
+        settings, stored = self._settings, self._study.get_trials(deepcopy=False)
+        start, end = self._study.user_attrs.get(BATCH, [0, 0])
+        if len(stored) >= end:
+            start, size = len(stored), settings.batch_size
+            end = min(start - start % size + size, settings.num_trials)
+            if start >= end:
+                return False
+            self._study.set_user_attr(BATCH, [start, end])
+        # In memory, since a trial that the stored study has drawn stays in it.
+        study, earlier = optuna.create_study(direction=settings.direction), stored[:start]
+        study.add_trials(earlier)
+        trials = [self._draw(study, number) for number in range(start, end)]
+        jobs = [job for trial in earlier for job in trial.user_attrs["jobs"].values()]
+        num_jobs, active, seeds = 1 + max(jobs, default=-1), trials, settings.seeds
+        for each in [[seed] for seed in seeds] if settings.pruning else [seeds]:
+            self._launch([(trial, seed) for trial in active for seed in each], num_jobs)
+            num_jobs += len(active) * len(each)
+            active = [trial for trial in active if self._continues(trial, earlier)]
+        for trial in trials:
+            is_whole = len(trial.user_attrs["scores"]) == len(seeds)
+            state = TrialState.COMPLETE if is_whole else TrialState.PRUNED
+            state = TrialState.FAIL if trial.user_attrs["failure"] else state
+            study.tell(trial, _mean(trial) if state == TrialState.COMPLETE else None, state)
+        self._study.add_trials(study.get_trials(deepcopy=False)[len(stored) :])
+        return True
 
-    def _run(self, batch: list[SearchTrial]) -> None:
-        """Run a batch of trials and add them to the study."""
-        active = [trial for trial in batch if trial.failure is None]
-        for seeds in self._rounds:
-            jobs = [(t, seed) for t in active for seed in seeds if seed not in t.scores]
-            self._launch(batch, jobs)
-            active = [t for t in active if t.failure is None and not self._is_pruned(t, seeds)]
-        self._study.add_trials(
-            trial.to_optuna(self._space.distributions, self._rounds, self._overrides(trial))
-            for trial in batch
-        )
-        self._save([])
+    def _draw(self, study: optuna.Study, number: int) -> Trial:
+        # Seeded by the trial's number, so that draws do not depend on interruptions.
+        sequence = np.random.SeedSequence([self._settings.sampler_seed, number])
+        seed = int(sequence.generate_state(1)[0])
+        with warnings.catch_warnings():  # these options are experimental before Optuna 5
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # constant_liar keeps the trials of a batch apart.
+            study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        trial = study.ask(self._space.distributions)
+        overrides = [*self._shared, *self._space.overrides(trial.params)]
+        for name, value in (
+            ("overrides", overrides),
+            ("jobs", {}),
+            ("scores", {}),
+            ("failure", None),
+        ):
+            trial.set_user_attr(name, value)
+        return trial
 
-    def _is_pruned(self, trial: SearchTrial, seeds: list[str]) -> bool:
-        """Whether the trial's mean over these seeds is worse than the median of completed trials.
+    def _launch(self, jobs: Sequence[tuple[Trial, int]], first: int) -> None:
+        """Run seeds of trials, the first as job `first`. Raises RunError if one is unfinished."""
+        overrides = [[*trial.user_attrs["overrides"], f"seed={seed}"] for trial, seed in jobs]
+        results = self._launcher.launch(overrides, initial_job_idx=first) if jobs else []
+        unfinished = []
+        for index, ((trial, seed), result) in enumerate(zip(jobs, results, strict=True), first):
+            attributes = trial.user_attrs
+            trial.set_user_attr("jobs", attributes["jobs"] | {str(seed): index})
+            try:
+                score = _score(result)
+                trial.set_user_attr("scores", attributes["scores"] | {str(seed): score})
+            except Unfinished as state:
+                unfinished.append(f"{index} ({state})")
+            except RunError as error:
+                # The first failure counts, because it can cause others.
+                failure = attributes["failure"] or f"seed {seed} (job {index}): {error}"
+                trial.set_user_attr("failure", failure)
+        if unfinished:
+            raise RunError(
+                f"These jobs of the search are not finished: {', '.join(unfinished)}. When "
+                "none of them is running, resume the search by the same command with "
+                f"hydra.sweep.dir={self._folder}."
+            )
 
-        Optuna's MedianPruner compares the best mean that a trial ever had, so one good seed would
-        protect it. Its WilcoxonPruner, made for seeds, never prunes with three of them, because the
-        smallest possible p is 1/8.
+    def _continues(self, trial: Trial, earlier: Sequence[FrozenTrial]) -> bool:
+        """Whether the trial runs further seeds: it has not failed and is not pruned.
+
+        It is pruned if its mean so far is worse than the median of the completed trials of earlier
+        batches over the same seeds. Optuna's MedianPruner compares the best mean that a trial ever
+        had, so one good seed would protect it. Its WilcoxonPruner, made for seeds, never prunes
+        with three of them, because the smallest possible p is 1/8.
         """
-        # Only earlier batches count, so that the decision does not depend on interruptions.
-        batch_start = trial.number - trial.number % self._settings.batch_size
-        completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        means = [from_optuna(t).mean(seeds) for t in completed if t.number < batch_start]
-        if seeds == self._rounds[-1] or len(means) < TRIALS_BEFORE_PRUNING:
+        if trial.user_attrs["failure"]:
             return False
-        lead = trial.mean(seeds) - median(means)
-        return lead < 0 if self._settings.direction == "maximize" else lead > 0
-
-    def _launch(self, batch: list[SearchTrial], jobs: list[tuple[SearchTrial, str]]) -> None:
-        """Run these seeds of these trials and save their scores in the study.
-
-        Raises RunError if a job is unfinished.
-        """
-        trials = [*map(from_optuna, self._study.get_trials(deepcopy=False)), *batch]
-        unused = count(1 + max((job for t in trials for job in t.jobs.values()), default=-1))
-        for trial, seed in jobs:
-            if seed not in trial.jobs:
-                trial.jobs[seed] = next(unused)
-        self._save(batch)
-        jobs = sorted(jobs, key=_index)
-        # A launcher counts up from the first index, but those of a resumed batch can have gaps.
-        for _, block in groupby(enumerate(jobs), key=lambda item: _index(item[1]) - item[0]):
-            run = [job for _, job in block]
-            overrides = [[*self._overrides(trial), f"seed={seed}"] for trial, seed in run]
-            results = self._launcher.launch(overrides, initial_job_idx=_index(run[0]))
-            states = [_add_result(*job, result) for job, result in zip(run, results, strict=True)]
-            self._save(batch)
-            unfinished = [f"{_index(j)} ({s})" for j, s in zip(run, states, strict=True) if s]
-            if unfinished:
-                raise RunError(
-                    f"These jobs of the search are not finished: {', '.join(unfinished)}. When "
-                    "none of them is running, resume the search by the same command with "
-                    f"hydra.sweep.dir={self._folder}."
-                )
-
-    def _overrides(self, trial: SearchTrial) -> list[str]:
-        return [*self._shared, *self._space.overrides(trial.params)]
-
-    def _save(self, batch: list[SearchTrial]) -> None:
-        self._study.set_user_attr(UNFINISHED, [asdict(trial) for trial in batch])
+        mean, step = _mean(trial), len(trial.user_attrs["scores"]) - 1
+        trial.report(mean, step)  # the sampler learns from those of pruned trials too
+        completed = [each for each in earlier if each.state == TrialState.COMPLETE]
+        if not self._settings.pruning or len(completed) < TRIALS_BEFORE_PRUNING:
+            return True
+        lead = mean - median(each.intermediate_values[step] for each in completed)
+        return lead >= 0 if self._settings.direction == "maximize" else lead <= 0
 
 
-def _index(job: tuple[SearchTrial, str]) -> int:
-    """The index in the sweep of a job, which is a trial and a seed."""
-    return job[0].jobs[job[1]]
+def _mean(trial: Trial) -> float:
+    return fmean(trial.user_attrs["scores"].values())
 
 
-def _add_result(trial: SearchTrial, seed: str, result: JobReturn) -> str | None:
-    """Add a job's score or failure to its trial. Returns the status of an unfinished job.
+def _score(result: JobReturn) -> float:
+    """A job's score. Raises RunError with the reason of a failure, or Unfinished.
 
     The status is read from the job's folder: the job can still run after its search was killed.
     """
@@ -236,12 +219,10 @@ def _add_result(trial: SearchTrial, seed: str, result: JobReturn) -> str | None:
         state = status(folder) if folder and (folder / "config.yaml").exists() else "failed"
         # A ConfigError means that the job was refused before it started.
         if state != "failed" and not isinstance(error, ConfigError):
-            return state
+            raise Unfinished(state) from error
         own = isinstance(error, ConfigError | RunError)
-        trial.fail(seed, one_line(error) if own else f"{type(error).__name__}: {one_line(error)}")
-        return None
-    if isinstance(score, int | float) and math.isfinite(score):
-        trial.scores[seed] = float(score)
-    else:
-        trial.fail(seed, f"its score is {score}, but must be a finite number")
-    return None
+        reason = one_line(error) if own else f"{type(error).__name__}: {one_line(error)}"
+        raise RunError(reason) from error
+    if not (isinstance(score, int | float) and math.isfinite(score)):
+        raise RunError(f"its score is {score}, but must be a finite number")
+    return float(score)

@@ -17,8 +17,7 @@ from rich.text import Text
 from mbrl.errors import RunError
 from mbrl.runs.folder import write_atomic
 from mbrl.sweepers.search_space import SearchSpace
-from mbrl.sweepers.study import without_password
-from mbrl.sweepers.trials import from_optuna
+from mbrl.sweepers.study import database_in
 from mbrl.tables import format_number, print_table
 
 MAX_ROWS = 10  # trials in the table, besides the failed ones
@@ -31,7 +30,7 @@ EVALUATION_SEED = "training.evaluation_seed"  # the search's start states, not a
 
 
 def report(
-    study: Study, space: SearchSpace, seeds: Sequence[str], config: DictConfig, url: str
+    study: Study, space: SearchSpace, seeds: Sequence[int], config: DictConfig
 ) -> dict[str, Any]:
     """Print the result and write best_command.txt. Returns the best trial's settings.
 
@@ -46,13 +45,13 @@ def report(
     if not ranked:
         raise RunError(
             f"All {len(failed)} trials of the search failed. "
-            f"The first failed at {from_optuna(failed[0]).failure}."
+            f"The first failed at {failed[0].user_attrs['failure']}."
         )
-    command = _best_command(config, space, ranked[0])
-    file = Path(config.hydra.sweep.dir).absolute() / "best_command.txt"
+    command, folder = _best_command(config, space, ranked[0]), Path(config.hydra.sweep.dir)
+    file = folder.absolute() / "best_command.txt"
     write_atomic(file, command + "\n")
     print(f"The best settings on the seeds for reports (also in {file}):\n\n    {command}\n")
-    dashboard = f"optuna-dashboard {shlex.quote(without_password(url))}"
+    dashboard = f"optuna-dashboard {shlex.quote(database_in(folder))}"
     print(f"To browse the search: pip install optuna-dashboard, then\n\n    {dashboard}\n")
     return dict(ranked[0].params)
 
@@ -63,7 +62,7 @@ def _score(trial: FrozenTrial) -> float:
 
 
 def _table(
-    study: Study, space: SearchSpace, seeds: Sequence[str], trials: Sequence[FrozenTrial]
+    study: Study, space: SearchSpace, seeds: Sequence[int], trials: Sequence[FrozenTrial]
 ) -> Table:
     states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
     counts = ", ".join(f"{states[state]} {name}" for state, name in STATES.items() if states[state])
@@ -75,7 +74,7 @@ def _table(
     for name in ("trial", "mean score", *settings, *(f"seed {s}" for s in seeds), "", "jobs"):
         table.add_column(Text(name), overflow="fold")
     for trial in trials:
-        record = from_optuna(trial)
+        attributes = trial.user_attrs
         cells = [str(trial.number), format_number(trial.value)]
         for override in space.overrides(trial.params):
             text = override.partition("=")[2]
@@ -83,8 +82,9 @@ def _table(
             with suppress(ValueError):
                 text = text if text.lstrip("-").isdigit() else format_number(float(text))
             cells.append(text)
-        cells += [format_number(record.scores.get(seed)) for seed in seeds]
-        cells += [record.failure or STATES[trial.state], ", ".join(map(str, record.jobs.values()))]
+        cells += [format_number(attributes["scores"].get(str(seed))) for seed in seeds]
+        cells.append(attributes["failure"] or STATES[trial.state])
+        cells.append(", ".join(map(str, attributes["jobs"].values())))
         table.add_row(*map(Text, cells))
     return table
 

@@ -82,10 +82,8 @@ def _distribution(override: Override) -> BaseDistribution:
     unknown = sorted(tags.difference(TAGS))
     if unknown:
         _refuse(override, f"has the unknown tag {unknown[0]}. Use {' or '.join(TAGS)}, or no tag")
-    if isinstance(sweep, IntervalSweep):
-        return _interval(override, sweep)
-    if isinstance(sweep, RangeSweep):
-        return _range(override, sweep)
+    if isinstance(sweep, IntervalSweep | RangeSweep):
+        return _numbers(override, sweep)
     if tags:
         _refuse(override, "tags a choice, which has no order. Remove the tag, or give a range(…)")
     # In the given order, also for shuffle(…): a resumed study must have the same choices.
@@ -98,39 +96,31 @@ def _distribution(override: Override) -> BaseDistribution:
     return CategoricalDistribution(list(dict.fromkeys(options)))
 
 
-def _interval(override: Override, sweep: IntervalSweep) -> BaseDistribution:
-    low = math.nan if sweep.start is None else sweep.start
-    high = math.nan if sweep.end is None else sweep.end
+def _numbers(override: Override, sweep: IntervalSweep | RangeSweep) -> BaseDistribution:
+    if isinstance(sweep, RangeSweep):
+        values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
+        if not values:
+            _refuse(override, "is empty. Swap its ends, or give a step that leads to its end")
+        low, high, step = min(values), max(values), abs(sweep.step or 1)
+        is_whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
+    else:
+        low = math.nan if sweep.start is None else sweep.start
+        high = math.nan if sweep.end is None else sweep.end
+        if not -math.inf < low < high < math.inf:
+            _refuse(override, "must go from a finite number to a larger one. Change its ends")
+        step, is_whole = None, isinstance(low, int)  # int(interval(…)) has whole ends
     log = "log" in sweep.tags
-    if not -math.inf < low < high < math.inf:
-        _refuse(override, "must go from a finite number to a larger one. Swap or change its ends")
-    if log and low <= 0:
-        _refuse(override, "has a log scale, so it must start above 0. Raise its lower end")
-    if not isinstance(low, int) and "int" not in sweep.tags:  # int(interval(…)) has whole ends
-        return FloatDistribution(low, high, log=log)
-    if low != int(low) or high != int(high):
-        _refuse(override, "searches whole numbers, so it must have whole ends. Round them")
-    return IntDistribution(int(low), int(high), log=log)
-
-
-def _range(override: Override, sweep: RangeSweep) -> BaseDistribution:
-    values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
-    log, step = "log" in sweep.tags, abs(sweep.step or 1)
-    whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
-    if not values:
-        _refuse(override, "is empty. Swap its ends, or give a step that leads from start to end")
-    if log and not (whole and step == 1 and min(values) > 0):
-        _refuse(
-            override,
-            "has a log scale, so it must have steps of 1 from above 0. Use tag(log,interval(…))",
-        )
-    if "int" in sweep.tags and not whole:
+    if log and (low <= 0 or step not in (None, 1)):
+        rule = "has a log scale, so it must start above 0, a range(…) with steps of 1"
+        _refuse(override, f"{rule}. Use tag(log,interval(…)) from above 0")
+    if not is_whole and "int" not in sweep.tags:
+        low, high = (low, high) if step is None else (_rounded(low), _rounded(high))
+        return FloatDistribution(low, high, log=log, step=step)
+    if any(number != int(number) for number in (low, high, step or 1)):
         _refuse(
             override, "searches whole numbers, so it must have whole ends and steps. Round them"
         )
-    if whole:
-        return IntDistribution(int(min(values)), int(max(values)), step=int(step), log=log)
-    return FloatDistribution(_rounded(min(values)), _rounded(max(values)), step=step)
+    return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
 
 
 def _refuse(override: Override, rule: str) -> NoReturn:

@@ -1,14 +1,13 @@
 """The settings of the Optuna sweeper (conf/hydra/sweeper/optuna.yaml), validated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.validation import format_value, validation_errors
 from mbrl.errors import ConfigError
-from mbrl.sweepers.study import check_storage
 
 REPORT_SEEDS = range(10)  # reserved for reported results, so nothing may be tuned on them
 
@@ -22,8 +21,6 @@ class SearchSettings:
     batch_size: int
     direction: Literal["maximize", "minimize"]
     sampler_seed: int
-    storage: str | None
-    study_name: str
     pruning: bool
 
     def __post_init__(self) -> None:
@@ -31,9 +28,19 @@ class SearchSettings:
             value = getattr(self, name)
             if value < minimum:
                 raise ConfigError(f"hydra.sweeper.{name}={value}: must be at least {minimum}.")
-        _check_seeds(self.seeds)
-        if self.storage is not None:
-            check_storage(self.storage)
+        setting = f"hydra.sweeper.seeds={format_value(list(self.seeds))}"
+        valid = all(type(seed) is int and 0 <= seed < 2**32 for seed in self.seeds)
+        if not self.seeds or not valid or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(
+                f"{setting}: must be one or more different whole numbers in [0, 2^32). "
+                "Try [100,101,102]."
+            )
+        reserved = sorted(set(self.seeds).intersection(REPORT_SEEDS))
+        if reserved:
+            raise ConfigError(
+                f"{setting}: contains seed {reserved[0]}, but 0 to 9 are reserved for reported "
+                "results, which tuning on them would bias. Take seeds from 100 on."
+            )
 
 
 def search_settings(node: DictConfig) -> SearchSettings:
@@ -41,25 +48,7 @@ def search_settings(node: DictConfig) -> SearchSettings:
     for message in validation_errors(node, SearchSettings, find=str):
         raise ConfigError(message)
     given: Any = OmegaConf.to_container(node, resolve=True)
-    for name in (setting.name for setting in fields(SearchSettings)):
-        if name not in given:
-            raise ConfigError(
-                f"hydra.sweeper.{name} has no value. Choose hydra/sweeper=optuna, or give a value."
-            )
-    return SearchSettings(**{name: value for name, value in given.items() if name != "_target_"})
-
-
-def _check_seeds(seeds: Sequence[Any]) -> None:
-    setting = f"hydra.sweeper.seeds={format_value(list(seeds))}"
-    valid = all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
-    if not seeds or not valid or len(set(seeds)) < len(seeds):
-        raise ConfigError(
-            f"{setting}: must be one or more different whole numbers in [0, 2^32). "
-            "Try [100,101,102]."
-        )
-    reserved = sorted(set(seeds).intersection(REPORT_SEEDS))
-    if reserved:
-        raise ConfigError(
-            f"{setting}: contains seed {reserved[0]}, but 0 to 9 are reserved for reported "
-            "results, which tuning on them would bias. Take seeds from 100 on."
-        )
+    try:
+        return SearchSettings(**{name: given[name] for name in given if name != "_target_"})
+    except TypeError as missing:
+        raise ConfigError(f"hydra.sweeper: {missing}. Choose hydra/sweeper=optuna.") from missing

@@ -1,7 +1,6 @@
 """Searches whose launcher computes each job's score from its overrides; one runs real jobs."""
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import pytest
 pytest.importorskip("optuna")
 
 import optuna
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -23,13 +20,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import Engine
 
-from mbrl.config.compose import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_internals import config_loader
 from mbrl.errors import ConfigError, RunError
 from mbrl.runs.folder import lock
-from mbrl.sweepers.optuna import UNFINISHED, OptunaSearch
+from mbrl.sweepers.optuna import OptunaSearch
+from mbrl.sweepers.study import NAME, database_in
 
 pytestmark = pytest.mark.extras
 
@@ -45,12 +43,13 @@ class Killed(BaseException):
 class FakeLauncher(Launcher):
     """Computes `score(settings)` for each job; `settings` has the overrides' values by key.
 
+    Like the real one, it does not repeat the jobs that are completed in the sweep's folder, `done`.
     Raises Killed instead of starting job `dies_at`, so no result of that launch comes back.
     """
 
-    def __init__(self, score, dies_at=None):
-        self.score, self.dies_at = score, dies_at
-        self.jobs = {}  # index → overrides
+    def __init__(self, score, done, dies_at=None):
+        self.score, self.done, self.dies_at = score, done, dies_at
+        self.jobs = {}  # index → overrides, of the jobs that ran
         self.launches = []  # the indices launched together
 
     def setup(self, **unused):
@@ -60,12 +59,17 @@ class FakeLauncher(Launcher):
         results = []
         self.launches.append(list(range(initial_job_idx, initial_job_idx + len(job_overrides))))
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            if number == self.dies_at:
-                raise Killed
-            assert number not in self.jobs
-            self.jobs[number] = list(overrides)
-            results.append(self._result(overrides))
-            self.change_result(results[-1], number)
+            result = self.done.get(number)
+            if result is None:
+                if number == self.dies_at:
+                    raise Killed
+                self.jobs[number] = list(overrides)
+                result = self._result(overrides)
+                self.change_result(result, number)
+            assert list(result.overrides) == list(overrides)
+            if result.status == JobStatus.COMPLETED:
+                self.done[number] = result
+            results.append(result)
         return results
 
     def change_result(self, result, number):
@@ -94,7 +98,7 @@ def smooth(settings):
 @pytest.fixture(scope="module")
 def loader():
     setup_globals()
-    return ConfigLoaderImpl(create_config_search_path(str(CONFIG_FOLDER)))
+    return config_loader()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -110,19 +114,20 @@ def fast_database():
     event.remove(Engine, "connect", set_fast)
 
 
+FOLDERS = {}  # folder → its completed jobs
+
+
 def sweep(loader, folder, score=smooth, overrides=SPACE, dies_at=None, **settings):
     """Run a search. Returns its launcher, with the `best` settings and the study's `trials`."""
     given = [f"hydra.sweeper.{name}={value}" for name, value in settings.items()]
     given = ["hydra/sweeper=optuna", f"hydra.sweep.dir='{folder}'", *given]
     config = loader.load_configuration("config", [*given, *overrides], RunMode.MULTIRUN)
-    launcher = FakeLauncher(score, dies_at)
+    launcher = FakeLauncher(score, FOLDERS.setdefault(folder, {}), dies_at)
     try:
         launcher.best = OptunaSearch(config, lambda: launcher, loader).sweep(list(overrides))
     except Killed:
         launcher.best = None
-    launcher.trials = study(
-        folder, settings.get("storage"), settings.get("study_name", "mbrl")
-    ).trials
+    launcher.trials = study(folder).trials
     return launcher
 
 
@@ -139,14 +144,8 @@ def whole(loader, tmp_path_factory):
     return sweep(loader, tmp_path_factory.mktemp("whole"), num_trials=14)
 
 
-def study(folder, storage=None, study_name="mbrl"):
-    database = URL.create("sqlite", database=f"{folder}/optuna.db")
-    return optuna.load_study(study_name=study_name, storage=storage or database.render_as_string())
-
-
-def unfinished(folder):
-    """The trials of a batch that has not ended, in the form in which the study keeps them."""
-    return study(folder).user_attrs.get(UNFINISHED, [])
+def study(folder):
+    return optuna.load_study(study_name=NAME, storage=database_in(folder))
 
 
 def scores(trial):
@@ -183,7 +182,6 @@ def test_a_trial_runs_every_seed_and_scores_their_mean(search, tmp_path):
             assert shared | {planner} <= set(launcher.jobs[index])
     assert launcher.launches == [list(range(9))]  # all at once without pruning
     assert OmegaConf.load(tmp_path / "multirun.yaml").hydra.sweeper.num_trials == 3
-    assert unfinished(tmp_path) == []
 
 
 def test_the_trials_of_a_batch_are_launched_together(search):
@@ -218,25 +216,21 @@ def test_the_sampler_seed_determines_the_trials(search, tmp_path, whole):
 
 
 @pytest.mark.parametrize("dies_at", [0, 5, 13, 31])
-def test_a_killed_search_resumes_as_if_uninterrupted(search, whole, tmp_path, dies_at):
+def test_a_killed_search_resumes_as_if_uninterrupted(search, whole, dies_at):
     killed = search(num_trials=14, dies_at=dies_at)
-    assert unfinished(tmp_path)
     resumed = search(num_trials=14)
     assert without_times(resumed.trials) == without_times(whole.trials)
     assert killed.jobs | resumed.jobs == whole.jobs
-    # Only the results of launches that returned were known, and none of those jobs runs again.
-    known = [index for launch in killed.launches if dies_at not in launch for index in launch]
-    assert set(resumed.jobs) == set(whole.jobs).difference(known)
-    assert search(num_trials=14).jobs == {}
+    assert not set(killed.jobs).intersection(resumed.jobs)  # no job runs twice
+    assert search(num_trials=14).launches == []
 
 
 def kill(monkeypatch, method, at):
-    """Lets a method of the stored study raise Killed instead of its call number `at`."""
+    """Lets a method of studies raise Killed instead of its call number `at`."""
     original, calls = getattr(optuna.Study, method), []
 
     def killed(study, *arguments, **options):
-        if study.study_name == "mbrl":  # not one in memory
-            calls.append(method)
+        calls.append(method)
         if len(calls) == at:
             raise Killed
         return original(study, *arguments, **options)
@@ -244,41 +238,34 @@ def kill(monkeypatch, method, at):
     monkeypatch.setattr(optuna.Study, method, killed)
 
 
-@pytest.mark.parametrize("at", [2, 3, 5, 10])
-def test_a_search_killed_before_it_saved_its_state_runs_the_same_jobs(
-    search, whole, monkeypatch, at
+@pytest.mark.parametrize(
+    ("method", "at"),
+    [
+        ("set_user_attr", 1),
+        ("set_user_attr", 2),
+        ("set_user_attr", 4),
+        ("ask", 11),  # the third trial of the third batch
+        ("tell", 7),
+        *(("add_trial", number) for number in range(1, 40, 3)),
+    ],
+)
+def test_a_search_killed_between_two_writes_runs_the_same_jobs(
+    search, whole, monkeypatch, method, at
 ):
-    kill(monkeypatch, "set_user_attr", at)
+    kill(monkeypatch, method, at)
     killed = search(num_trials=14)
     monkeypatch.undo()
     resumed = search(num_trials=14)
     assert without_times(resumed.trials) == without_times(whole.trials)
-    assert killed.jobs | resumed.jobs == resumed.jobs | killed.jobs == whole.jobs
+    assert killed.jobs | resumed.jobs == whole.jobs
+    assert not set(killed.jobs).intersection(resumed.jobs)
 
 
-def test_a_search_killed_while_it_added_trials_to_the_study_prunes_the_same(
-    search, whole, monkeypatch
-):
-    kill(monkeypatch, "add_trial", 11)
-    assert len(search(num_trials=14).trials) == 10
-    monkeypatch.undo()
-    resumed = search(num_trials=14)
-    assert without_times(resumed.trials) == without_times(whole.trials)
-
-
-def test_a_search_killed_while_it_drew_trials_draws_the_same(search, whole, monkeypatch):
-    ask, calls = optuna.Study.ask, []
-
-    def ask_some(study, *arguments):
-        calls.append(study)
-        if len(calls) == 11:  # the third trial of the third batch
-            raise Killed
-        return ask(study, *arguments)
-
-    monkeypatch.setattr(optuna.Study, "ask", ask_some)
-    assert len(search(num_trials=14).trials) == 8
-    monkeypatch.undo()
-    assert without_times(search(num_trials=14).trials) == without_times(whole.trials)
+def test_a_batch_that_was_killed_keeps_its_size(search, whole):
+    search(num_trials=14, dies_at=13)
+    resumed = search(num_trials=14, batch_size=1)
+    assert without_times(resumed.trials[:8]) == without_times(whole.trials[:8])
+    assert len(resumed.launches[-1]) == 1
 
 
 def test_a_finished_search_can_be_extended(search):
@@ -297,6 +284,8 @@ def test_a_finished_search_can_be_extended(search):
         ([*SPACE, "env=pendulum"], {}, "fixed="),
         (SPACE, {"seeds": "[100,101]"}, "seeds="),
         (SPACE, {"direction": "minimize"}, "direction="),
+        (SPACE, {"sampler_seed": 1}, "sampler_seed="),
+        (SPACE, {"pruning": "false"}, "pruning="),
     ],
 )
 def test_another_search_cannot_resume_this_one(search, overrides, settings, named):
@@ -413,14 +402,12 @@ def test_an_unfinished_job_ends_the_search_and_fails_no_trial(
     assert named in sentence
     assert f"hydra.sweep.dir={tmp_path}" in sentence
     assert study(tmp_path).trials == []
-    known = [list(trial["scores"]) for trial in unfinished(tmp_path)]
-    assert known == [["100"], [], ["100"], ["100"]]
-    assert not any(trial["failure"] for trial in unfinished(tmp_path))
     if descriptor is not None:
         os.close(descriptor)
     monkeypatch.undo()
     resumed = search(num_trials=4)
-    assert resumed.launches[0] == [1]
+    assert min(resumed.jobs) == 1
+    assert not {0, 2, 3}.intersection(resumed.jobs)
     assert without_times(resumed.trials) == without_times(whole.trials[:4])
 
 
@@ -480,20 +467,6 @@ def test_the_report_gives_the_best_trial_as_a_command(search, tmp_path, capsys):
         (SPACE, {"sampler_seed": -1}, "hydra.sweeper.sampler_seed=-1"),
         (SPACE, {"direction": "up"}, "hydra.sweeper.direction=up"),
         (SPACE, {"pruning": "maybe"}, "hydra.sweeper.pruning=maybe"),
-        (SPACE, {"storage": "foo"}, "hydra.sweeper.storage=foo"),
-        (SPACE, {"storage": 5}, "hydra.sweeper.storage=5"),
-        (SPACE, {"storage": "'postgresql://host:port/x'"}, "storage=postgresql://host:port/x"),
-        (
-            SPACE,
-            {"storage": "'postgresql://me:hush@host/x'"},
-            "storage=postgresql://me:***@host/x: must contain no password",
-        ),
-        (
-            SPACE,
-            {"storage": "'postgresql://me@host/x?password=hush'"},
-            "storage=postgresql://me@host/x: must contain no password",
-        ),
-        (SPACE, {"storage": "'mysql://me:hu@sh@host:port/x'"}, "storage=mysql://***@host:port/x"),
         (SPACE, {"seeds": "[]"}, "hydra.sweeper.seeds=[]"),
         (SPACE, {"seeds": "[100,100]"}, "different"),
         (SPACE, {"seeds": "[100,a]"}, "whole numbers"),
@@ -505,33 +478,19 @@ def test_an_invalid_search_is_refused_before_anything_is_written(
 ):
     sentence = refusal(search, overrides=overrides, folder=tmp_path / "sweep", **settings)
     assert named in sentence
-    assert "hush" not in sentence
     assert not (tmp_path / "sweep").exists()
 
 
-@pytest.mark.parametrize(
-    "storage",
-    [
-        "sqlite:////nonexistent/x.db",
-        "sqlite:////dev/full",
-        "foo://x",
-        "redis://host",
-        "postgresql+nodriver://host/x",
-    ],
-)
-def test_a_database_that_cannot_be_opened_is_named(search, storage):
-    sentence = refusal(search, num_trials=1, storage=f"'{storage}'")
-    assert f"hydra.sweeper.storage={storage} cannot be opened" in sentence
+def test_a_damaged_database_is_named(search, tmp_path):
+    (tmp_path / "optuna.db").write_text("not a database " * 1000)
+    sentence = refusal(search, num_trials=1)
+    assert f"{tmp_path}/optuna.db cannot be opened" in sentence
 
 
-@pytest.mark.parametrize(
-    ("url", "module"), [("postgresql://host/x", "psycopg"), ("mysql://host/x", "MySQLdb")]
-)
-def test_a_database_whose_driver_is_missing_is_named(search, monkeypatch, url, module):
-    for name in (module, "psycopg2"):
-        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
-    sentence = refusal(search, num_trials=1, storage=f"'{url}'")
-    assert f"hydra.sweeper.storage={url} cannot be opened" in sentence
+def test_a_search_by_an_older_version_is_refused(search, tmp_path):
+    search(num_trials=1)
+    study(tmp_path).set_user_attr("search", {"format": 0})
+    assert "older version" in refusal(search, num_trials=2)
 
 
 def test_each_folder_has_its_own_study_whatever_its_name(search, tmp_path):
@@ -541,25 +500,12 @@ def test_each_folder_has_its_own_study_whatever_its_name(search, tmp_path):
     assert sorted(path.parent.name for path in tmp_path.glob("**/optuna.db")) == sorted(names)
 
 
-def test_a_study_belongs_to_one_folder(search, tmp_path):
-    where = {"storage": f"sqlite:///{tmp_path}/all.db", "seeds": "[100]"}
-    search(folder=tmp_path / "one", num_trials=1, **where)
-    sentence = refusal(search, folder=tmp_path / "two", num_trials=2, **where)
-    assert f"is the search of hydra.sweep.dir={tmp_path}/one, not of {tmp_path}/two" in sentence
-    search(folder=tmp_path / "two", num_trials=2, study_name="other", **where)
-    assert search(folder=tmp_path / "one", num_trials=2, **where).jobs.keys() == {1}
-    _, *arguments = shlex.split(sentence.split("`")[1])
-    optuna_cli = [sys.executable, "-c", "from optuna.cli import main; main()"]
-    subprocess.run([*optuna_cli, *arguments], check=True)
-    assert search(folder=tmp_path / "two", num_trials=3, **where).jobs.keys() == {2}
-
-
 def test_an_unknown_setting_is_refused(loader, tmp_path):
     unknown = "+hydra.sweeper.num_trails=3"
     overrides = ["hydra/sweeper=optuna", unknown, f"hydra.sweep.dir={tmp_path}"]
     config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.num_trails: .*num_trials"):
-        OptunaSearch(config, lambda: FakeLauncher(smooth), loader)
+        OptunaSearch(config, lambda: FakeLauncher(smooth, {}), loader)
 
 
 @pytest.mark.parametrize(
@@ -638,14 +584,12 @@ def test_a_killed_search_of_real_runs_resumes(tmp_path):
     searched = ["training.epsilon=interval(0,1)", "model=mlp,ensemble"]
     arguments = [*searched, *small, "hydra.sweeper.seeds=[100,101]"]
     assert start_and_kill(tmp_path, *arguments) == -signal.SIGKILL
-    killed = unfinished(tmp_path)
-    assert [list(trial["scores"]) for trial in killed] == [["100"]] * 2
+    assert study(tmp_path).trials == []
     result = start(tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
-    assert "Job 2 of 2" in result.stdout
+    assert result.stdout.count("Job 1 of 2") == 1  # the round of seed 100 was complete
     found = study(tmp_path).trials
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 2
-    assert [trial.params for trial in found] == [trial["params"] for trial in killed]
     folders = sorted(path.parent for path in tmp_path.glob("*/summary.json"))
     assert [int(folder.name.split("_")[0]) for folder in folders] == [0, 1, 2, 3]
     for trial in found:

@@ -103,7 +103,7 @@ def test_validation_points_contain_each_option():
         (["a=tag(int,interval(0.5,3))"], "whole ends"),
         (["a=tag(int,range(0.5,3,1))"], "whole ends"),
         (["a=tag(log,range(1,9,2))"], "steps of 1"),
-        (["a=tag(log,range(0,9))"], "from above 0"),
+        (["a=tag(log,range(0,9))"], "start above 0"),
         (["a=range(3,3)"], "is empty"),
         (["a=range(1,3,0)"], "is empty"),
         (["a=tag(lgo,interval(1,2))"], "lgo"),
