@@ -15,6 +15,7 @@ from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.errors import ConfigError, one_line
 from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
+from mbrl.training.evaluate import act_all, init_episodes
 from mbrl.training.loop import Training, initial_state, learn
 from mbrl.training.memory_check import check_memory
 from mbrl.training.state import MODEL_INIT, TrainState
@@ -75,16 +76,17 @@ def _check_fit(
     planner: AbstractPlanner,
     state: TrainState,
 ) -> None:
-    """Traces a decision of evaluation and a phase of learning, so that misfits show at once."""
+    """Traces a decision of evaluation and a phase of learning, so that misfits show at once.
 
-    def decide(state, observation):
-        planner_state = planner.init(state.key)
-        return planner.plan(state.key, state.model, observation, planner_state)[0]
-
-    shape = (training.max_evaluation_episodes, environment.observation_size)
+    These are the loop's own functions and shapes, so it does not trace them again.
+    """
+    episodes = np.arange(training.max_evaluation_episodes)
+    shape = (len(episodes), environment.observation_size)
     observations = jax.ShapeDtypeStruct(shape, jnp.float32)
-    check_memory(eqx.filter_vmap(decide, in_axes=(None, 0)), state, observations)
-    check_memory(learn, training, state, np.asarray(0))
+    planner_states = eqx.filter_eval_shape(init_episodes, planner, state.key, episodes)
+    counters = (episodes, np.asarray(0))
+    check_memory(act_all, planner, state.model, state.key, *counters, observations, planner_states)
+    check_memory(learn, training.learners, state, np.asarray(0))
 
 
 @contextmanager

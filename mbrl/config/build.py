@@ -1,12 +1,14 @@
 """Building parts: the one place where configs become objects."""
 
+import copy
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
 from mbrl.config.allowlist import (
     allowed_target,
@@ -16,6 +18,9 @@ from mbrl.config.allowlist import (
 )
 from mbrl.config.validation import check_settings, format_value, is_part
 from mbrl.errors import ConfigError
+
+# Of functions from these, equal settings give equal results.
+PURE_PACKAGES = ("mbrl.", "optax.")
 
 
 def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
@@ -33,10 +38,17 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
     def find(target: Any) -> Any:
         return allowed_target(target, trust)
 
+    node = copy.deepcopy(node)  # keeps its parent, and so its full name in messages
+    functions = []
     for part in reversed(list(_parts(node))):  # innermost first
         target = resolve_checked(part, trust)
         check_settings(part, _part, find)
         check_settings(part, target, find)
+        if inspect.isfunction(target) and target.__module__.startswith(PURE_PACKAGES):
+            functions.append(part)
+    for function in functions:
+        if function is not node:
+            _share(function)
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
@@ -57,6 +69,27 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         return make(**runtime)
     except (ValueError, TypeError) as error:
         raise _as_config_error(_name(node), error) from error
+
+
+@cache
+def shared(settings: str) -> Any:
+    """What a pure function makes of the settings: the same object whenever they are the same.
+
+    Optimisers and schedules are closures, which JAX compares by identity. Without this, each run of
+    a process would trace and compile its learning anew.
+    """
+    try:
+        return hydra.utils.instantiate(OmegaConf.create(settings), _convert_="object")
+    except hydra.errors.InstantiationException as error:
+        raise error.__cause__ or error from None
+
+
+def _share(part: DictConfig) -> None:
+    settings = OmegaConf.to_yaml(part)
+    with flag_override(part, ["readonly", "struct"], False):
+        for name in list(part):
+            del part[name]
+        part["_target_"], part["settings"] = f"{__name__}.{shared.__name__}", settings
 
 
 def _part(_target_: str, _partial_: bool = False, **settings: Any) -> None:

@@ -146,6 +146,11 @@ class Training(eqx.Module):
         return min(events)
 
     @property
+    def learners(self) -> tuple[ModelLearner, ValueLearner, Exploration]:
+        """What a phase of learning depends on; runs with equal ones share its program."""
+        return self.model_learner, self.value_learner, self.exploration
+
+    @property
     def exploration(self) -> Exploration:
         return Exploration(
             self.epsilon,
@@ -300,7 +305,7 @@ class _Loop:
         if not self.training.learning_is_due(env_steps):
             return
         started = perf_counter()
-        self.state, metrics = learn(self.training, self.state, np.asarray(env_steps))
+        self.state, metrics = learn(self.training.learners, self.state, np.asarray(env_steps))
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         seconds = {
             "time/learn": perf_counter() - started,
@@ -317,23 +322,24 @@ class _Loop:
 
 
 @eqx.filter_jit(donate="all-except-first")
-def learn(training: Training, state: TrainState, env_steps):
+def learn(learners: tuple[ModelLearner, ValueLearner, Exploration], state: TrainState, env_steps):
     """One phase of learning at real step `env_steps`, in one compiled call.
 
     Fits the model, then its value, then the value of the model with a bonus, if there is one.
     """
+    model_learner, value_learner, exploration = learners
     model_key, value_key = jax.random.split(
         jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps)
     )
-    state, metrics = training.model_learner.learn(model_key, state)
-    value, value_state, value_metrics = training.value_learner.learn(
+    state, metrics = model_learner.learn(model_key, state)
+    value, value_state, value_metrics = value_learner.learn(
         value_key, state.model, state.replay, state.value_state
     )
     state = state._replace(model=with_value(state.model, value), value_state=value_state)
     if state.bonus_value is None:
         return state, metrics | value_metrics
-    value, value_state, bonus_metrics = training.value_learner.learn(
-        value_key, training.exploration.model(state), state.replay, state.bonus_value.state
+    value, value_state, bonus_metrics = value_learner.learn(
+        value_key, exploration.model(state), state.replay, state.bonus_value.state
     )
     bonus_metrics = {name.replace("/", "/curious_"): bonus_metrics[name] for name in bonus_metrics}
     state = state._replace(bonus_value=BonusValue(value, value_state))

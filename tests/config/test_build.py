@@ -8,6 +8,7 @@ from mbrl.config.compose import compose
 from mbrl.errors import ConfigError
 from mbrl.planners.random import RandomPlanner
 from mbrl.types import Box
+from tests.configs import resolved
 
 
 def refusal(node: object) -> str:
@@ -59,3 +60,19 @@ def test_settings_that_are_missing_are_named():
     sentence = refusal({"_target_": "mbrl.planners.greedy.Greedy", "discount": 0.9})
     assert "does not fit its settings" in sentence
     assert "num_actions" in sentence
+
+
+def test_functions_with_equal_settings_are_shared_and_others_are_not():
+    """JAX compares them by identity."""
+
+    def built(*overrides):
+        return build(resolved(*overrides).tree.training)
+
+    schedule = "training.epsilon={_target_: optax.linear_schedule, init_value: 1, end_value: 0, "
+    same, again = (built(schedule + "transition_steps: 9}", f"seed={seed}") for seed in (0, 1))
+    assert same is not again
+    assert same.model_learner.optimizer is again.model_learner.optimizer
+    assert same.epsilon is again.epsilon
+    other = built(schedule + "transition_steps: 8}", "optimizer.learning_rate=0.1")
+    assert other.model_learner.optimizer is not same.model_learner.optimizer
+    assert other.epsilon is not same.epsilon

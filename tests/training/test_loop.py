@@ -183,6 +183,23 @@ def test_nothing_is_compiled_after_the_first_phases(overrides):
     assert seen[200] == seen[60]
 
 
+def test_a_second_run_compiles_nothing():
+    """Where only seed and budget differ; the optimiser and the schedule are functions."""
+    settings = ("planner=cem", "optimizer=clipped_adamw", *PLANNING, FALLING)
+    rows_of(*settings)
+    compiled = []
+
+    def listen(event, seconds, **_):
+        compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        rows_of(*settings, "seed=1", "training.env_steps=80")
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert [event for event in compiled if event.endswith("backend_compile_duration")] == []
+
+
 @pytest.mark.parametrize(
     "override",
     [

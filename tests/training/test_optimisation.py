@@ -44,7 +44,7 @@ def test_every_option_changes_the_model_and_the_value_in_one_phase_of_learning(o
     collector = Collector(environment, planner, training.exploration)
     state, _ = collector.collect(state, 40, at_random=True)
     before = [weights(state.model.components), weights(state.model.value_function)]
-    state, metrics = learn(training, state, np.asarray(40))
+    state, metrics = learn(training.learners, state, np.asarray(40))
     after = [weights(state.model.components), weights(state.model.value_function)]
     for old, new in zip(before, after, strict=True):
         assert np.all(np.isfinite(new))
