@@ -7,7 +7,7 @@ ARGS   ?=# appended to the command: make run ARGS="planner=mcts seed=3"
 BIN       = .venv/bin
 INSTALLED = .venv/.installed
 # Two processes, since a test computes on one thread; the tests of a file share compiled programs, so they stay together.
-PYTEST    = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+PYTEST    = $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 UV_LOCK   = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --quiet --python $(BIN)/python --universal --python-version 3.11 \
             --generate-hashes --no-emit-index-url --no-header --no-annotate $(ARGS)
 
