@@ -23,9 +23,10 @@ class EnvironmentFault(RuntimeError):
 
 
 class FaultWrapper(gymnasium.Wrapper):
-    """Turns exceptions, hangs and non-finite values of `step` and `reset` into an EnvironmentFault.
+    """Turns faults of `step` and `reset` into an EnvironmentFault.
 
-    A call hangs if it takes more than `timeout` seconds (None: no limit). Faults of `close` are
+    Faults are exceptions, `sys.exit`, hangs, and values that are not finite in single precision. A
+    call hangs if it takes more than `timeout` seconds (None: no limit). Faults of `close` are
     logged as warnings. A hang in compiled code cannot be interrupted; outside the main thread, a
     hang raises only after the call returns.
     """
@@ -73,7 +74,7 @@ class FaultWrapper(gymnasium.Wrapper):
                 f"{self._name} did not return from {call} within {self._timeout} seconds. "
                 "Fix the environment, or raise env.step_timeout (null: no limit)."
             ) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an exit would end a whole sweep
             raise EnvironmentFault(
                 f"{self._name} raised {type(error).__name__} at {call} ({one_line(error)}). "
                 "Fix the environment."
@@ -85,10 +86,12 @@ class FaultWrapper(gymnasium.Wrapper):
             raise ValueError(f"an observation has the shape {shape} instead of {expected}")
 
     def _check_finite(self, kind: str, value: np.ndarray | float, call: str) -> None:
-        if not np.isfinite(value).all():
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(np.float32(value)).all()
+        if not is_finite:
             raise EnvironmentFault(
-                f"{self._name} returned the {kind} {value} at {call}, which is not finite. "
-                "Fix the environment, or wrap it in one that clips."
+                f"{self._name} returned the {kind} {value} at {call}, which is not finite in "
+                "single precision. Fix the environment, or wrap it in one that clips."
             )
 
 

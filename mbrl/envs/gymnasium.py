@@ -7,14 +7,9 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 from gymnasium import error, spaces
-from gymnasium.wrappers import (
-    FlattenObservation,
-    RescaleAction,
-    TransformAction,
-    TransformObservation,
-)
+from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
 
-from mbrl.envs.fault_wrapper import FaultWrapper
+from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper
 from mbrl.errors import one_line
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
@@ -80,31 +75,30 @@ class GymnasiumEnvironment:
         _check_observation_space(id, env.observation_space)
         self.action_space = _action_space(id, env.action_space)
         self.observation_size = spaces.flatdim(env.observation_space)
-        env.close()
+        self._wrapped(env).close()
 
     def make(self) -> FaultWrapper:
-        """A new environment with this project's observations and actions."""
-        return FaultWrapper(self._wrapped(), f"env.id={self.id}", self.step_timeout)
+        """A new environment with this project's observations and actions.
 
-    def _wrapped(self) -> gymnasium.Env:
-        """The environment with float32 vectors as observations, and actions as in `types.py`."""
-        flat = FlattenObservation(self._gymnasium_make())
+        Raises EnvironmentFault if it can no longer be made.
+        """
+        try:
+            env = self._gymnasium_make()
+        except ValueError as reason:
+            raise EnvironmentFault(str(reason)) from reason
+        return self._wrapped(env)
+
+    def _wrapped(self, env: gymnasium.Env) -> FaultWrapper:
+        """With float32 vectors as observations, and actions as in `types.py`."""
+        flat = FlattenObservation(env)
         assert isinstance(flat.observation_space, spaces.Box)
         env = TransformObservation(
             flat,
             lambda observation: np.asarray(observation, np.float32),
             _to_float32(flat.observation_space),
         )
-        space = env.action_space
-        if isinstance(space, spaces.Box):
-            scalar = space.dtype.type
-            return RescaleAction(env, scalar(-1.0), scalar(1.0))
-        if isinstance(space, spaces.MultiDiscrete):
-            first, dtype = space.start, space.dtype
-            return TransformAction(env, lambda action: np.asarray(action, dtype) + first, space)
-        assert isinstance(space, spaces.Discrete)
-        start = int(space.start)
-        return TransformAction(env, lambda action: int(action) + start, space)
+        env = TransformAction(env, _to_gymnasium(env.action_space), env.action_space)
+        return FaultWrapper(env, f"env.id={self.id}", self.step_timeout)
 
     def _gymnasium_make(self) -> gymnasium.Env:
         name = f"env.id={self.id}"
@@ -118,11 +112,37 @@ class GymnasiumEnvironment:
             raise ValueError(
                 f"{name} is not an environment that Gymnasium can make: {one_line(reason)}."
             ) from reason
-        # These are the errors with which constructors refuse their arguments.
-        except (TypeError, ValueError, KeyError, AssertionError) as reason:
+        except (Exception, SystemExit) as reason:
+            # These are the errors with which constructors refuse their arguments.
+            refusals = (TypeError, ValueError, KeyError, AssertionError)
+            if self.kwargs and isinstance(reason, refusals):
+                raise ValueError(
+                    f"env.kwargs={self.kwargs} do not fit {name}: {one_line(reason)}."
+                ) from reason
             raise ValueError(
-                f"env.kwargs={self.kwargs} do not fit {name}: {one_line(reason)}."
+                f"{name} cannot be made, since it raised {type(reason).__name__} "
+                f"({one_line(reason)}). Fix the environment, or set env.kwargs."
             ) from reason
+
+
+def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:
+    """From this project's actions (see `types.py`) to those of a Gymnasium space."""
+    if isinstance(space, spaces.Discrete):
+        first = int(space.start)
+        return lambda action: int(action) + first
+    if isinstance(space, spaces.MultiDiscrete):
+        return lambda action: np.asarray(action, space.dtype) + space.start
+    low, high = np.float64(space.low), np.float64(space.high)
+    middle, half = low / 2 + high / 2, high / 2 - low / 2
+
+    def rescale(action: np.ndarray) -> np.ndarray:
+        # In double precision, and rounded last: rounding keeps the order of numbers, so the result
+        # is inside the bounds.
+        inside = np.clip(middle + action * half, low, high)
+        end = np.where(action > 0, high, low)
+        return np.where(np.abs(action) < 1, inside, end).astype(space.dtype)
+
+    return rescale
 
 
 def _to_float32(space: spaces.Box) -> spaces.Box:
@@ -164,6 +184,8 @@ def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
         and len(space.shape) == 1
         and space.is_bounded()
         and np.issubdtype(space.dtype, np.floating)
+        # Gymnasium counts the largest float as a bound, but it stands for none.
+        and np.abs([space.low, space.high]).max() < np.finfo(space.dtype).max
     ):
         return Box(int(space.shape[0]))
     raise ValueError(

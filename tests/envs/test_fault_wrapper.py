@@ -81,6 +81,10 @@ def test_without_faults_steps_pass_through():
         ({"observation": np.array([np.inf, 0.0], np.float32)}, "returned the observation"),
         ({"reward": float("nan")}, "returned the reward nan"),
         ({"reward": -np.inf}, "returned the reward -inf"),
+        ({"reward": 1e39}, r"returned the reward 1e\+39 .* not finite in single precision"),
+        ({"reward": np.float64(-4e38)}, "returned the reward -4e\\+38"),
+        ({"observation": np.array([1e39, 0.0])}, "returned the observation"),
+        ({"error": SystemExit(3)}, r"raised SystemExit at step 3 of its episode \(3\)\."),
         ({"seconds": 5.0}, r"did not return from step 3 of its episode within 0\.1 seconds"),
     ],
 )

@@ -4,8 +4,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.envs.fault_wrapper import EnvironmentFault
+from mbrl.envs.gymnasium import GymnasiumEnvironment, _to_gymnasium
 from mbrl.types import Box, Discrete, MultiDiscrete
 
 
@@ -66,6 +69,35 @@ def test_double_precision_bounds_are_reached_too(echo):
     env.reset(seed=0)
     env.step(np.array([-1], np.float32))
     np.testing.assert_array_equal(env.unwrapped.received, [-2])
+
+
+NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
+ACTIONS = st.floats(-1, 1, width=32, allow_subnormal=False) | st.sampled_from([-1.0, 1.0])
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=4), st.data())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_sent_is_inside_any_bounds(dtype, bounds, data):
+    low, high = np.sort(np.array(bounds, dtype), axis=1).T
+    space = spaces.Box(low, high, dtype=dtype)
+    to_gymnasium = _to_gymnasium(space)
+    action = data.draw(st.lists(ACTIONS, min_size=len(bounds), max_size=len(bounds)))
+    sent = to_gymnasium(np.array(action, np.float32))
+    assert sent.dtype == dtype
+    assert space.contains(sent)
+    np.testing.assert_array_equal(to_gymnasium(-np.ones(len(bounds), np.float32)), low)
+    np.testing.assert_array_equal(to_gymnasium(np.ones(len(bounds), np.float32)), high)
+
+
+@pytest.mark.filterwarnings("ignore:.*maximum and minimum values are equal")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bounds", [(0.2, 0.9), (0.1, 0.1), (-1e-30, 1e-30), (-3e38, 3e38)])
+def test_ends_of_bounds_that_are_no_round_numbers_are_sent_exactly(echo, bounds, dtype):
+    env = echo(spaces.Box(*bounds, (1,), dtype)).make()
+    env.reset(seed=0)
+    for action, bound in zip((-1, 1), bounds, strict=True):
+        env.step(np.array([action], np.float32))
+        assert env.unwrapped.received == dtype(bound)
 
 
 def test_discrete_actions_are_offset_by_the_start_of_the_space(echo):
@@ -242,8 +274,18 @@ def test_observations_that_are_not_vectors_are_rejected(echo, space):
         spaces.Box(-1.0, 1.0, (2, 2)),
         spaces.Box(-np.inf, np.inf, (2,)),
         spaces.Box(0, 5, (2,), np.int32),
+        spaces.Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,)),
+        spaces.Box(0, np.finfo(np.float64).max, (2,), np.float64),
     ],
-    ids=["MultiDiscrete of a table", "MultiBinary", "matrix", "unbounded", "integers"],
+    ids=[
+        "MultiDiscrete of a table",
+        "MultiBinary",
+        "matrix",
+        "unbounded",
+        "integers",
+        "all of float32",
+        "all of float64",
+    ],
 )
 def test_unsupported_actions_are_rejected(echo, space):
     message = error_message(lambda: echo(space))
@@ -261,3 +303,36 @@ def test_a_limit_in_the_config_is_enough(echo):
     env = echo(spaces.Discrete(2), registered_limit=None, episode_limit=2).make()
     env.reset(seed=0)
     assert [env.step(np.int32(0))[3] for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("no display"),
+        FileNotFoundError(2, "No such file", "model.xml"),
+        ImportError("mujoco_py is gone"),
+        AttributeError("no action_space"),
+        AssertionError("The environment must specify an action space"),
+        SystemExit(3),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_constructor_raises_is_one_sentence_that_names_the_environment(error):
+    def make():
+        if len(made) == limit:
+            raise error
+        made.append(Echo(spaces.Discrete(2)))
+        return made[-1]
+
+    made, limit = [], 0
+    gymnasium.register("Broken-v0", entry_point=make, max_episode_steps=5)
+    try:
+        message = error_message(lambda: GymnasiumEnvironment("Broken-v0"))
+        assert f"env.id=Broken-v0 cannot be made, since it raised {type(error).__name__}" in message
+        assert "\n" not in message
+        limit = 1
+        environment = GymnasiumEnvironment("Broken-v0")
+        with pytest.raises(EnvironmentFault, match=r"env\.id=Broken-v0 cannot be made"):
+            environment.make()
+    finally:
+        gymnasium.registry.pop("Broken-v0")
