@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from mbrl.analysis.plots import learning_curve
 from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
-from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.launch import check_environment_id, run_info_from_hydra
 from mbrl.config.process import enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
@@ -50,7 +50,9 @@ def run(config: DictConfig) -> float:
     Raises ConfigError for a setting that cannot be run, RunError where the run cannot continue, and
     Interrupted where a signal stopped it.
     """
-    return execute(resolve(config), run_info_from_hydra(config))
+    resolved, info = resolve(config), run_info_from_hydra(config)
+    check_environment_id(resolved.tree.env.id, info.choices["env"])
+    return execute(resolved, info)
 
 
 def execute(

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.allowlist import load_saved_config, trusted_packages
+from mbrl.config.compose import CONFIG_FOLDER
 from mbrl.errors import ConfigError
 from mbrl.run_info import FORMAT, RunInfo
 from mbrl.runs.reader import read_provenance
@@ -36,6 +37,25 @@ def run_info_from_hydra(config: DictConfig) -> RunInfo:
         trust=trusted_packages(hydra.overrides.task),
         overrides=tuple(hydra.overrides.task),
         environment={str(name): str(value) for name, value in hydra.job.env_set.items()},
+    )
+
+
+def check_environment_id(environment_id: str, choice: str) -> None:
+    """Raises ConfigError where `env.id` is not that of the option `choice` of conf/env.
+
+    An option's facts (scores, reward, what ends an episode) are facts of its own id.
+    """
+    files = sorted((CONFIG_FOLDER / "env").glob("*.yaml"))
+    options: dict[str, Any] = {file.stem: OmegaConf.load(file) for file in files}
+    ids = {name: option.get("id") for name, option in options.items()}
+    own = ids.get(choice)
+    if own in (None, environment_id):  # None: another project's option, or env=gymnasium
+        return
+    commands = [f"env={name}" for name in ids if ids[name] == environment_id]
+    commands.append(f"env=gymnasium env.id={environment_id}, which knows no facts")
+    raise ConfigError(
+        f"env.id={environment_id}: env={choice} holds the facts of {own}, such as its scores and "
+        f"its reward. Give {', or '.join(commands)}."
     )
 
 

@@ -132,6 +132,7 @@ def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:
         return lambda action: int(action) + first
     if isinstance(space, spaces.MultiDiscrete):
         return lambda action: np.asarray(action, space.dtype) + space.start
+    assert isinstance(space, spaces.Box)
     low, high = np.float64(space.low), np.float64(space.high)
     middle, half = low / 2 + high / 2, high / 2 - low / 2
 

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mbrl.config.allowlist import trusted_packages
 from mbrl.config.hydra_guard import check_job
 from mbrl.config.hydra_internals import get_overrides_dirname
-from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.launch import check_environment_id, run_info_from_hydra
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.launchers.job import Job
@@ -113,9 +113,11 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> ResolvedCo
     Raises ConfigError for an invalid config, and if the folder belongs to another job.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    provenance = run_info_from_hydra(task).to_provenance()
+    info = run_info_from_hydra(task)
+    provenance = info.to_provenance()
     try:
         resolved = resolve(task)
+        check_environment_id(resolved.tree.env.id, info.choices["env"])
     except ConfigError as error:
         write_json(folder / "provenance.json", provenance)
         with RunFolder(folder, OmegaConf.to_yaml(task), resume=True) as failed:

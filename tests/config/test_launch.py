@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from mbrl.config.compose import compose
-from mbrl.config.launch import read_run, run_info_from_hydra, run_info_from_provenance
+from mbrl.config.launch import (
+    check_environment_id,
+    read_run,
+    run_info_from_hydra,
+    run_info_from_provenance,
+)
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
+from mbrl.experiment import run
+from tests.configs import options
 
 
 @pytest.fixture
@@ -77,3 +84,23 @@ def test_a_run_of_a_wandb_agent_keeps_the_agents_id(monkeypatch):
     assert run_info_from_hydra(compose()).run_id != "ag3nt"
     monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
     assert run_info_from_hydra(compose()).to_provenance()["run_id"] == "ag3nt"
+
+
+@pytest.mark.parametrize("choice", set(options("env")) - {"gymnasium"})
+def test_the_facts_of_one_environment_are_not_used_for_another(choice):
+    with pytest.raises(ConfigError) as caught:
+        check_environment_id("Walker-v9", choice)
+    assert f"env.id=Walker-v9: env={choice} holds the facts of " in str(caught.value)
+    assert "Give env=gymnasium env.id=Walker-v9, which" in str(caught.value)
+    check_environment_id(compose([f"env={choice}"]).env.id, choice)
+
+
+def test_the_option_that_has_the_id_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"Give env=acrobot, or env=gymnasium env\.id=Acrobot-v1"):
+        run(compose(["env.id=Acrobot-v1", f"hydra.run.dir={tmp_path / 'run'}"]))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("choice", ["gymnasium", "their_own"])
+def test_any_id_fits_an_option_without_facts_and_one_from_elsewhere(choice):
+    check_environment_id("Acrobot-v1", choice)

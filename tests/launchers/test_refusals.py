@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobStatus
 from hydra.types import RunMode
 
 from mbrl.commands.resume import main as resume
@@ -132,6 +133,13 @@ def test_a_job_that_is_still_running_is_refused(tmp_path, backend):
     assert refusal(backend().run, [Job(tmp_path)]).startswith(message)
     os.close(held)
     check_not_running([Job(tmp_path)])
+
+
+def test_a_job_with_the_facts_of_another_environment_fails(new_sweep):
+    [result] = new_sweep("hydra/launcher=local").launch([["env.id=Acrobot-v1"]], initial_job_idx=0)
+    assert result.status == JobStatus.FAILED
+    with pytest.raises(ConfigError, match="Give env=acrobot"):
+        _ = result.return_value
 
 
 def test_a_locked_folder_is_refused(new_sweep, tmp_path):
