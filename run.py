@@ -19,6 +19,6 @@ def main(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     with plain_errors(within_hydra=True):
+        use_local_launcher()  # first, since the check composes with it
         check_command_line(sys.argv[1:])
-        use_local_launcher()
         main()

@@ -78,7 +78,7 @@ def _check_fit(
 ) -> None:
     """Traces a decision of evaluation and a phase of learning, so that misfits show at once.
 
-    These are the loop's own functions and shapes, so it does not trace them again.
+    These are the loop's own functions, so it need not trace them again for the same shapes.
     """
     episodes = np.arange(training.max_evaluation_episodes)
     shape = (len(episodes), environment.observation_size)

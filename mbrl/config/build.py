@@ -39,16 +39,17 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         return allowed_target(target, trust)
 
     node = copy.deepcopy(node)  # keeps its parent, and so its full name in messages
-    functions = []
+    pure: list[DictConfig] = []
     for part in reversed(list(_parts(node))):  # innermost first
         target = resolve_checked(part, trust)
         check_settings(part, _part, find)
         check_settings(part, target, find)
-        if inspect.isfunction(target) and target.__module__.startswith(PURE_PACKAGES):
-            functions.append(part)
-    for function in functions:
-        if function is not node:
-            _share(function)
+        is_pure = inspect.isfunction(target) and target.__module__.startswith(PURE_PACKAGES)
+        inner = list(_parts(part))[1:]
+        if is_pure and part is not node and all(_is_in(each, pure) for each in inner):
+            pure.append(part)
+    for part in pure:
+        _share(part)
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
@@ -78,14 +79,19 @@ def shared(settings: str) -> Any:
     Optimisers and schedules are closures, which JAX compares by identity. Without this, each run of
     a process would trace and compile its learning anew.
     """
-    try:
-        return hydra.utils.instantiate(OmegaConf.create(settings), _convert_="object")
-    except hydra.errors.InstantiationException as error:
-        raise error.__cause__ or error from None
+    return hydra.utils.instantiate(OmegaConf.create(settings), _convert_="object")
+
+
+def _is_in(part: DictConfig, parts: Sequence[DictConfig]) -> bool:
+    return any(part is each for each in parts)
 
 
 def _share(part: DictConfig) -> None:
     settings = OmegaConf.to_yaml(part)
+    try:
+        shared(settings)
+    except hydra.errors.InstantiationException as error:
+        raise _as_config_error(_name(part), error.__cause__ or error) from error
     with flag_override(part, ["readonly", "struct"], False):
         for name in list(part):
             del part[name]

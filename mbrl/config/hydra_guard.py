@@ -8,9 +8,11 @@ command line have it, or trusted by trust=[hydra].
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -36,24 +38,38 @@ def check_command_line(arguments: Sequence[str]) -> None:
             f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which can "
             "run any code. Repeat a run from its config: python -m mbrl reproduce RUN."
         )
+    is_foreign = (given.config_dir, given.config_path, given.config_name) != (None, None, None)
     # An option such as experiment=../theirs leads out of conf/.
     leads_out = any(".." in line or "searchpath" in line for line in given.overrides)
-    is_foreign = (given.config_dir, given.config_path, given.config_name) != (None, None, None)
     if not (is_foreign or leads_out) or "hydra" in trusted_packages(given.overrides):
         return
-    name, overrides = given.config_name or "config", given.overrides
-    loader = _loader(given.config_path, given.config_dir, name, overrides)
-    actual = compose_unchecked(loader, name, overrides)
-    recorded = actual.hydra.overrides
-    if sorted([*recorded.hydra, *recorded.task]) != sorted(overrides):
+    name = "config" if given.config_name is None else given.config_name
+    loader = _loader(given.config_path, given.config_dir, name, given.overrides)
+    # A config that reads the clock could be another one when Hydra composes it later.
+    no_clock = partial(_refuse, "${now:…}")
+    OmegaConf.register_new_resolver("now", no_clock, replace=True)
+    try:
+        _check_composed(compose_unchecked(loader, name, given.overrides), given.overrides)
+    finally:
+        setup_globals()  # Hydra's own `now` again
+
+
+def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
+    """Compares what Hydra composes with what it would without the foreign config."""
+    recorded: Any = OmegaConf.to_container(actual.hydra.overrides)
+    if sorted([*recorded["hydra"], *recorded["task"]]) != sorted(overrides):
         _refuse("hydra.overrides", recorded)
     parsed = OverridesParser.create().parse_overrides(overrides)
-    own = [str(each.input_line) for each in parsed if each.is_hydra_override()]
+    hydra = {str(each.input_line): each.key_or_group for each in parsed if each.is_hydra_override()}
+    for line, key in hydra.items():
+        if "/" in key and ".." in line:
+            _refuse(key, line)
+    own = [line for line, key in hydra.items() if key not in OWN_GROUPS]
     for group in OWN_GROUPS:
-        choice = actual.hydra.runtime.choices[group]
+        choice = actual.hydra.runtime.choices.get(group)
         if choice not in ("basic", *(file.stem for file in (CONFIG_FOLDER / group).iterdir())):
             _refuse(group, choice)
-        own = [line for line in own if line.partition("=")[0] != group] + [f"{group}={choice}"]
+        own.append(f"{group}={choice}")
     try:
         expected = compose_unchecked(config_loader(), "config", own)
     except HydraException as error:
@@ -75,11 +91,9 @@ def _loader(path: str | None, folder: str | None, name: str, overrides: Sequence
     primary = loader.repository.load_config(name)
     written: Any = OmegaConf.to_container(primary.config) if primary else {}
     hydra = written.get("hydra", {}) if isinstance(written, dict) else written
-    if not isinstance(hydra, dict) or "searchpath" in hydra:
-        _refuse("hydra.searchpath", hydra)
-    for line in overrides:
-        if "searchpath" in line.partition("=")[0]:
-            _refuse("hydra.searchpath", line)
+    given = [line for line in overrides if "searchpath" in line.partition("=")[0]]
+    if given or not isinstance(hydra, dict) or "searchpath" in hydra:
+        _refuse("hydra.searchpath", given or hydra)
     return loader
 
 

@@ -33,7 +33,8 @@ __all__ = [
 def config_loader(config_path: str | None = None, config_dir: str | None = None) -> Any:
     """Hydra's loader of configs, as `hydra.main` makes it for these options of a command line."""
     setup_globals()
-    main = os.path.join(os.path.realpath(CONFIG_FOLDER.parent), config_path or CONFIG_FOLDER.name)
+    inside = CONFIG_FOLDER.name if config_path is None else config_path
+    main = os.path.join(os.path.realpath(CONFIG_FOLDER.parent), inside)
     path = create_config_search_path(os.path.normpath(main))
     if config_dir is not None:
         folder = f"file://{os.path.abspath(config_dir)}"

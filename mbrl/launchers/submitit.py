@@ -129,7 +129,7 @@ class Submitit(AbstractBackend):
             )
             executor.update_parameters(
                 slurm_array_parallelism=self._max_parallel,
-                cpus_per_task=self._cpus_per_task or num_threads,
+                cpus_per_task=num_threads if self._cpus_per_task is None else self._cpus_per_task,
                 **self._parameters,
             )
         except (ValueError, TypeError, NameError, RuntimeError, AssertionError) as error:

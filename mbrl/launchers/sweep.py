@@ -69,7 +69,9 @@ class Sweep:
         interrupted = None
         try:
             with interrupted_by(signal.SIGTERM):
-                self._backend.run([job for job, _ in saved if job and not is_done(job.folder)])
+                pending = [job for job, _ in saved if job and not is_done(job.folder)]
+                if pending:
+                    self._backend.run(pending)
         except KeyboardInterrupt as interrupt:
             signum = getattr(interrupt, "signum", signal.SIGINT)
             interrupted = Interrupted(signum, "Interrupted.")

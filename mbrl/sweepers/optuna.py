@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -49,9 +50,9 @@ class OptunaSearch:
     Trials are drawn in batches and run seed after seed; after each seed some are pruned. Without
     pruning, all seeds run together.
 
-    The study in the folder holds the trials of finished batches. Those of the current one follow
-    from it: the same trials are drawn again after a kill, and the launcher, which gets the same
-    jobs again, runs only those that have no score.
+    The study in the folder holds the trials of finished batches, and which jobs of the current one
+    have failed. The rest follows: after a kill the same trials are drawn again, and the launcher,
+    which gets the same jobs again, runs only those that have no score.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class OptunaSearch:
         self._config, self._make_launcher, self._loader = config, make_launcher, loader
         self._settings = search_settings(config.hydra.sweeper)
         self._folder = Path(config.hydra.sweep.dir).absolute()
+        self._resume = f"give the same command with hydra.sweep.dir={self._folder}"
 
     def sweep(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Search the space that the overrides describe. Returns the best trial's settings, by key.
@@ -98,13 +100,12 @@ class OptunaSearch:
             search = {"format": FORMAT, "space": self._space.described(), "fixed": self._shared}
             fixed = {k: v for k, v in asdict(self._settings).items() if k not in GROWING}
             self._study = open_study(self._folder, self._settings.direction)
-            check_same_search(self._study, search | fixed)
+            check_same_search(self._study, search | fixed, self._folder)
             while self._run_batch():
                 pass
             return report(self._study, self._space, self._settings.seeds, self._config)
         except KeyboardInterrupt:
-            command = f"give the same command with hydra.sweep.dir={self._folder}"
-            print(f"To resume the search, {command}", file=sys.stderr)
+            print(f"To resume the search, {self._resume}", file=sys.stderr)
             raise
         finally:
             os.close(descriptor)
@@ -115,13 +116,15 @@ class OptunaSearch:
         Batches end at multiples of `batch_size`.
         """
         settings, stored = self._settings, self._study.get_trials(deepcopy=False)
-        start, end = self._study.user_attrs.get(BATCH, [0, 0])
-        if len(stored) >= end:
+        self._batch = self._study.user_attrs.get(BATCH, {"start": 0, "end": 0})
+        if len(stored) >= self._batch["end"]:
             start, size = len(stored), settings.batch_size
             end = min(start - start % size + size, settings.num_trials)
             if start >= end:
                 return False
-            self._study.set_user_attr(BATCH, [start, end])
+            self._batch = {"start": start, "end": end, "failures": {}}
+            self._study.set_user_attr(BATCH, self._batch)
+        start, end = self._batch["start"], self._batch["end"]
         # In memory, since a trial that the stored study has drawn stays in it.
         study, earlier = optuna.create_study(direction=settings.direction), stored[:start]
         study.add_trials(earlier)
@@ -142,8 +145,8 @@ class OptunaSearch:
 
     def _draw(self, study: optuna.Study, number: int) -> Trial:
         # Seeded by the trial's number, so that draws do not depend on interruptions.
-        sequence = np.random.SeedSequence([self._settings.sampler_seed, number])
-        seed = int(sequence.generate_state(1)[0])
+        entropy = [self._settings.sampler_seed, number]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         with warnings.catch_warnings():  # these options are experimental before Optuna 5
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # constant_liar keeps the trials of a batch apart.
@@ -160,28 +163,38 @@ class OptunaSearch:
         return trial
 
     def _launch(self, jobs: Sequence[tuple[Trial, int]], first: int) -> None:
-        """Run seeds of trials, the first as job `first`. Raises RunError if one is unfinished."""
-        overrides = [[*trial.user_attrs["overrides"], f"seed={seed}"] for trial, seed in jobs]
-        results = self._launcher.launch(overrides, initial_job_idx=first) if jobs else []
+        """Run seeds of trials, the first as job `first`, except those that failed before a kill.
+
+        Raises RunError if a job is unfinished.
+        """
+        indices, failures = range(first, first + len(jobs)), self._batch["failures"]
+        pending = [index for index in indices if str(index) not in failures]
         unfinished = []
-        for index, ((trial, seed), result) in enumerate(zip(jobs, results, strict=True), first):
-            attributes = trial.user_attrs
-            trial.set_user_attr("jobs", attributes["jobs"] | {str(seed): index})
-            try:
-                score = _score(result)
-                trial.set_user_attr("scores", attributes["scores"] | {str(seed): score})
-            except Unfinished as state:
-                unfinished.append(f"{index} ({state})")
-            except RunError as error:
-                # The first failure counts, because it can cause others.
-                failure = attributes["failure"] or f"seed {seed} (job {index}): {error}"
-                trial.set_user_attr("failure", failure)
+        # A launcher counts up from its first index, but there can be gaps.
+        for _, block in groupby(enumerate(pending), key=lambda item: item[1] - item[0]):
+            run = [(index, *jobs[index - first]) for _, index in block]
+            overrides = [[*t.user_attrs["overrides"], f"seed={seed}"] for _, t, seed in run]
+            results = self._launcher.launch(overrides, initial_job_idx=run[0][0])
+            for (index, trial, seed), result in zip(run, results, strict=True):
+                try:
+                    scores = trial.user_attrs["scores"] | {str(seed): _score(result)}
+                    trial.set_user_attr("scores", scores)
+                except Unfinished as state:
+                    unfinished.append(f"{index} ({state})")
+                except RunError as error:
+                    failures[str(index)] = f"seed {seed} (job {index}): {error}"
+        self._study.set_user_attr(BATCH, self._batch)
         if unfinished:
             raise RunError(
-                f"These jobs of the search are not finished: {', '.join(unfinished)}. When "
-                "none of them is running, resume the search by the same command with "
-                f"hydra.sweep.dir={self._folder}."
+                f"These jobs of the search are not finished: {', '.join(unfinished)}. When none of "
+                f"them is running, {self._resume}."
             )
+        for index, (trial, seed) in zip(indices, jobs, strict=True):
+            attributes = trial.user_attrs
+            trial.set_user_attr("jobs", attributes["jobs"] | {str(seed): index})
+            # The first failure counts, because it can cause others.
+            failure = attributes["failure"] or failures.get(str(index))
+            trial.set_user_attr("failure", failure)
 
     def _continues(self, trial: Trial, earlier: Sequence[FrozenTrial]) -> bool:
         """Whether the trial runs further seeds: it has not failed and is not pruned.

@@ -21,11 +21,8 @@ from mbrl.sweepers.study import database_in
 from mbrl.tables import format_number, print_table
 
 MAX_ROWS = 10  # trials in the table, besides the failed ones
-STATES = {
-    TrialState.COMPLETE: "completed",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+STATES = {COMPLETE: "completed", PRUNED: "pruned", FAIL: "failed"}
 EVALUATION_SEED = "training.evaluation_seed"  # the search's start states, not a report's
 
 
@@ -37,10 +34,10 @@ def report(
     Raises RunError if every trial failed.
     """
     best_first = study.direction == StudyDirection.MAXIMIZE
-    groups = (study.get_trials(states=(s,)) for s in (TrialState.COMPLETE, TrialState.PRUNED))
+    groups = (study.get_trials(states=(state,)) for state in (COMPLETE, PRUNED))
     # Completed trials, best first, then pruned ones, whose means are over fewer seeds.
     ranked = [t for group in groups for t in sorted(group, key=_score, reverse=best_first)]
-    failed = study.get_trials(states=(TrialState.FAIL,))
+    failed = study.get_trials(states=(FAIL,))
     print_table(_table(study, space, seeds, [*ranked[:MAX_ROWS], *failed]))
     if not ranked:
         raise RunError(
@@ -51,8 +48,8 @@ def report(
     file = folder.absolute() / "best_command.txt"
     write_atomic(file, command + "\n")
     print(f"The best settings on the seeds for reports (also in {file}):\n\n    {command}\n")
-    dashboard = f"optuna-dashboard {shlex.quote(database_in(folder))}"
-    print(f"To browse the search: pip install optuna-dashboard, then\n\n    {dashboard}\n")
+    print("To browse the search: pip install optuna-dashboard, then\n")
+    print(f"    optuna-dashboard {shlex.quote(database_in(folder))}\n")
     return dict(ranked[0].params)
 
 
@@ -92,11 +89,8 @@ def _table(
 def _best_command(config: DictConfig, space: SearchSpace, best: FrozenTrial) -> str:
     """The command that runs the best settings on the seeds and start states of a report."""
     fixed = [o for o in space.fixed if o.lstrip("+").partition("=")[0] != EVALUATION_SEED]
-    options = []
-    if config.hydra.job.config_name != "config":
-        options.append(f"--config-name={config.hydra.job.config_name}")
-    for source in config.hydra.runtime.config_sources:
-        if source.provider == "command-line":
-            options.append(f"--config-dir={source.path}")
+    name, sources = config.hydra.job.config_name, config.hydra.runtime.config_sources
+    options = [] if name == "config" else [f"--config-name={name}"]
+    options += [f"--config-dir={each.path}" for each in sources if each.provider == "command-line"]
     overrides = [*fixed, *space.overrides(best.params), "seed=range(10)"]
     return shlex.join(["python", "run.py", "-m", *options, *overrides])

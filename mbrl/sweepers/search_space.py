@@ -99,7 +99,7 @@ def _distribution(override: Override) -> BaseDistribution:
 def _numbers(override: Override, sweep: IntervalSweep | RangeSweep) -> BaseDistribution:
     if isinstance(sweep, RangeSweep):
         values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
-        if not values:
+        if not values or math.isinf(sweep.step or 0):
             _refuse(override, "is empty. Swap its ends, or give a step that leads to its end")
         low, high, step = min(values), max(values), abs(sweep.step or 1)
         is_whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
@@ -110,9 +110,10 @@ def _numbers(override: Override, sweep: IntervalSweep | RangeSweep) -> BaseDistr
             _refuse(override, "must go from a finite number to a larger one. Change its ends")
         step, is_whole = None, isinstance(low, int)  # int(interval(…)) has whole ends
     log = "log" in sweep.tags
-    if log and (low <= 0 or step not in (None, 1)):
-        rule = "has a log scale, so it must start above 0, a range(…) with steps of 1"
-        _refuse(override, f"{rule}. Use tag(log,interval(…)) from above 0")
+    if log and low <= 0:
+        _refuse(override, "has a log scale, so it must start above 0. Raise its lower end")
+    if log and step is not None and not (is_whole and step == 1):
+        _refuse(override, "has a log scale, so its steps must be 1. Use tag(log,interval(…))")
     if not is_whole and "int" not in sweep.tags:
         low, high = (low, high) if step is None else (_rounded(low), _rounded(high))
         return FloatDistribution(low, high, log=log, step=step)

@@ -1,7 +1,7 @@
 """The settings of the Optuna sweeper (conf/hydra/sweeper/optuna.yaml), validated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -48,7 +48,9 @@ def search_settings(node: DictConfig) -> SearchSettings:
     for message in validation_errors(node, SearchSettings, find=str):
         raise ConfigError(message)
     given: Any = OmegaConf.to_container(node, resolve=True)
-    try:
-        return SearchSettings(**{name: given[name] for name in given if name != "_target_"})
-    except TypeError as missing:
-        raise ConfigError(f"hydra.sweeper: {missing}. Choose hydra/sweeper=optuna.") from missing
+    for name in (field.name for field in fields(SearchSettings)):
+        if name not in given:
+            raise ConfigError(
+                f"hydra.sweeper.{name} has no value. Choose hydra/sweeper=optuna, or give a value."
+            )
+    return SearchSettings(**{name: given[name] for name in given if name != "_target_"})

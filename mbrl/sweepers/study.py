@@ -14,21 +14,21 @@ from mbrl.errors import ConfigError, one_line
 NAME = "mbrl"
 # User attributes of the study.
 SEARCH = "search"  # what is searched
-BATCH = "batch"  # the first trial of the current batch, and the first of the next one
+BATCH = "batch"  # start and end of the current batch, and its failures by job
 
 
 def database_in(folder: Path) -> str:
     """The address of the database in a sweep's folder, whatever characters the name has."""
-    url = URL.create("sqlite", database=str(folder.absolute() / "optuna.db"))
-    return url.render_as_string()
+    return URL.create("sqlite", database=str(folder.absolute() / "optuna.db")).render_as_string()
 
 
 def open_study(folder: Path, direction: Literal["maximize", "minimize"]) -> Study:
     """Create or load the study in a sweep's folder. Raises ConfigError for a damaged database."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options: dict[str, Any] = {"study_name": NAME, "direction": direction, "load_if_exists": True}
     try:
-        return optuna.create_study(storage=database_in(folder), **options)
+        return optuna.create_study(
+            storage=database_in(folder), study_name=NAME, direction=direction, load_if_exists=True
+        )
     except (SQLAlchemyError, OptunaError, RuntimeError) as error:
         raise ConfigError(
             f"{folder / 'optuna.db'} cannot be opened ({one_line(error)}). "
@@ -36,20 +36,20 @@ def open_study(folder: Path, direction: Literal["maximize", "minimize"]) -> Stud
         ) from error
 
 
-def check_same_search(study: Study, search: dict[str, Any]) -> None:
+def check_same_search(study: Study, search: dict[str, Any], folder: Path) -> None:
     """Raises ConfigError if the study is of another search: their scores cannot be compared."""
     saved = study.user_attrs.get(SEARCH)
     if saved is None:
         study.set_user_attr(SEARCH, search)
-    elif saved.get("format") != search["format"]:
+    elif saved.get("format") != search["format"] or saved.keys() != search.keys():
         raise ConfigError(
-            "hydra.sweep.dir holds a search by an older version of this program. "
+            f"hydra.sweep.dir={folder}: holds a search by an older version of this program. "
             "Leave it out for a new search."
         )
     elif saved != search:
         name = next(name for name in search if saved.get(name) != search[name])
         raise ConfigError(
-            f"The search in hydra.sweep.dir has {name}={saved.get(name)}, but this command has "
-            f"{name}={search[name]}. To resume it, give the command that started it "
+            f"hydra.sweep.dir={folder}: holds a search with {name}={saved[name]}, but this command "
+            f"has {name}={search[name]}. To resume it, give the command that started it "
             "(hydra.sweeper.num_trials may grow). For a new search, leave out hydra.sweep.dir."
         )

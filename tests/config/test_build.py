@@ -1,5 +1,8 @@
 """`build` makes an object from a node, after its target and settings are checked."""
 
+from collections.abc import Callable
+
+import jax.numpy as jnp
 import pytest
 from omegaconf import OmegaConf
 
@@ -76,3 +79,36 @@ def test_functions_with_equal_settings_are_shared_and_others_are_not():
     other = built(schedule + "transition_steps: 8}", "optimizer.learning_rate=0.1")
     assert other.model_learner.optimizer is not same.model_learner.optimizer
     assert other.epsilon is not same.epsilon
+
+
+def test_a_function_of_a_trusted_part_is_not_shared():
+    """What that part makes can change."""
+    made = []
+
+    def node():
+        learning_rate = {"_target_": "tests.config.test_build.make_schedule"}
+        optimizer = {"_target_": "optax.sgd", "learning_rate": learning_rate}
+        config = resolved("training=smoke").settings
+        config["training"]["model_learner"]["optimizer"] = optimizer
+        return OmegaConf.create(config).training
+
+    for rate in (1.0, 5.0):
+        RATE["now"] = rate
+        optimizer = build(node(), trust=("tests",)).model_learner.optimizer
+        made.append(optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())))[0])
+    assert made == [-1.0, -5.0]
+
+
+RATE = {}
+
+
+def make_schedule() -> Callable:
+    rate = RATE["now"]
+    return lambda count: rate
+
+
+def test_an_error_in_a_function_names_its_own_setting():
+    config = resolved("optimizer.learning_rate={_target_: optax.linear_schedule}")
+    with pytest.raises(ConfigError) as caught:
+        build(config.tree.training)
+    assert ".optimizer.learning_rate: cannot be built" in str(caught.value)

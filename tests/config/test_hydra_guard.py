@@ -37,6 +37,12 @@ CALLBACK = "callbacks: {hostile: {_target_: foreign.Callback}}"
 LAUNCHERS = sorted(path.stem for path in (CONFIG_FOLDER / "hydra" / "launcher").glob("*.yaml"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def local_launcher():
+    """As in run.py."""
+    use_local_launcher()
+
+
 class Touch:
     """Unpickling this creates a file."""
 
@@ -195,8 +201,47 @@ def test_an_option_outside_of_the_group_is_refused(tmp_path, folder, group):
     rest = f"defaults: [{{override /hydra/{group}: {outside}}}]"
     write_experiment(folder, "mode: RUN", rest=rest)
     sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
-    assert f"hydra/{group}={outside}" in sentence
-    assert f"hydra/{group}={outside}" in refusal("-m", f"hydra/{group}={outside}")
+    assert f"hydra/{group}=../../" in sentence
+    assert f"hydra/{group}=../../" in refusal("-m", f"hydra/{group}={outside}")
+
+
+@pytest.mark.parametrize("group", ["hydra/job_logging", "hydra/env", "hydra/output"])
+def test_an_option_of_any_group_of_hydra_outside_of_conf_is_refused(tmp_path, canary, group):
+    write(tmp_path / "elsewhere", "option", f"# @package hydra\n{CALLBACK}")
+    outside = os.path.relpath(tmp_path / "elsewhere" / "option", CONFIG_FOLDER / group)
+    assert group in refusal(f"{group}={outside}")
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("option", ["--config-path=", "--config-name="])
+def test_an_empty_option_is_not_one_that_is_left_out(folder, option):
+    write(folder, "config", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
+    write(folder, "", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
+    with pytest.raises((ConfigError, HydraException)):
+        check_command_line([option, "--config-dir", str(folder)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "defaults: [{/planner@_global_: 'p_${now:%S}'}]",
+        "hydra: {overrides: {task: '${by_termination.zz.${now:%S}}'}}",
+        "hydra: {callbacks: '${by_termination.zz.${now:%S}}'}",
+    ],
+)
+def test_a_config_that_reads_the_clock_is_refused(folder, text):
+    for second in range(60):
+        write(folder, f"planner/p_{second:02}", "# @package _global_\nseed: 3")
+    write(folder, "experiment/theirs", f"# @package _global_\n{text}")
+    with pytest.raises((ConfigError, HydraException)):
+        check_command_line(["--config-dir", str(folder), "experiment=theirs"])
+    # The clock is Hydra's again.
+    assert len(OmegaConf.create({"now": "${now:%S}"}).now) == 2
+
+
+def test_a_launcher_that_the_command_line_deletes_is_refused(folder):
+    sentence = refusal("--config-dir", str(folder), "~hydra/launcher")
+    assert "hydra/launcher=null" in sentence
 
 
 @pytest.mark.parametrize("group", ["launcher", "sweeper"])
@@ -404,6 +449,28 @@ def test_a_pickle_is_not_read_even_with_trust(tmp_path, canary, option):
     sentence = refusal(option.format(tmp_path / "config.pickle"), "trust=[hydra]")
     assert str(tmp_path / "config.pickle") in sentence
     assert "python -m mbrl reproduce RUN" in sentence
+    assert not canary.exists()
+
+
+@pytest.mark.slow
+def test_run_py_refuses_a_job_that_a_launcher_of_hydra_would_not_check(tmp_path, folder, canary):
+    basic = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    launcher = f"launcher: {{_target_: {basic}}}"
+    parameters = "sweeper: {params: {planner: evil}}"
+    logging = "job_logging: {handlers: {file: {class: foreign.Handler}}}"
+    write(folder, "hydra/launcher/basic", "# @package foo\n_target_: x")
+    write_experiment(folder, f"mode: MULTIRUN\n  {launcher}\n  {parameters}")
+    write(folder, "planner/evil", f"# @package _global_\nhydra:\n  {launcher}\n  {logging}")
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "--config-dir", str(folder), "experiment=theirs"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert "hydra.launcher._target_" in result.stderr
     assert not canary.exists()
 
 

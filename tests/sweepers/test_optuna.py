@@ -261,6 +261,23 @@ def test_a_search_killed_between_two_writes_runs_the_same_jobs(
     assert not set(killed.jobs).intersection(resumed.jobs)
 
 
+def test_a_failed_job_is_not_tried_again_after_a_kill(search, tmp_path):
+    def breaking(settings):
+        if settings["seed"] == 100 and settings["horizon"] % 2:
+            raise ValueError("the pole broke")
+        return smooth(settings)
+
+    whole = search(breaking, folder=tmp_path / "whole", num_trials=8)
+    failed = [trial.number for trial in whole.trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 8
+    assert failed[0] < 3
+    killed = search(breaking, num_trials=8, dies_at=6)
+    resumed = search(num_trials=8)  # now that job would succeed
+    assert resumed.trials[:4] != []
+    assert without_times(resumed.trials[:4]) == without_times(whole.trials[:4])
+    assert not set(killed.jobs).intersection(resumed.jobs)
+
+
 def test_a_batch_that_was_killed_keeps_its_size(search, whole):
     search(num_trials=14, dies_at=13)
     resumed = search(num_trials=14, batch_size=1)
@@ -489,7 +506,7 @@ def test_a_damaged_database_is_named(search, tmp_path):
 
 def test_a_search_by_an_older_version_is_refused(search, tmp_path):
     search(num_trials=1)
-    study(tmp_path).set_user_attr("search", {"format": 0})
+    study(tmp_path).set_user_attr("search", {"format": 2, "space": {}})
     assert "older version" in refusal(search, num_trials=2)
 
 
