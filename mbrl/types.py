@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-MAX_ENUMERATED_ACTIONS = 64  # combinations of a MultiDiscrete, all of which are candidates
+MAX_ENUMERATED_ACTIONS = 64  # a space of at most so many has all of them as candidates
 
 
 class Transition(NamedTuple):
@@ -70,9 +70,12 @@ class AbstractActionSpace(eqx.Module):
 
     @abstractmethod
     def candidates(
-        self, key: PRNGKeyArray, num_actions: int
+        self, key: PRNGKeyArray, num_actions: int, max_enumerated: int = MAX_ENUMERATED_ACTIONS
     ) -> Shaped[Array, "candidates *action"]:
-        """Actions for a search to choose from: all if they are few, else `num_actions` samples."""
+        """Actions to choose from: all if they are at most `max_enumerated`, else samples.
+
+        There are `num_actions` samples, or as many as there are actions, all different.
+        """
 
 
 class Discrete(AbstractActionSpace):
@@ -97,8 +100,13 @@ class Discrete(AbstractActionSpace):
     def from_features(self, features: Float[Array, " features"]) -> Int[Array, ""]:
         return jnp.argmax(features)
 
-    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, " candidates"]:
-        return jnp.arange(self.num_actions)
+    def candidates(
+        self, key: PRNGKeyArray, num_actions: int, max_enumerated: int = MAX_ENUMERATED_ACTIONS
+    ) -> Int[Array, " candidates"]:
+        actions = jnp.arange(self.num_actions)
+        if self.num_actions <= max_enumerated:
+            return actions
+        return jax.random.permutation(key, actions)[:num_actions]
 
 
 class MultiDiscrete(AbstractActionSpace):
@@ -125,10 +133,16 @@ class MultiDiscrete(AbstractActionSpace):
         boundaries = list(itertools.accumulate(self.sizes))[:-1]
         return jnp.stack([jnp.argmax(part) for part in jnp.split(features, boundaries)])
 
-    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Int[Array, "candidates action"]:
-        if math.prod(self.sizes) <= MAX_ENUMERATED_ACTIONS:
-            return jnp.array(list(itertools.product(*map(range, self.sizes))))
-        return jax.vmap(self.sample)(jax.random.split(key, num_actions))
+    def candidates(
+        self, key: PRNGKeyArray, num_actions: int, max_enumerated: int = MAX_ENUMERATED_ACTIONS
+    ) -> Int[Array, "candidates action"]:
+        num_combinations = math.prod(self.sizes)
+        if num_combinations > MAX_ENUMERATED_ACTIONS:  # two equal samples are rare
+            return jax.vmap(self.sample)(jax.random.split(key, num_actions))
+        actions = jnp.array(list(itertools.product(*map(range, self.sizes))))
+        if num_combinations <= max_enumerated:
+            return actions
+        return jax.random.permutation(key, actions)[:num_actions]
 
 
 class Box(AbstractActionSpace):
@@ -153,7 +167,9 @@ class Box(AbstractActionSpace):
     def from_features(self, features: Float[Array, " features"]) -> Float[Array, " action"]:
         return jnp.clip(features, -1.0, 1.0)
 
-    def candidates(self, key: PRNGKeyArray, num_actions: int) -> Float[Array, "candidates action"]:
+    def candidates(
+        self, key: PRNGKeyArray, num_actions: int, max_enumerated: int = MAX_ENUMERATED_ACTIONS
+    ) -> Float[Array, "candidates action"]:
         # Latin hypercube sampling (McKay et al. 1979): in each dimension, one sample in each of
         # `num_actions` equal intervals.
         permutation_key, offset_key = jax.random.split(key)

@@ -47,6 +47,11 @@ class Normaliser(eqx.Module):
         """Normalises the reward of a terminal step."""
         return (reward - self.terminal_reward_mean) / self.terminal_reward_std
 
+    @property
+    def reward_unit(self) -> Float[Array, ""]:
+        """A typical reward; 1 while all rewards are zero."""
+        return jnp.where(self.reward_rms > 0, self.reward_rms, 1.0)
+
     def return_bounds(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The smallest and the largest discounted return with rewards inside the reward bounds.
 
@@ -86,11 +91,12 @@ def fit_normaliser(replay: ReplayBuffer) -> Normaliser:
     transitions, valid = replay.transitions, replay.valid
     delta = transitions.next_observation - transitions.observation
     nonterminal, terminal = valid & ~transitions.terminated, valid & transitions.terminated
+    largest_reward = jnp.max(jnp.abs(transitions.reward), where=valid, initial=0.0)
     return Normaliser(
         *_mean_and_std(transitions.observation, valid),
         *_mean_and_std(delta, valid),
-        *_mean_and_std(transitions.reward, nonterminal),
-        *_mean_and_std(transitions.reward, terminal),
+        *_reward_mean_and_std(transitions.reward, nonterminal, largest_reward),
+        *_reward_mean_and_std(transitions.reward, terminal, largest_reward),
         *_min_max(transitions.reward, nonterminal),
         *_min_max(transitions.reward, terminal),
         jnp.sqrt(jnp.mean(transitions.reward**2, where=valid)),
@@ -103,9 +109,22 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], mask: Array) -> tuple[
     where = mask.reshape(mask.shape + (1,) * (values.ndim - 1))
     mean = jnp.where(jnp.any(mask), jnp.mean(values, axis=0, where=where), 0.0)
     std = jnp.std(values, axis=0, where=where)
-    # A constant (CartPole's reward) has no scale; its std is zero or rounding error of the mean.
+    # A constant has no scale; its std is zero or rounding error of the mean.
     rounding = 1e-6 * jnp.maximum(1.0, jnp.abs(mean))
     return mean, jnp.where(std > rounding, std, 1.0)
+
+
+def _reward_mean_and_std(
+    rewards: Float[Array, " capacity"], mask: Array, largest: Float[Array, ""]
+) -> tuple[Array, Array]:
+    """Mean and standard deviation of the masked rewards, which scale with the unit of reward.
+
+    A constant reward (CartPole's) has the scale of the `largest` of all rewards.
+    """
+    unit = jnp.where(largest > 0, largest, 1.0)
+    mean = jnp.where(jnp.any(mask), jnp.mean(rewards, where=mask), 0.0)
+    std = jnp.std(rewards, where=mask)
+    return mean, jnp.where(std > 1e-6 * unit, std, unit)
 
 
 def _min_max(values: Float[Array, " capacity"], mask: Array) -> tuple[Array, Array]:

@@ -11,8 +11,8 @@ METRICS: dict[str, str] = {
     "deviation; same mean.",
     "loss/termination": "Cross-entropy of the predicted termination against the real one, in nats "
     "per step; same mean.",
-    "loss/value": "Mean squared error of the value against its targets, in squared units of "
-    "reward; mean over the last tenth of the phase's updates.",
+    "loss/value": "Mean squared error of the value against its targets, in squared units of a "
+    "typical reward (its root mean square); mean over the last tenth of the phase's updates.",
     "loss/curious_value": "The same as loss/value, in the same units, for the value that "
     "collection plans with if training.disagreement_bonus is not 0.",
     "validation/dynamics": "The same as loss/dynamics, in the same units, on held-out transitions "

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Shaped
 
 from mbrl.models import rollout
 from mbrl.planners.base import AbstractPlanner, check_count, check_discount
-from mbrl.types import AbstractActionSpace
+from mbrl.types import MAX_ENUMERATED_ACTIONS, AbstractActionSpace
 
 MAXVISIT_INIT = 60.0  # c_visit of Danihelka et al. (2022), eq. 8, times the number of candidates
 PB_C_INIT = 1.25  # c_1 of Schrittwieser et al. (2020), eq. 2
@@ -36,7 +36,8 @@ class MCTS(AbstractPlanner):
 
     Rewards and values are weighted by survival inside the tree, so that its returns are those of
     `models/rollout.py`. The model aggregates its particles' values at each leaf; rewards on the
-    way are averaged over particles. With fewer simulations than actions, some are never tried.
+    way are averaged over particles. Discrete actions are sampled too, without replacement, where
+    there are more of them than simulations or than 64.
     """
 
     METRICS: ClassVar[dict[str, str]] = {
@@ -53,7 +54,7 @@ class MCTS(AbstractPlanner):
     discount: float = eqx.field(static=True)
     num_simulations: int = eqx.field(static=True)
     max_depth: int = eqx.field(static=True)  # steps
-    num_actions: int = eqx.field(static=True)  # candidates at a node, for Box actions
+    num_actions: int = eqx.field(static=True)  # candidates at a node that samples them
     policy: str = eqx.field(static=True)
 
     def init(self, key):
@@ -62,18 +63,19 @@ class MCTS(AbstractPlanner):
     def plan(self, key, model, observation, state):
         encode_key, candidates_key, search_key = jax.random.split(key, 3)
         rollout_state = rollout.start(encode_key, model, observation)
-        candidates = self.action_space.candidates(candidates_key, self.num_actions)
+        candidates, unit = self._candidates(candidates_key), _search_unit(model)
+        root_value = _finite_or(self._value(model, rollout_state), 0.0)
         root = mctx.RootFnOutput(
             prior_logits=jnp.zeros(candidates.shape[0]),
-            value=_finite_or(self._value(model, rollout_state), 0.0),
+            value=root_value / unit,
             embedding=Node(rollout_state, candidates, jnp.zeros((), bool)),
         )
-        expand = partial(self._expand, model, self._invalid_value(model, root.value))
+        expand = partial(self._expand, model, unit, self._invalid_value(model, root_value))
         with jax.numpy_dtype_promotion("standard"):  # mctx mixes dtypes
             output = self._search(search_key, _batch_of_one(root), expand)
-        return candidates[output.action[0]], state, _info(output.search_tree)
+        return candidates[output.action[0]], state, _info(output.search_tree, unit)
 
-    def _expand(self, model, invalid_value, params, key, action, node):
+    def _expand(self, model, unit, invalid_value, params, key, action, node):
         """Takes one imagined step from a node: mctx's `recurrent_fn`, on batches of one."""
         node, action = jax.tree.map(lambda leaf: leaf[0], (node, action))
         step_key, candidates_key = jax.random.split(key)
@@ -81,15 +83,21 @@ class MCTS(AbstractPlanner):
             step_key, model, node.rollout_state, node.candidates[action]
         )
         reward, value = jnp.mean(rewards), self._value(model, rollout_state)
-        candidates = self.action_space.candidates(candidates_key, self.num_actions)
+        candidates = self._candidates(candidates_key)
         output = mctx.RecurrentFnOutput(
-            reward=_finite_or(reward, invalid_value),
+            reward=_finite_or(reward, invalid_value) / unit,
             discount=jnp.full((), self.discount),
             prior_logits=jnp.zeros(candidates.shape[0]),
-            value=_finite_or(value, invalid_value),
+            value=_finite_or(value, invalid_value) / unit,
         )
         diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
         return _batch_of_one((output, Node(rollout_state, candidates, diverged)))
+
+    def _candidates(self, key):
+        # A search without noise tries actions of equal value in their order: with fewer simulations
+        # than actions, the last ones would never be tried.
+        enumerated = min(MAX_ENUMERATED_ACTIONS, self.num_simulations)
+        return self.action_space.candidates(key, self.num_actions, enumerated)
 
     def _value(self, model, rollout_state):
         return model.aggregate(rollout.bootstrap_value(model, rollout_state, self.discount))
@@ -102,7 +110,7 @@ class MCTS(AbstractPlanner):
         # Undiscounted, at most `max_depth` rewards are summed; 1 / (1 - discount) is that many.
         discount = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
         lowest, _ = model.normaliser.return_bounds(discount)
-        return root_value - 10 * (1 + jnp.abs(root_value)) + lowest
+        return root_value - 10 * (model.normaliser.reward_unit + jnp.abs(root_value)) + lowest
 
     def _search(self, key, root, expand):
         num_actions = root.prior_logits.shape[1]
@@ -136,6 +144,14 @@ class MCTS(AbstractPlanner):
             raise ValueError(f"planner.policy={self.policy}: must be 'gumbel' or 'muzero'.")
 
 
+def _search_unit(model):
+    """The power of 2 above a typical reward, by which returns are divided exactly.
+
+    Because mctx treats differences below 1e-8 as rounding errors.
+    """
+    return jnp.ldexp(1.0, jnp.frexp(model.normaliser.reward_unit)[1])
+
+
 def _finite_or(value, default):
     return jnp.where(jnp.isfinite(value), value, default)
 
@@ -144,8 +160,8 @@ def _batch_of_one(tree):
     return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
-def _info(tree):
-    """The metrics of a finished search."""
+def _info(tree, unit):
+    """The metrics of a finished search, whose returns are in `unit`s of reward."""
     summary = tree.summary()
     visited = summary.visit_counts[0] > 0
     q_values = summary.qvalues[0]
@@ -153,9 +169,12 @@ def _info(tree):
     num_expanded = jnp.sum(expanded)
     num_invalid = jnp.sum(expanded & tree.embeddings.diverged[0, 1:])
     return {
-        "root_value": summary.value[0],
-        "root_value_gap": jnp.max(q_values, where=visited, initial=-jnp.inf)
-        - jnp.min(q_values, where=visited, initial=jnp.inf),
+        "root_value": unit * summary.value[0],
+        "root_value_gap": unit
+        * (
+            jnp.max(q_values, where=visited, initial=-jnp.inf)
+            - jnp.min(q_values, where=visited, initial=jnp.inf)
+        ),
         "depth": _tree_depth(tree),
         "invalid_fraction": num_invalid.astype(jnp.float32)
         / jnp.maximum(num_expanded, 1).astype(jnp.float32),

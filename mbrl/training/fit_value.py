@@ -51,7 +51,8 @@ class ValueLearner(eqx.Module):
     num_updates: int = eqx.field(static=True)  # gradient steps per phase
     batch_size: int = eqx.field(static=True)  # states per gradient step
     num_states: int = eqx.field(static=True)  # real and predicted states per phase
-    num_actions: int = eqx.field(static=True)  # samples to maximise over, for Box actions
+    # Samples to maximise over, where there are more than twice as many actions.
+    num_actions: int = eqx.field(static=True)
     rollout_length: int = eqx.field(static=True)  # predicted steps from each real state
     tau: float = eqx.field(static=True)  # step size of the target network towards the value
 
@@ -137,7 +138,9 @@ class ValueLearner(eqx.Module):
         def transitions_from(inputs) -> ImaginedTransitions:
             key, state = inputs
             actions_key, step_key = jax.random.split(key)
-            actions = model.action_space.candidates(actions_key, self.num_actions)
+            actions = model.action_space.candidates(
+                actions_key, self.num_actions, max_enumerated=2 * self.num_actions
+            )
             start = rollout.start_from(model, state)
             next_states, rewards = jax.vmap(
                 lambda action: rollout.step(step_key, model, start, action)
@@ -172,7 +175,7 @@ def _loss(
     value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]
 ):
     values = jax.vmap(with_value(model, value).value)(states)
-    loss = jnp.mean((values - targets[:, None]) ** 2)
+    loss = jnp.mean(((values - targets[:, None]) / model.normaliser.reward_unit) ** 2)
     return loss, {
         "value/mean": jnp.mean(values),
         "value/disagreement": jnp.mean(jnp.std(values, axis=1)),

@@ -80,13 +80,13 @@ def test_statistics_match_numpys_over_the_replay_buffer(numbers):
     [(False, 300.0, 0.0), (True, 0.0, 300.0)],
     ids=["none terminal", "all terminal"],
 )
-def test_without_rewards_of_a_kind_its_mean_is_0_and_its_std_1(terminated, mean, terminal_mean):
+def test_without_rewards_of_a_kind_its_mean_is_0(terminated, mean, terminal_mean):
     batch = random_transitions(50)._replace(
         terminated=np.full(50, terminated), reward=np.full(50, 300.0, np.float32)
     )
     normaliser = fit(replay_of(batch))
-    assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 1)
-    assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (terminal_mean, 1)
+    assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 300)
+    assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (terminal_mean, 300)
     assert normaliser.seen_terminal == terminated
 
 
@@ -139,7 +139,7 @@ def test_normalised_data_have_mean_0_and_standard_deviation_1():
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, -0.1, 300.7, 1e5])
-def test_constants_have_a_standard_deviation_of_1(constant):
+def test_constants_have_a_standard_deviation_of_1_and_rewards_of_the_largest(constant):
     """Rounding errors of the mean, which grow with the constant, do not count."""
     batch = random_transitions(50)
     observation = np.array(batch.observation)
@@ -152,10 +152,27 @@ def test_constants_have_a_standard_deviation_of_1(constant):
     normaliser = fit(replay_of(batch))
     assert normaliser.observation_std[1] == 1
     assert normaliser.delta_std[1] == 1
-    assert normaliser.reward_std == 1
+    assert normaliser.reward_std == (abs(np.float32(constant)) or 1)
     np.testing.assert_allclose(
         normaliser.reward(jnp.float32(constant)), 0, atol=1e-6 * max(1, abs(constant))
     )
+
+
+@pytest.mark.parametrize("unit", [2.0**-27, 2.0**-10, 2.0**27])
+@pytest.mark.parametrize("constant", [False, True])
+def test_rewards_in_another_unit_have_the_same_normalised_values(unit, constant):
+    """Bit by bit, since a power of 2 only changes exponents."""
+    batch = random_transitions(50)
+    if constant:
+        batch = batch._replace(reward=np.full(50, -0.3, np.float32))
+    scaled = batch._replace(reward=batch.reward * np.float32(unit))
+    one, other = fit(replay_of(batch)), fit(replay_of(scaled))
+    for name in ("reward", "terminal_reward"):
+        rewards = jnp.asarray(batch.reward[0]), jnp.asarray(scaled.reward[0])
+        np.testing.assert_array_equal(
+            getattr(one, name)(rewards[0]), getattr(other, name)(rewards[1])
+        )
+    assert other.reward_unit == unit * one.reward_unit
 
 
 def test_a_small_variation_far_from_zero_counts():
