@@ -16,7 +16,12 @@ from mbrl.config.allowlist import (
     refuse_interpolations,
     resolve_checked,
 )
-from mbrl.config.validation import check_settings, format_value, is_part
+from mbrl.config.validation import (
+    check_settings,
+    convert_whole_numbers,
+    format_value,
+    is_part,
+)
 from mbrl.errors import ConfigError
 
 # Of functions from these, equal settings give equal results.
@@ -44,6 +49,8 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         target = resolve_checked(part, trust)
         check_settings(part, _part, find)
         check_settings(part, target, find)
+        with flag_override(part, ["readonly", "struct"], False):
+            convert_whole_numbers(part, target)
         is_pure = inspect.isfunction(target) and target.__module__.startswith(PURE_PACKAGES)
         inner = list(_parts(part))[1:]
         if is_pure and part is not node and all(_is_in(each, pure) for each in inner):

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.allowlist import refuse_interpolations, texts
-from mbrl.config.validation import check_settings, format_value, is_part, suggest
+from mbrl.config.validation import check_settings, format_value, is_part, suggest, text_hint
 from mbrl.errors import ConfigError
 
 PARTS = ("env", "model", "planner", "training")
@@ -89,6 +89,9 @@ def resolve(config: DictConfig) -> ResolvedConfig:
             rf"\b{re.escape(name)}\b", references
         ):
             raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")
+    for name in ("seed", "horizon", "num_threads"):
+        if isinstance(values.get(name), float) and values[name].is_integer():
+            values[name] = int(values[name])
     # What only others refer to is done with once they are resolved.
     resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})
     _check_top_level(resolved.tree)
@@ -130,7 +133,7 @@ def _check_top_level(config: DictConfig) -> None:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(
             f"seed={format_value(seed)}: must be a whole number in [0, 2^32), the range of JAX's "
-            "keys. Try 0."
+            f"keys. Try 0.{text_hint(seed)}"
         )
     if not 0 < config.discount <= 1:
         raise ConfigError(f"discount={config.discount}: must be in (0, 1]. Try 0.99.")

@@ -2,7 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -51,7 +52,7 @@ def validation_errors(node: DictConfig, target: Any, find: Find) -> Iterator[str
             value, kinds = node[name], _alternatives(parameters[name].annotation)
             if not any(_matches(value, kind, find) for kind in kinds):
                 rule = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
-                yield f"{setting}={format_value(value)}: must be {rule}."
+                yield f"{setting}={format_value(value)}: must be {rule}.{text_hint(value)}"
             elif name == "learning_rate" and isinstance(value, int | float) and value < 0:
                 # optax would accept it
                 yield f"{setting}={value}: must not be negative. Try 0.001."
@@ -70,6 +71,31 @@ def format_value(value: Any) -> str:
     """A value as messages show it: short, and on one line."""
     text = "null" if value is None else " ".join(str(value).split()) or "''"
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
+
+
+def text_hint(value: Any) -> str:
+    """How to read a number from text, where a value is text that looks like a number."""
+    try:
+        is_number = isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        is_number = False
+    if not is_number:
+        return ""
+    return (
+        " It is text, as environment variables are: give $NAME on a command line, and "
+        "${oc.decode:${oc.env:NAME}} in a file."
+    )
+
+
+def convert_whole_numbers(node: MutableMapping[Any, Any], target: Any) -> None:
+    """Turns floats without a fraction (1e4) into integers, where `target` takes those only."""
+    parameters = _signature(target).parameters
+    for name in node:
+        value = node[name]
+        kinds = _alternatives(parameters[name].annotation) if name in parameters else ()
+        is_whole = isinstance(value, float) and value.is_integer()
+        if is_whole and int in kinds and float not in kinds:
+            node[name] = int(value)
 
 
 def is_part(value: Any) -> bool:
@@ -96,8 +122,10 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 def _matches(value: Any, kind: Any, find: Find) -> bool:
     origin = get_origin(kind) or kind
     if origin in (int, float):
-        limit, types = (MAX_INT, int) if origin is int else (MAX_FLOAT, int | float)
-        return isinstance(value, types) and not isinstance(value, bool) and abs(value) <= limit
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        is_whole = isinstance(value, int) or value.is_integer()
+        return abs(value) <= MAX_FLOAT if origin is float else is_whole and abs(value) <= MAX_INT
     if origin in (NoneType, bool, str):
         return isinstance(value, origin)
     if origin is Literal:

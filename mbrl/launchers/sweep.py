@@ -22,7 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mbrl.config.hydra_internals import BasicSweeper
-from mbrl.config.validation import format_value, validation_errors
+from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.job import AbstractBackend
 from mbrl.launchers.job_files import compose_job, save_job
@@ -110,6 +110,7 @@ def make_backend(settings: DictConfig) -> AbstractBackend:
     for message in validation_errors(settings, backend, find=str):
         raise ConfigError(message)
     values: Any = OmegaConf.to_container(settings, resolve=True)
+    convert_whole_numbers(values, backend)
     return backend(**{name: value for name, value in values.items() if name != "_target_"})
 
 

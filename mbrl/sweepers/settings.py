@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config.validation import format_value, validation_errors
+from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError
 
 REPORT_SEEDS = range(10)  # reserved for reported results, so nothing may be tuned on them
@@ -48,6 +48,7 @@ def search_settings(node: DictConfig) -> SearchSettings:
     for message in validation_errors(node, SearchSettings, find=str):
         raise ConfigError(message)
     given: Any = OmegaConf.to_container(node, resolve=True)
+    convert_whole_numbers(given, SearchSettings)
     for name in (field.name for field in fields(SearchSettings)):
         if name not in given:
             raise ConfigError(

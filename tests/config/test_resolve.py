@@ -3,6 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
+from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.config.resolve import SETTINGS, ResolvedConfig, resolve
 from mbrl.errors import ConfigError
@@ -119,3 +120,21 @@ def test_a_run_resolves_its_config_once(tmp_path, monkeypatch):
     overrides = ["training=smoke", "planner=random", "logger=files"]
     run(compose([*overrides, f"hydra.run.dir={tmp_path}/run"]))
     assert len(calls) == 1
+
+
+def test_whole_numbers_may_be_written_as_floats():
+    config = resolve(
+        compose(["seed=3.0", "horizon=1e1", "num_threads=1.0", "training.env_steps=1e4"])
+    )
+    assert [config.settings[name] for name in ("seed", "horizon", "num_threads")] == [3, 10, 1]
+    assert all(type(config.settings[name]) is int for name in ("seed", "horizon", "num_threads"))
+    env_steps = build(config.tree.training).env_steps
+    assert (type(env_steps), env_steps) == (int, 10_000)
+
+
+def test_a_seed_from_a_variable_is_read_by_decoding_it(monkeypatch):
+    monkeypatch.setenv("S", "7")
+    sentence = refusal("seed=${oc.env:S}")
+    assert sentence.startswith("seed=7: must be a whole number")
+    assert "${oc.decode:${oc.env:NAME}} in a file" in sentence
+    assert resolve(compose(["seed='${oc.decode:${oc.env:S}}'"])).settings["seed"] == 7

@@ -9,7 +9,12 @@ import optax
 import pytest
 from omegaconf import OmegaConf
 
-from mbrl.config.validation import MAX_INT, format_value, validation_errors
+from mbrl.config.validation import (
+    MAX_INT,
+    convert_whole_numbers,
+    format_value,
+    validation_errors,
+)
 from mbrl.planners.base import AbstractPlanner
 from mbrl.planners.random import RandomPlanner
 
@@ -42,8 +47,8 @@ def refusals(value: Any, annotation: Any) -> list[str]:
     [
         (
             int,
-            [0, -3, MAX_INT],
-            [True, 1.0, "1", None, [1], {}, MAX_INT + 1, 10**400, ADAM],
+            [0, -3, MAX_INT, 1e4],
+            [True, 1.5, "1", None, [1], {}, MAX_INT + 1, 1e10, math.inf, 10**400, ADAM],
         ),
         (float, [0, 0.5, -1e30], [True, "x", None, [], math.nan, math.inf, 1e308, 10**400, ADAM]),
         (float | None, [0.5, None], [True, math.nan, "none"]),
@@ -92,3 +97,24 @@ def test_a_sentence_names_the_setting_its_value_and_every_rule():
 )
 def test_values_are_shown_on_one_short_line(value, text):
     assert format_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1e4, 10_000), (-2.0, -2), (3, 3), (0.5, 0.5), ("1", "1"), (None, None)]
+)
+def test_whole_floats_become_integers_where_only_those_are_taken(value, expected):
+    def constructor(whole: int | None, number: float, either: int | float, untyped): ...
+
+    names = ("whole", "number", "either", "untyped", "unknown")
+    node = dict.fromkeys(names, value)
+    convert_whole_numbers(node, constructor)
+    assert type(node["whole"]) is type(expected)
+    assert node == dict.fromkeys(names, value) | {"whole": expected}
+    assert all(type(node[name]) is type(value) for name in names[1:])
+
+
+@pytest.mark.parametrize("text", ["7", "1e4", "-0.5"])
+def test_a_number_as_text_is_told_from_another_word(text):
+    [sentence] = refusals(text, int)
+    assert "It is text, as environment variables are: give $NAME on a command" in sentence
+    assert "It is text" not in refusals("seven", int)[0]

@@ -517,6 +517,10 @@ def test_each_folder_has_its_own_study_whatever_its_name(search, tmp_path):
     assert sorted(path.parent.name for path in tmp_path.glob("**/optuna.db")) == sorted(names)
 
 
+def test_whole_numbers_may_be_written_as_floats(search):
+    assert len(search(num_trials="2.0", batch_size="1e0", seeds="[100]").trials) == 2
+
+
 def test_an_unknown_setting_is_refused(loader, tmp_path):
     unknown = "+hydra.sweeper.num_trails=3"
     overrides = ["hydra/sweeper=optuna", unknown, f"hydra.sweep.dir={tmp_path}"]
