@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.errors import HydraException, MissingConfigException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mbrl.config.compose import CONFIG_FOLDER, compose
+from mbrl.config.validation import did_you_mean
 from mbrl.errors import ConfigError, CorruptRun, RunError
 
 # Says that HYDRA_FULL_ERROR was set here and not by the user: processes of a sweep inherit both.
@@ -35,18 +38,36 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
         sys.exit(128 + getattr(interruption, "signum", signal.SIGINT))
 
 
+def _near_setting(name: str) -> str:
+    """The setting beside the unknown one that was meant, in a config with the same choices."""
+    words = [word.partition("=")[::2] for word in sys.argv[1:]]
+    choices = [f"{key}={value}" for key, value in words if (CONFIG_FOLDER / key).is_dir() and value]
+    parent, _, key = name.rpartition(".")
+    try:
+        config = compose(choices)
+        beside = OmegaConf.select(config, parent) if parent else config
+    except (HydraException, OmegaConfBaseException):
+        return ""
+    groups = [path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir()]
+    known = [*map(str, beside), *groups] if beside is config else list(map(str, beside or ()))
+    return did_you_mean(key, known, prefix=f"{parent}." if parent else "")
+
+
 def _sentence(error: BaseException) -> str:
     """The error as one sentence with a remedy, also where it is Hydra's or OmegaConf's."""
     while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):
         error = error.__cause__  # raised by a launcher or sweeper that Hydra has built
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={option}: no such option. {group} is one of {', '.join(error.options)}."
+        near = did_you_mean(option, error.options)
+        options = ", ".join(error.options)
+        return f"{group}={option}: no such option.{near} {group} is one of {options}."
     unknown = re.match(r"Could not override '(.+)'", str(error))
     if unknown:
         return (
-            f"{unknown[1]}: not a setting of this config. `python run.py --cfg job` with the same "
-            f"choices lists all; a setting of your own is added by +{unknown[1]}=…"
+            f"{unknown[1]}: not a setting of this config.{_near_setting(unknown[1])} "
+            "`python run.py --cfg job` with the same choices lists all; a setting of your own is "
+            f"added by +{unknown[1]}=…"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -63,8 +63,14 @@ def validation_errors(node: DictConfig, target: Any, find: Find) -> Iterator[str
 
 def suggest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """The remedy for an unknown name: the closest known one, or all of them."""
+    near = did_you_mean(name, known).strip()
+    return near or f"It has {', '.join(known) or 'none'}."
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """A sentence with the known name that is closest to a misspelt one; empty if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean '{near[0]}'?" if near else f"It has {', '.join(known) or 'none'}."
+    return f" Did you mean '{prefix}{near[0]}'?" if near else ""
 
 
 def format_value(value: Any) -> str:

@@ -55,9 +55,38 @@ def test_an_unknown_option_names_the_others(capsys):
     assert printed(capsys, ["planner=genius"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["planer=mcts"], "planner"),
+        (["sed=3"], "seed"),
+        (["training.env_step=100"], "training.env_steps"),
+        (["planner=mcts", "planner.num_simulation=9"], "planner.num_simulations"),
+        (["env=pendulum", "env.kwarg={}"], "env.kwargs"),
+        (["training.model_learner.num_update=3"], "training.model_learner.num_updates"),
+    ],
+)
+def test_a_misspelt_setting_is_told_before_any_other_advice(capsys, monkeypatch, words, meant):
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    sentence = printed(capsys, words)
+    misspelt = words[-1].partition("=")[0]
+    assert sentence.startswith(f"Error: {misspelt}: not a setting of this config. Did you mean ")
+    assert f"Did you mean '{meant}'?" in sentence
+    assert sentence.index(meant) < sentence.index("+")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("planner=mtcs", "mcts"), ("env=cart_pole", "cartpole"), ("model=MLP", "")]
+)
+def test_a_misspelt_option_is_told(capsys, word, meant):
+    sentence = printed(capsys, [word])
+    assert (f"Did you mean '{meant}'?" in sentence) == bool(meant)
+    assert "is one of" in sentence
+
+
 def test_an_unknown_setting_says_where_all_are_listed(capsys):
-    sentence = printed(capsys, ["planner.horzon=3"])
-    assert sentence.startswith("Error: planner.horzon: not a setting of this config.")
+    sentence = printed(capsys, ["planner.weather=3"])
+    assert sentence.startswith("Error: planner.weather: not a setting of this config. `python")
     assert "python run.py --cfg job" in sentence
 
 
