@@ -11,7 +11,7 @@ class Normaliser(eqx.Module):
     """Means and standard deviations of the data, and bounds of its rewards.
 
     A terminal reward is that of a step that terminates its episode; "reward" without it is that of
-    all other steps.
+    all other steps. Predicted rewards, the bounds and `reward_rms` are relative to `reward_offset`.
     """
 
     observation_mean: Float[Array, " observation"]
@@ -22,6 +22,7 @@ class Normaliser(eqx.Module):
     reward_std: Float[Array, ""]
     terminal_reward_mean: Float[Array, ""]
     terminal_reward_std: Float[Array, ""]
+    reward_offset: Float[Array, ""]
     reward_min: Float[Array, ""]  # bounds are infinite while there is no such step
     reward_max: Float[Array, ""]
     terminal_reward_min: Float[Array, ""]
@@ -77,6 +78,7 @@ def identity_normaliser(observation_size: int) -> Normaliser:
         reward_std=one,
         terminal_reward_mean=zero,
         terminal_reward_std=one,
+        reward_offset=zero,
         reward_min=zero,
         reward_max=zero,
         terminal_reward_min=zero,
@@ -86,45 +88,59 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     )
 
 
-def fit_normaliser(replay: ReplayBuffer) -> Normaliser:
-    """The statistics of all transitions in the replay buffer."""
+def fit_normaliser(replay: ReplayBuffer, center_rewards: bool = False) -> Normaliser:
+    """The statistics of all transitions in the replay buffer.
+
+    With `center_rewards`, the mean reward is the offset until an episode has terminated. Where none
+    ever does, a constant in each reward changes no decision, but its size would hide differences.
+    """
     transitions, valid = replay.transitions, replay.valid
     delta = transitions.next_observation - transitions.observation
     nonterminal, terminal = valid & ~transitions.terminated, valid & transitions.terminated
-    largest_reward = jnp.max(jnp.abs(transitions.reward), where=valid, initial=0.0)
+    mean = _mean(transitions.reward, nonterminal)
+    offset = jnp.where(center_rewards & ~jnp.any(terminal), mean, 0.0)
+    reward = transitions.reward - offset
+    # Of constant rewards, the offset leaves rounding errors.
+    size = jnp.max(jnp.abs(transitions.reward), where=valid, initial=0.0)
+    rms = jnp.sqrt(jnp.mean(reward**2, where=valid))
+    largest = jnp.max(jnp.abs(reward), where=valid, initial=0.0)
+    unit = jnp.where(largest > 1e-6 * size, largest, jnp.where(size > 0, size, 1.0))
     return Normaliser(
         *_mean_and_std(transitions.observation, valid),
         *_mean_and_std(delta, valid),
-        *_reward_mean_and_std(transitions.reward, nonterminal, largest_reward),
-        *_reward_mean_and_std(transitions.reward, terminal, largest_reward),
-        *_min_max(transitions.reward, nonterminal),
-        *_min_max(transitions.reward, terminal),
-        jnp.sqrt(jnp.mean(transitions.reward**2, where=valid)),
+        *_reward_mean_and_std(transitions.reward, nonterminal, unit),
+        *_reward_mean_and_std(transitions.reward, terminal, unit),
+        offset,
+        *_min_max(reward, nonterminal),
+        *_min_max(reward, terminal),
+        jnp.where(rms > 1e-6 * size, rms, size),
         jnp.any(terminal),
     )
+
+
+def _mean(values: Float[Array, "capacity *rest"], where: Array) -> Array:
+    """Mean of the masked values; zero if there are none."""
+    return jnp.where(jnp.any(where), jnp.mean(values, axis=0, where=where), 0.0)
 
 
 def _mean_and_std(values: Float[Array, "capacity *rest"], mask: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of the masked values; zero and one if there are none."""
     where = mask.reshape(mask.shape + (1,) * (values.ndim - 1))
-    mean = jnp.where(jnp.any(mask), jnp.mean(values, axis=0, where=where), 0.0)
-    std = jnp.std(values, axis=0, where=where)
+    mean, std = _mean(values, where), jnp.std(values, axis=0, where=where)
     # A constant has no scale; its std is zero or rounding error of the mean.
     rounding = 1e-6 * jnp.maximum(1.0, jnp.abs(mean))
     return mean, jnp.where(std > rounding, std, 1.0)
 
 
 def _reward_mean_and_std(
-    rewards: Float[Array, " capacity"], mask: Array, largest: Float[Array, ""]
+    rewards: Float[Array, " capacity"], mask: Array, unit: Float[Array, ""]
 ) -> tuple[Array, Array]:
-    """Mean and standard deviation of the masked rewards, which scale with the unit of reward.
+    """Mean and standard deviation of the masked rewards; `unit` for a constant (CartPole's).
 
-    A constant reward (CartPole's) has the scale of the `largest` of all rewards.
+    That is the largest reward, so that both scale with the unit of reward.
     """
-    unit = jnp.where(largest > 0, largest, 1.0)
-    mean = jnp.where(jnp.any(mask), jnp.mean(rewards, where=mask), 0.0)
     std = jnp.std(rewards, where=mask)
-    return mean, jnp.where(std > 1e-6 * unit, std, unit)
+    return _mean(rewards, mask), jnp.where(std > 1e-6 * unit, std, unit)
 
 
 def _min_max(values: Float[Array, " capacity"], mask: Array) -> tuple[Array, Array]:

@@ -25,7 +25,8 @@ METRICS: dict[str, str] = {
     "learn/updates": "Gradient steps of the model in this phase, fewer than configured after early "
     "stopping.",
     "value/mean": "Mean over members and states of the fitted value, in units of reward: the "
-    "discounted return that the agent expects.",
+    "discounted return that the agent expects, relative to the mean reward while rewards are "
+    "centred (training.model_learner.center_rewards).",
     "value/disagreement": "Standard deviation over members of the fitted value, in units of "
     "reward; mean over states.",
     "value/curious_mean": "The same as value/mean, in units of reward, for the value that "

@@ -12,7 +12,7 @@ from mbrl.models.networks import mlp
 
 
 class AbstractReward(eqx.Module):
-    """One member's reward of a step, in the environment's units."""
+    """One member's reward of a step, in the environment's units, less the reward offset."""
 
     @abstractmethod
     def __call__(
@@ -64,7 +64,8 @@ class LearnedReward(AbstractReward):
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
         nonterminal, terminal = self._normalised(normaliser, observation, action, next_observation)
-        nonterminal = normaliser.reward_mean + normaliser.reward_std * nonterminal
+        mean = normaliser.reward_mean - normaliser.reward_offset
+        nonterminal = mean + normaliser.reward_std * nonterminal
         terminal = normaliser.terminal_reward_mean + normaliser.terminal_reward_std * terminal
         return continuation * nonterminal + (1 - continuation) * terminal
 
@@ -116,7 +117,7 @@ class KnownReward(AbstractReward):
         self.range = None if range is None else (float(range[0]), float(range[1]))
 
     def __call__(self, normaliser, observation, action, next_observation, continuation):
-        return self.function(observation, action, next_observation)
+        return self.function(observation, action, next_observation) - normaliser.reward_offset
 
     def loss(self, normaliser, observation, action, next_observation, reward, terminated):
         return jnp.zeros(())
@@ -124,7 +125,7 @@ class KnownReward(AbstractReward):
     def widen_reward_bounds(self, normaliser):
         if self.range is None:
             return normaliser
-        low, high = self.range
+        low, high = (bound - normaliser.reward_offset for bound in self.range)
         return eqx.tree_at(
             lambda n: (n.reward_min, n.terminal_reward_min, n.reward_max, n.terminal_reward_max),
             normaliser,

@@ -49,6 +49,8 @@ class ModelLearner(eqx.Module):
     validation_fraction: float = eqx.field(static=True)  # of all transitions
     # Whether each member trains on its own resample of the data.
     bootstrap: bool = eqx.field(static=True)
+    # Whether rewards are relative to their mean until an episode has terminated.
+    center_rewards: bool = eqx.field(static=True)
     # Rounds without a lower validation error that end a phase; None: never.
     patience: int | None = eqx.field(static=True)
 
@@ -81,7 +83,8 @@ class ModelLearner(eqx.Module):
 
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
         """One phase of updates with a new normaliser; the losses are means over its last round."""
-        model, replay = state.model.with_normaliser(fit_normaliser(state.replay)), state.replay
+        replay = state.replay
+        model = state.model.with_normaliser(fit_normaliser(replay, self.center_rewards))
         if num_parameters(model.components) == 0:
             return state._replace(model=model), {}
 

@@ -1,5 +1,6 @@
 """The training loop: random warm-up, then phases of collection, learning and evaluation."""
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import closing
@@ -25,9 +26,12 @@ from mbrl.training.optimisation import copy_arrays
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import LEARN, BonusValue, TrainState
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
 
 MAX_EPISODES = 10_000  # per evaluation, each in its own environment
+MAX_REWARD_OFFSET = 1000  # standard deviations of the rewards
 
 # Settings of Training that must be at least 1; those that may be null only if given.
 POSITIVE = (
@@ -246,6 +250,7 @@ class _Loop:
     evaluated_at: int  # real steps at the last evaluation
     collecting_seconds: float  # since the last row that reports them
     evaluation: Row = field(default_factory=dict)  # the last one
+    is_first_phase: bool = True  # of learning, in this process
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -319,6 +324,20 @@ class _Loop:
                     "set optimizer=clipped_adamw, then start a new run."
                 )
         self.collecting_seconds = 0.0
+        self._warn_of_offset()
+
+    def _warn_of_offset(self) -> None:
+        seen = self.state.model.normaliser
+        mean, std = jax.device_get((seen.reward_mean, seen.reward_std))
+        if self.is_first_phase and abs(mean) > MAX_REWARD_OFFSET * std:
+            logger.warning(
+                "The rewards' mean, %.4g, is more than %d times their standard deviation, %.4g, so "
+                "that rounding hides their differences. Subtract a constant in the environment.",
+                mean,
+                MAX_REWARD_OFFSET,
+                std,
+            )
+        self.is_first_phase = False
 
 
 @eqx.filter_jit(donate="all-except-first")

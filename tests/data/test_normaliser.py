@@ -189,3 +189,28 @@ def test_the_identity_normaliser_changes_nothing():
     np.testing.assert_array_equal(normaliser.observation(observation), observation)
     np.testing.assert_array_equal(normaliser.delta(observation), observation)
     assert normaliser.reward(jnp.array(7.0)) == 7
+
+
+@pytest.mark.parametrize("offset", [1.0, -100.0, 1000.0])
+def test_a_constant_in_each_reward_is_centred_away_until_an_episode_terminates(offset):
+    batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
+    shifted = batch._replace(reward=batch.reward + np.float32(offset))
+    one, other = (fit(replay_of(each), center_rewards=True) for each in (batch, shifted))
+    np.testing.assert_allclose(other.reward_offset - one.reward_offset, offset, rtol=1e-5)
+    for name in ("reward_std", "reward_rms", "reward_min", "reward_max"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=2e-3)
+    terminated = batch.terminated | (np.arange(50) == 7)
+    for ended in (batch._replace(terminated=terminated), shifted._replace(terminated=terminated)):
+        assert fit(replay_of(ended), center_rewards=True).reward_offset == 0
+    assert fit(replay_of(shifted)).reward_offset == 0
+
+
+@pytest.mark.parametrize("constant", [0.0, -1.0, 300.7, 1e-7])
+def test_constant_rewards_that_are_centred_keep_their_unit(constant):
+    batch = random_transitions(50)._replace(
+        terminated=np.zeros(50, bool), reward=np.full(50, constant, np.float32)
+    )
+    normaliser = fit(replay_of(batch), center_rewards=True)
+    unit = abs(np.float32(constant)) or 1
+    assert (normaliser.reward_std, normaliser.reward_unit) == (unit, unit)
+    np.testing.assert_allclose(normaliser.reward_offset, constant, rtol=1e-6)

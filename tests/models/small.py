@@ -44,6 +44,7 @@ def example_normaliser(size: int) -> Normaliser:
         reward_max=jnp.float32(8.0),
         terminal_reward_min=jnp.float32(-1.0),
         terminal_reward_max=jnp.float32(4.0),
+        reward_offset=jnp.float32(0.0),
         reward_rms=jnp.float32(5.0),
         seen_terminal=jnp.array(True),
     )

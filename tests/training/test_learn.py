@@ -36,6 +36,7 @@ def learner(rate: float = 1e-2, **changes) -> ModelLearner:
         "validation_fraction": VALIDATION_FRACTION,
         "bootstrap": False,
         "patience": None,
+        "center_rewards": False,
     }
     return ModelLearner(optimizer=optax.adam(rate), **(settings | changes))
 

@@ -20,11 +20,13 @@ class Tracking(gymnasium.Env):
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, unit: float, discrete: bool = False, falls: bool = False):
+    def __init__(
+        self, unit: float = 1.0, offset: float = 0.0, discrete: bool = False, falls: bool = False
+    ):
         self.action_space = (
             gymnasium.spaces.Discrete(5) if discrete else gymnasium.spaces.Box(-1.0, 1.0, (1,))
         )
-        self.unit, self.discrete, self.falls = unit, discrete, falls
+        self.unit, self.offset, self.discrete, self.falls = unit, offset, discrete, falls
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -32,7 +34,8 @@ class Tracking(gymnasium.Env):
 
     def step(self, action):
         error = self.target - (action / 2 - 1 if self.discrete else float(action[0]))
-        return self._observe(), -self.unit * error**2, self.falls and abs(error) > 1, False, {}
+        reward = self.offset - self.unit * error**2
+        return self._observe(), reward, self.falls and abs(error) > 1, False, {}
 
     def _observe(self):
         self.target = float(self.np_random.uniform(-1, 1))
@@ -46,8 +49,8 @@ def tracking_environment():
     del gymnasium.registry["Tracking-v0"]
 
 
-def rows_of(unit, *overrides, **kwargs):
-    settings = ["env=gymnasium", "env.id=Tracking-v0", f"+env.kwargs.unit={unit}", *overrides]
+def rows_of(*overrides, **kwargs):
+    settings = ["env=gymnasium", "env.id=Tracking-v0", *overrides]
     settings += [f"+env.kwargs.{name}={value}" for name, value in kwargs.items()]
     parts = assemble(resolved_small("training=smoke", "training.warmup_steps=30", *settings))
     rows = []
@@ -73,10 +76,30 @@ def in_units(row, unit):
 def test_powers_of_2_change_nothing(planner, falls):
     discrete = planner in ("mcts", "greedy", "mppi")
     one, small, large = (
-        rows_of(unit, f"planner={planner}", discrete=discrete, falls=falls)
+        rows_of(f"planner={planner}", unit=unit, discrete=discrete, falls=falls)
         for unit in (1.0, 2.0**-27, 2.0**27)
     )
     assert len(one) > 5
     for rows, unit in ((small, 2.0**-27), (large, 2.0**27)):
         for expected, row in zip(one, rows, strict=True):
             np.testing.assert_equal(in_units(row, unit), in_units(expected, 1.0))
+
+
+def test_a_constant_in_each_reward_changes_little_where_no_episode_terminates(caplog):
+    overrides = ("planner=cem", "training.value_learner.num_updates=100")
+    one, other = (rows_of(*overrides, offset=offset) for offset in (0.0, 500.0))
+    assert not caplog.messages
+    losses = [
+        [row[name] for row in rows for name in row if name.startswith("loss/")]
+        for rows in (one, other)
+    ]
+    np.testing.assert_allclose(*losses, rtol=0.2)
+    returns = [rows[-1]["evaluation/return_mean"] for rows in (one, other)]
+    assert returns[1] - 5 * 500 == pytest.approx(returns[0], abs=0.5)
+
+
+def test_an_offset_that_hides_the_differences_is_reported_once(caplog):
+    rows_of("planner=random", offset=1e5)
+    [sentence] = caplog.messages
+    assert sentence.startswith("The rewards' mean, 1e+05, is more than 1000 times their standard")
+    assert sentence.endswith("Subtract a constant in the environment.")
