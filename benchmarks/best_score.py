@@ -159,9 +159,10 @@ def evaluate_proportional_power() -> str:
         ProportionalPower(environment.action_space, jnp.asarray(factor, jnp.float32))
         for factor in FACTORS
     ]
-    returns = [
+    evaluations = [
         evaluate(environment, planner, state, NUM_EPISODES, FIRST_SEED) for planner in planners
     ]
+    returns = [evaluation.returns for evaluation in evaluations if evaluation is not None]
     best = np.argmax(returns, axis=0)
     low, high = FACTORS[best.min()], FACTORS[best.max()]
     return f"{summary(np.max(returns, axis=0))}, with power {low:.2g} to {high:.2g} times velocity"
@@ -184,10 +185,10 @@ def evaluate_grid_policy(env: str, planner: list[str], num_points: int) -> str:
     config = resolve(compose([*common, *planner]))
     acting = build(config.tree.planner, action_space=environment.action_space)
     state = state._replace(model=with_grid_value(state.model, value))
-    returns = evaluate(environment, acting, state, NUM_EPISODES, FIRST_SEED)
-    assert returns is not None
+    evaluation = evaluate(environment, acting, state, NUM_EPISODES, FIRST_SEED)
+    assert evaluation is not None
     return (
-        f"{summary(returns)}, {num_points} points an axis, {len(changes)} sweeps, "
+        f"{summary(evaluation.returns)}, {num_points} points an axis, {len(changes)} sweeps, "
         f"the last of which changes {changes[-1]:.2g}"
     )
 

@@ -43,6 +43,8 @@ METRICS: dict[str, str] = {
     "evaluation/return_min": "The lowest of those returns, in units of reward.",
     "evaluation/returns": "All of those returns, one per episode in the order of their seeds, in "
     "units of reward.",
+    "evaluation/length_mean": "Mean number of steps of the evaluation episodes.",
+    "evaluation/lengths": "Number of steps of each of them, in the order of their seeds.",
     "time/collect": "Seconds of collection since the last row with this metric, planning and the "
     "environment included.",
     "time/learn": "Seconds that the learning phase took, including compilation the first time.",

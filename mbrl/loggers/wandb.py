@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 class WandbLogger(AbstractLogger):
     """Sends rows to one W&B run, whose files are in `<folder>/wandb`.
 
-    W&B plots every metric over `env_steps`. It receives the rows of metrics.jsonl and
-    `evaluation/returns_histogram`, since it cannot plot lists. Its failures stop neither the run
-    nor the other loggers, and delay them by seconds at most; one warning reports them. If the
-    server does not answer, the run is recorded offline and `wandb sync` uploads it later.
+    W&B plots every metric over `env_steps`. It receives the rows of metrics.jsonl and histograms
+    of their lists, which it cannot plot (`evaluation/returns_histogram`). Its failures stop neither
+    the run nor the other loggers, and delay them by seconds at most; one warning reports them. If
+    the server does not answer, the run is recorded offline and `wandb sync` uploads it later.
 
     A row's step in W&B is its index in metrics.jsonl. A resumed run keeps its `run_info.run_id`:
     online, W&B continues the same run; offline, the new rows go to a second folder, and
@@ -93,9 +93,10 @@ class WandbLogger(AbstractLogger):
         if not self._working or self._run is None:
             return
         values = finite_or_none(row)
-        returns = [value for value in values.get("evaluation/returns", ()) if value is not None]
-        if returns:
-            values["evaluation/returns_histogram"] = wandb.Histogram(returns)
+        for name in ("evaluation/returns", "evaluation/lengths"):
+            finite = [value for value in values.get(name, ()) if value is not None]
+            if finite:
+                values[f"{name}_histogram"] = wandb.Histogram(finite)
         step, self._next_step = self._next_step, self._next_step + 1
         try:
             with time_limit(self._grace):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +13,13 @@ from mbrl.planners.base import AbstractPlanner
 from mbrl.training.state import EVALUATE, TrainState
 
 
+class Evaluation(NamedTuple):
+    """The episodes of an evaluation, in the order of their seeds."""
+
+    returns: np.ndarray  # undiscounted, in units of reward
+    lengths: np.ndarray  # steps
+
+
 def evaluate(
     environment: GymnasiumEnvironment,
     planner: AbstractPlanner,
@@ -19,8 +27,8 @@ def evaluate(
     num_episodes: int,
     first_seed: int,
     should_stop: Callable[[], bool] = lambda: False,
-) -> np.ndarray | None:
-    """The returns of `num_episodes` episodes, planned in one batch; None if `should_stop`.
+) -> Evaluation | None:
+    """Runs `num_episodes` episodes, planned in one batch; None if `should_stop`.
 
     Episode i is reset with `first_seed + i`, and its key is folded from i alone, so that its return
     does not depend on the number of episodes. Finished episodes stay in the batch, masked.
@@ -30,7 +38,8 @@ def evaluate(
         envs = [stack.enter_context(closing(environment.make())) for _ in episodes]
         observations = np.stack([env.reset(seed=first_seed + i)[0] for i, env in enumerate(envs)])
         planner_states = init_episodes(planner, state.key, episodes)
-        returns, running, step = np.zeros(num_episodes), np.ones(num_episodes, bool), 0
+        returns, lengths = np.zeros(num_episodes), np.zeros(num_episodes, int)
+        running, step = np.ones(num_episodes, bool), 0
         while running.any() and not should_stop():
             counters = (episodes, np.asarray(step))
             actions, planner_states = act_all(
@@ -40,9 +49,10 @@ def evaluate(
             for i in np.flatnonzero(running):
                 observations[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
                 returns[i] += reward
+                lengths[i] += 1
                 running[i] = not (terminated or truncated)
             step += 1
-    return None if running.any() else returns
+    return None if running.any() else Evaluation(returns, lengths)
 
 
 @eqx.filter_jit

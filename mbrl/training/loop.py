@@ -268,7 +268,7 @@ class _Loop:
         if self.evaluated_at >= env_steps or not self.training.evaluation_is_due(env_steps):
             return True
         started = perf_counter()
-        returns = evaluate(
+        evaluation = evaluate(
             self.collector.environment,
             self.collector.planner,
             self.state,
@@ -276,14 +276,17 @@ class _Loop:
             self.training.evaluation_seed,
             self.should_stop,
         )
-        if returns is None:
+        if evaluation is None:
             return False
+        returns, lengths = evaluation
         self.evaluation = {
             "env_steps": env_steps,
             "evaluation/return_mean": float(returns.mean()),
             "evaluation/return_std": float(returns.std()),
             "evaluation/return_min": float(returns.min()),
             "evaluation/returns": returns.tolist(),
+            "evaluation/length_mean": float(lengths.mean()),
+            "evaluation/lengths": lengths.tolist(),
             "time/evaluate": perf_counter() - started,
         }
         seconds = {"time/collect": self.collecting_seconds} if self.collecting_seconds else {}

@@ -2,6 +2,7 @@ import re
 
 from mbrl.loggers.metrics import METRICS
 
+EVALUATION = ("return_mean", "return_std", "return_min", "returns", "length_mean", "lengths")
 # Names that other tools rely on.
 FIXED_NAMES = [
     "env_steps",
@@ -10,7 +11,7 @@ FIXED_NAMES = [
     *(f"validation/{name}" for name in ("dynamics", "reward", "termination")),
     "learn/updates",
     *(f"episode/{name}" for name in ("return", "length")),
-    *(f"evaluation/{name}" for name in ("return_mean", "return_std", "return_min", "returns")),
+    *(f"evaluation/{name}" for name in EVALUATION),
     *(f"time/{name}" for name in ("collect", "learn", "evaluate")),
 ]
 

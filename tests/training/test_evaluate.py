@@ -27,7 +27,8 @@ def test_an_episodes_return_does_not_depend_on_the_number_of_episodes(assembled)
     _, environment, planner, state = assembled
     few = evaluate(environment, planner, state, num_episodes=2, first_seed=10_000)
     more = evaluate(environment, planner, state, num_episodes=5, first_seed=10_000)
-    np.testing.assert_array_equal(few, more[:2])
+    np.testing.assert_array_equal(few.returns, more.returns[:2])
+    np.testing.assert_array_equal(few.lengths, more.lengths[:2])
 
 
 def test_evaluation_is_repeatable(assembled):
@@ -38,7 +39,7 @@ def test_evaluation_is_repeatable(assembled):
 
 def test_returns_match_an_episode_stepped_by_hand(assembled):
     _, environment, planner, state = assembled
-    returns = evaluate(environment, planner, state, num_episodes=1, first_seed=10_003)
+    evaluation = evaluate(environment, planner, state, num_episodes=1, first_seed=10_003)
     env = environment.make()
     observation, _ = env.reset(seed=10_003)
     key = jax.random.fold_in(jax.random.fold_in(state.key, EVALUATE), 0)
@@ -52,4 +53,4 @@ def test_returns_match_an_episode_stepped_by_hand(assembled):
         action, planner_state, _ = plan(jax.random.fold_in(key, step), observation, planner_state)
         observation, reward, terminated, truncated, _ = env.step(np.asarray(action))
         total, step, done = total + float(reward), step + 1, terminated or truncated
-    assert returns[0] == total
+    assert (evaluation.returns[0], evaluation.lengths[0]) == (total, step)

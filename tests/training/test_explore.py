@@ -335,11 +335,10 @@ def test_without_a_bonus_collection_plans_with_the_model_itself():
 def test_evaluation_never_explores(bonus_run):
     """The bonus value does not affect the returns."""
     _, environment, planner, state, rows = bonus_run
-    returns = evaluate(environment, planner, state, 2, 10_000)
-    np.testing.assert_array_equal(
-        returns, evaluate(environment, planner, state._replace(bonus_value=None), 2, 10_000)
-    )
-    assert rows[-1]["evaluation/returns"] == returns.tolist()
+    with_value = evaluate(environment, planner, state, 2, 10_000)
+    without = evaluate(environment, planner, state._replace(bonus_value=None), 2, 10_000)
+    np.testing.assert_array_equal(with_value, without)
+    assert rows[-1]["evaluation/returns"] == with_value.returns.tolist()
 
 
 def test_exploration_settings_do_not_affect_an_evaluation_after_the_warm_up():
