@@ -1,13 +1,15 @@
-"""`python -m mbrl <command>`: work with saved runs."""
+"""`mbrl <command>` or `python -m mbrl <command>`: start runs, and work with saved ones."""
 
 import argparse
 import importlib
 import sys
 
+from mbrl import __version__
 from mbrl.config.plain_errors import plain_errors
 
 # In the order of `--help`. A command is imported when it is called, since some set up JAX.
 COMMANDS = {
+    "run": "start a run, or with -m a sweep: planner=mcts seed=3; `run --help` lists settings",
     "list": "list runs and sweeps with their status and result",
     "show": "show a run: result, settings that are not the defaults, versions and machine",
     "compare": "compare runs: a table, a figure for a paper, an HTML page",
@@ -20,8 +22,9 @@ def main(arguments: list[str]) -> int:
     """Run a command; return its exit status."""
     parser = argparse.ArgumentParser(
         "python -m mbrl",
-        description="Works with saved runs. For new runs, see `python run.py --help`.",
+        description="Starts runs and works with saved ones.",
     )
+    parser.add_argument("--version", action="version", version=f"mbrl {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, description in COMMANDS.items():
         subparsers.add_parser(name, help=description, add_help=False)
@@ -30,6 +33,11 @@ def main(arguments: list[str]) -> int:
     return module.main(arguments[1:])
 
 
-if __name__ == "__main__":
+def console() -> None:
+    """The console script `mbrl`."""
     with plain_errors(status=2):
         sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    console()

@@ -62,6 +62,9 @@ def main(arguments: list[str]) -> int:
         "--status", type=_statuses, default=ALL_STATUSES, metavar="STATUS[,STATUS]", help=help_text
     )
     given = parser.parse_args(arguments)
+    if given.paths == default and not default[0].exists():
+        print("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
+        return 0
     for path in given.paths:
         if not path.is_dir():
             raise ConfigError(

@@ -82,3 +82,12 @@ def test_by_default_the_folder_outputs_is_listed(outputs, capsys, monkeypatch):
     monkeypatch.chdir(outputs.parent)
     lines = listed(capsys)
     assert lines[0].endswith("outputs/runs/first")
+
+
+def test_where_there_are_no_runs_yet_it_says_how_to_begin(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.endswith("Start one: python -m mbrl run planner=mcts\n")
+    (tmp_path / "outputs").mkdir()
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out == "No runs in outputs.\n"
