@@ -7,7 +7,7 @@ score = run(compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from mbrl.loggers.console import result_table
 from mbrl.metrics_writer import MetricsWriter
 from mbrl.run_info import RunInfo
 from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from mbrl.runs.folder import RunFolder
+from mbrl.runs.folder import FIRST_FILES, HYDRA_FILES, RunFolder, discard_refused
 from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
@@ -50,9 +50,12 @@ def run(config: DictConfig) -> float:
     Raises ConfigError for a setting that cannot be run, RunError where the run cannot continue, and
     Interrupted where a signal stopped it.
     """
-    resolved, info = resolve(config), run_info_from_hydra(config)
-    check_environment_id(resolved.tree.env.id, info.choices["env"])
-    return execute(resolved, info)
+    info = run_info_from_hydra(config)
+    with _discarded_if_refused(info.folder, HYDRA_FILES):
+        resolved = resolve(config)
+        check_environment_id(resolved.tree.env.id, info.choices["env"])
+    with _discarded_if_refused(info.folder, FIRST_FILES):
+        return execute(resolved, info)
 
 
 def execute(
@@ -219,6 +222,16 @@ def _checkpoint_saver(
             )
 
     return save
+
+
+@contextmanager
+def _discarded_if_refused(folder: Path, files: Collection[str]) -> Iterator[None]:
+    """A refused run leaves nothing: it would fill lists and comparisons."""
+    try:
+        yield
+    except ConfigError:
+        discard_refused(folder, files)
+        raise
 
 
 @contextmanager

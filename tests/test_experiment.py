@@ -12,6 +12,7 @@ import yaml
 
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
+from mbrl.errors import ConfigError, RunError
 from mbrl.experiment import run
 from mbrl.loggers.metrics import METRICS
 from mbrl.runs.metric_diff import differences
@@ -200,6 +201,26 @@ def test_a_folder_is_never_used_twice(tmp_path):
     with pytest.raises(FileExistsError, match="already holds a run"):
         smoke(tmp_path, "logger=files")
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=-1", "env.id=Acrobot-v1", "training.env_steps=-5", "env.kwargs={wings: 2}"],
+)
+def test_a_run_that_never_began_leaves_no_folder(tmp_path, override):
+    with pytest.raises(ConfigError):
+        smoke(tmp_path / "run", "logger=files", override)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_keeps_the_run_that_the_folder_already_holds(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("seed: 3")
+    for override in ("seed=-1", "training.env_steps=-5"):
+        with pytest.raises((ConfigError, FileExistsError, RunError)):
+            smoke(folder, "logger=files", override)
+    assert (folder / "config.yaml").read_text() == "seed: 3"
 
 
 @pytest.mark.slow

@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; before, it is "running"
 RUN_FILES = ("config.yaml", "metrics.jsonl", "summary.json")  # any shows that a folder holds a run
+# What Hydra writes before a run, and what a run writes before its first row.
+HYDRA_FILES = (".hydra", "run.log")
+FIRST_FILES = (*HYDRA_FILES, ".lock", "config.yaml", "provenance.json", "summary.json")
 LOCK_TRIES = 10
 MAX_NAME_LENGTH = 100  # characters; file systems allow 255 bytes, but paths add up
 
@@ -159,6 +164,20 @@ class RunFolder:
                 self.path,
                 failure,
             )
+
+
+def discard_refused(folder: Path, files: Collection[str]) -> None:
+    """Removes the folder of a run that was refused before it began, if it holds only `files`.
+
+    The folder of its day is removed too, if it is empty then.
+    """
+    is_own = folder.is_dir() and not folder.is_symlink() and folder.resolve() != Path.cwd()
+    if not is_own or not {path.name for path in folder.iterdir()} <= set(files):
+        return
+    shutil.rmtree(folder)
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
+        with suppress(OSError):  # not empty
+            folder.parent.rmdir()
 
 
 def lock(path: Path, file: str = ".lock") -> int:

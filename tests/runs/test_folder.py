@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mbrl.errors import RunError
-from mbrl.runs.folder import RunFolder, safe_name, write_json
+from mbrl.runs.folder import HYDRA_FILES, RunFolder, discard_refused, safe_name, write_json
 from mbrl.runs.reader import read_summary
 
 HOLD_THE_LOCK = """
@@ -185,3 +185,30 @@ def test_unsafe_names_become_safe_short_and_distinct():
         assert name[0] not in ".-"
         assert not set(name) & set("/\\ :\n\0*?$'\"")
     assert safe_name(texts[0]).startswith("env.id=ALE-Pong-v5-")
+
+
+def test_only_what_a_refused_run_wrote_itself_is_discarded(tmp_path):
+    day = tmp_path / "2026-11-28"
+    refused, mine, other = day / "refused", tmp_path / "mine", tmp_path / "link"
+    for folder in (refused, mine):
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / "run.log").touch()
+    other.symlink_to(mine)
+    (tmp_path / "mine" / "notes.txt").touch()
+    for folder in (refused, mine, other, tmp_path / "missing"):
+        discard_refused(folder, HYDRA_FILES)
+    assert not day.exists()
+    assert (mine / ".hydra").exists()
+    (tmp_path / "mine" / "notes.txt").unlink()
+    discard_refused(other, HYDRA_FILES)
+    assert (mine / "run.log").exists()
+    discard_refused(mine, HYDRA_FILES)
+    assert not mine.exists()
+    assert tmp_path.exists()
+
+
+def test_the_working_directory_is_never_discarded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.log").touch()
+    discard_refused(tmp_path, HYDRA_FILES)
+    assert (tmp_path / "run.log").exists()
