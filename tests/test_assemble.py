@@ -11,7 +11,6 @@ from mbrl.config.compose import compose
 from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
-from mbrl.experiment import run
 
 
 def refusal(*overrides: str) -> str:
@@ -249,12 +248,3 @@ def test_trust_counts_from_the_command_line_and_not_from_a_config(tmp_path, monk
     in_the_config = compose(["planner=random", override])
     OmegaConf.update(in_the_config, "trust", ["their_package"])
     assert run_info_from_hydra(in_the_config).trust == ()
-
-
-def test_a_refused_run_leaves_a_folder_that_says_why(tmp_path):
-    with pytest.raises(ConfigError):
-        run(compose(["planner.horizon=-1", f"hydra.run.dir={tmp_path}/run"]))
-    summary = OmegaConf.load(tmp_path / "run" / "summary.json")
-    assert summary.status == "failed"
-    assert "planner.horizon=-1" in summary.error
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -1,6 +1,7 @@
 """A planner of your own, exactly as docs/planners.md adds it: one Python file and one YAML file."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -48,4 +49,4 @@ def test_a_planner_is_one_python_file_and_one_yaml_file(tmp_path, actions):
     )
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "completed"
-    assert summary["planner/score_best"] < 0  # the new planner's own metric
+    assert math.isfinite(summary["planner/score_best"])  # the new planner's own metric
