@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.compose import CONFIG_FOLDER, compose
@@ -41,15 +41,16 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
 def _near_setting(name: str) -> str:
     """The setting beside the unknown one that was meant, in a config with the same choices."""
     words = [word.partition("=")[::2] for word in sys.argv[1:]]
-    choices = [f"{key}={value}" for key, value in words if (CONFIG_FOLDER / key).is_dir() and value]
     parent, _, key = name.rpartition(".")
     try:
-        config = compose(choices)
+        groups = [path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir()]
+        config = compose([f"{key}={value}" for key, value in words if key in groups])
         beside = OmegaConf.select(config, parent) if parent else config
     except (HydraException, OmegaConfBaseException):
         return ""
-    groups = [path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir()]
-    known = [*map(str, beside), *groups] if beside is config else list(map(str, beside or ()))
+    if not isinstance(beside, DictConfig):
+        return ""
+    known = [*map(str, beside), *(() if parent else groups)]
     return did_you_mean(key, known, prefix=f"{parent}." if parent else "")
 
 

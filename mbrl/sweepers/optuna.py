@@ -153,12 +153,8 @@ class OptunaSearch:
             study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
         trial = study.ask(self._space.distributions)
         overrides = [*self._shared, *self._space.overrides(trial.params)]
-        for name, value in (
-            ("overrides", overrides),
-            ("jobs", {}),
-            ("scores", {}),
-            ("failure", None),
-        ):
+        attributes: Any = {"overrides": overrides, "jobs": {}, "scores": {}, "failure": None}
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
         return trial
 
@@ -193,8 +189,7 @@ class OptunaSearch:
             attributes = trial.user_attrs
             trial.set_user_attr("jobs", attributes["jobs"] | {str(seed): index})
             # The first failure counts, because it can cause others.
-            failure = attributes["failure"] or failures.get(str(index))
-            trial.set_user_attr("failure", failure)
+            trial.set_user_attr("failure", attributes["failure"] or failures.get(str(index)))
 
     def _continues(self, trial: Trial, earlier: Sequence[FrozenTrial]) -> bool:
         """Whether the trial runs further seeds: it has not failed and is not pruned.

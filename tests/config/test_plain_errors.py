@@ -75,6 +75,14 @@ def test_a_misspelt_setting_is_told_before_any_other_advice(capsys, monkeypatch,
     assert sentence.index(meant) < sentence.index("+")
 
 
+@pytest.mark.parametrize("word", ["seed.x=3", "nothing.here=3", "x" * 5000 + "=3"])
+def test_without_a_near_setting_none_is_told(capsys, monkeypatch, word):
+    monkeypatch.setattr(sys, "argv", ["run.py", "=", "planner=", "model/value=none", word])
+    sentence = printed(capsys, [word])
+    assert sentence.startswith("Error: ")
+    assert "Did you mean" not in sentence
+
+
 @pytest.mark.parametrize(
     ("word", "meant"), [("planner=mtcs", "mcts"), ("env=cart_pole", "cartpole"), ("model=MLP", "")]
 )
