@@ -1,5 +1,8 @@
 """Model-based reinforcement learning experiments: world models, planners and a training loop."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("mbrl-experiments")
+try:
+    __version__ = version("mbrl-experiments")
+except PackageNotFoundError:  # a checkout that is only on the path
+    __version__ = "unknown"

@@ -111,5 +111,9 @@ def _whole_numbers(name: str, value: Any) -> Iterator[tuple[int, str]]:
     if isinstance(value, dict):
         for key in value:
             yield from _whole_numbers(f"{name}.{key}".lstrip("."), value[key])
-    elif isinstance(value, int) and name not in ("training.evaluation_seed", "seed"):
-        yield value, name
+    elif name not in ("training.evaluation_seed", "seed") and _is_whole(value):
+        yield int(value), name
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())

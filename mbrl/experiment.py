@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from mbrl.analysis.plots import learning_curve
 from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
-from mbrl.config.launch import check_environment_id, run_info_from_hydra
+from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
 from mbrl.config.process import enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
@@ -50,11 +50,11 @@ def run(config: DictConfig) -> float:
     Raises ConfigError for a setting that cannot be run, RunError where the run cannot continue, and
     Interrupted where a signal stopped it.
     """
-    info = run_info_from_hydra(config)
-    with _discarded_if_refused(info.folder, HYDRA_FILES):
+    with _discarded_if_refused(HYDRA_FILES):
         resolved = resolve(config)
+        info = run_info_from_hydra(config)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
-    with _discarded_if_refused(info.folder, FIRST_FILES):
+    with _discarded_if_refused(FIRST_FILES):
         return execute(resolved, info)
 
 
@@ -225,12 +225,14 @@ def _checkpoint_saver(
 
 
 @contextmanager
-def _discarded_if_refused(folder: Path, files: Collection[str]) -> Iterator[None]:
+def _discarded_if_refused(files: Collection[str]) -> Iterator[None]:
     """A refused run leaves nothing: it would fill lists and comparisons."""
     try:
         yield
     except ConfigError:
-        discard_refused(folder, files)
+        folder = new_folder()
+        if folder is not None:
+            discard_refused(folder, files)
         raise
 
 

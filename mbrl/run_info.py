@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FORMAT = 2  # of a run's config.yaml and checkpoints; raised when saved runs become unusable
+FORMAT = 3  # of a run's config.yaml and checkpoints; raised when saved runs become unusable
 
 
 def _new_run_id() -> str:

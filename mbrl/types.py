@@ -74,7 +74,8 @@ class AbstractActionSpace(eqx.Module):
     ) -> Shaped[Array, "candidates *action"]:
         """Actions to choose from: all if they are at most `max_enumerated`, else samples.
 
-        There are `num_actions` samples, or as many as there are actions, all different.
+        There are `num_actions` samples, or as many as there are actions. They are all different,
+        except of a MultiDiscrete with more combinations than MAX_ENUMERATED_ACTIONS.
         """
 
 
@@ -137,7 +138,7 @@ class MultiDiscrete(AbstractActionSpace):
         self, key: PRNGKeyArray, num_actions: int, max_enumerated: int = MAX_ENUMERATED_ACTIONS
     ) -> Int[Array, "candidates action"]:
         num_combinations = math.prod(self.sizes)
-        if num_combinations > MAX_ENUMERATED_ACTIONS:  # two equal samples are rare
+        if num_combinations > MAX_ENUMERATED_ACTIONS:
             return jax.vmap(self.sample)(jax.random.split(key, num_actions))
         actions = jnp.array(list(itertools.product(*map(range, self.sizes))))
         if num_combinations <= max_enumerated:

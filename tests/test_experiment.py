@@ -203,14 +203,30 @@ def test_a_folder_is_never_used_twice(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "override",
-    ["seed=-1", "env.id=Acrobot-v1", "training.env_steps=-5", "env.kwargs={wings: 2}"],
+    ("override", "named"),
+    [
+        ("seed=-1", "seed=-1"),
+        ("~planner", "planner=null: must be a mapping"),
+        ("env.id=Acrobot-v1", "Give env=acrobot"),
+        ("env.kwargs={wings: 2}", "do not fit env.id=CartPole-v1"),
+    ],
 )
-def test_a_run_that_never_began_leaves_no_folder(tmp_path, override):
+def test_a_run_that_never_began_leaves_no_folder(tmp_path, override, named):
+    command = [sys.executable, str(ROOT / "run.py"), "logger=files", override]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1
+    assert named in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.glob("outputs/runs/*")) == []
+
+
+def test_a_refusal_keeps_a_folder_that_the_command_names(tmp_path):
+    (tmp_path / "run").mkdir()
     with pytest.raises(ConfigError):
-        smoke(tmp_path / "run", "logger=files", override)
-    assert list(tmp_path.iterdir()) == []
+        smoke(tmp_path / "run", "logger=files", "seed=-1")
+    assert (tmp_path / "run").is_dir()
 
 
 def test_a_refusal_keeps_the_run_that_the_folder_already_holds(tmp_path):

@@ -22,9 +22,11 @@ def run_hydra(config: DictConfig) -> float:
 def main(arguments: list[str]) -> int:
     """Run or sweep. Exits with status 1 for what the user can correct."""
     given = get_args_parser().parse_args(arguments)
-    if given.config_path and not given.config_path.startswith("pkg://"):
-        # Hydra would look for it beside this file.
-        arguments = [*arguments, f"--config-path={Path(given.config_path).absolute()}"]
+    if given.config_path is not None and "://" not in given.config_path:
+        # Hydra would look for it beside this file. The last one counts; words follow a `--`.
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        option = f"--config-path={Path(given.config_path).absolute()}"
+        arguments = [*arguments[:end], option, *arguments[end:]]
     sys.argv = ["mbrl run", *arguments]  # from which Hydra reads
     with plain_errors(within_hydra=True):
         use_local_launcher()

@@ -47,7 +47,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
     loader = _loader(given.config_path, given.config_dir, name, given.overrides)
     # A config that reads the clock could be another one when Hydra composes it later.
     no_clock = partial(_refuse, "${now:…}")
-    OmegaConf.register_new_resolver("now", no_clock, replace=True)
+    OmegaConf.register_new_resolver("now", lambda *form: no_clock(form), replace=True)
     try:
         _check_composed(compose_unchecked(loader, name, given.overrides), given.overrides)
     finally:

@@ -40,6 +40,15 @@ def run_info_from_hydra(config: DictConfig) -> RunInfo:
     )
 
 
+def new_folder() -> Path | None:
+    """The folder that Hydra made for this run; None where the command line names one."""
+    hydra = HydraConfig.get()
+    is_named = any("hydra.run.dir" in line for line in hydra.overrides.hydra)
+    if is_named or OmegaConf.is_missing(hydra.runtime, "output_dir"):
+        return None
+    return Path(hydra.runtime.output_dir)
+
+
 def check_environment_id(environment_id: str, choice: str) -> None:
     """Raises ConfigError where `env.id` is not that of the option `choice` of conf/env.
 

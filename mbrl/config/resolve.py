@@ -52,7 +52,8 @@ class ResolvedConfig:
         decisive = OmegaConf.create(self.settings | changes)
         for name in RESUMABLE_SETTINGS:
             OmegaConf.update(decisive, name.rstrip("."), None, merge=False)
-        return hashlib.sha256(OmegaConf.to_yaml(decisive).encode()).hexdigest()[:16]
+        text = re.sub(r"(: -?\d+)\.0$", r"\1", OmegaConf.to_yaml(decisive), flags=re.MULTILINE)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]  # 1e4 is 10000
 
 
 def resolve(config: DictConfig) -> ResolvedConfig:

@@ -88,17 +88,23 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     )
 
 
-def fit_normaliser(replay: ReplayBuffer, center_rewards: bool = False) -> Normaliser:
+def fit_normaliser(
+    replay: ReplayBuffer,
+    center_rewards: bool = False,
+    seen_terminal: Bool[Array, ""] | bool = False,
+) -> Normaliser:
     """The statistics of all transitions in the replay buffer.
 
     With `center_rewards`, the mean reward is the offset until an episode has terminated. Where none
     ever does, a constant in each reward changes no decision, but its size would hide differences.
+    `seen_terminal` says whether one had terminated before, and may have left the buffer since.
     """
     transitions, valid = replay.transitions, replay.valid
     delta = transitions.next_observation - transitions.observation
     nonterminal, terminal = valid & ~transitions.terminated, valid & transitions.terminated
     mean = _mean(transitions.reward, nonterminal)
-    offset = jnp.where(center_rewards & ~jnp.any(terminal), mean, 0.0)
+    seen_terminal = seen_terminal | jnp.any(terminal)
+    offset = jnp.where(center_rewards & ~seen_terminal, mean, 0.0)
     reward = transitions.reward - offset
     # Of constant rewards, the offset leaves rounding errors.
     size = jnp.max(jnp.abs(transitions.reward), where=valid, initial=0.0)
@@ -114,7 +120,7 @@ def fit_normaliser(replay: ReplayBuffer, center_rewards: bool = False) -> Normal
         *_min_max(reward, nonterminal),
         *_min_max(reward, terminal),
         jnp.where(rms > 1e-6 * size, rms, size),
-        jnp.any(terminal),
+        seen_terminal,
     )
 
 
@@ -135,12 +141,13 @@ def _mean_and_std(values: Float[Array, "capacity *rest"], mask: Array) -> tuple[
 def _reward_mean_and_std(
     rewards: Float[Array, " capacity"], mask: Array, unit: Float[Array, ""]
 ) -> tuple[Array, Array]:
-    """Mean and standard deviation of the masked rewards; `unit` for a constant (CartPole's).
+    """Mean and standard deviation of the masked rewards, which scale with the unit of reward.
 
-    That is the largest reward, so that both scale with the unit of reward.
+    The scale of a constant reward (CartPole's) is its size; that of none or of zeros is `unit`.
     """
+    size = jnp.max(jnp.abs(rewards), where=mask, initial=0.0)
     std = jnp.std(rewards, where=mask)
-    return _mean(rewards, mask), jnp.where(std > 1e-6 * unit, std, unit)
+    return _mean(rewards, mask), jnp.where(std > 1e-6 * size, std, jnp.where(size > 0, size, unit))
 
 
 def _min_max(values: Float[Array, " capacity"], mask: Array) -> tuple[Array, Array]:

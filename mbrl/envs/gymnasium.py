@@ -141,7 +141,7 @@ def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:
         # is inside the bounds.
         inside = np.clip(middle + action * half, low, high)
         end = np.where(action > 0, high, low)
-        return np.where(np.abs(action) < 1, inside, end).astype(space.dtype)
+        return np.where(np.abs(action) >= 1, end, inside).astype(space.dtype)
 
     return rescale
 
@@ -186,7 +186,7 @@ def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
         and space.is_bounded()
         and np.issubdtype(space.dtype, np.floating)
         # Gymnasium counts the largest float as a bound, but it stands for none.
-        and np.abs([space.low, space.high]).max() < np.finfo(space.dtype).max
+        and np.abs([space.low, space.high]).max(initial=0) < np.finfo(space.dtype).max
     ):
         return Box(int(space.shape[0]))
     raise ValueError(

@@ -15,7 +15,8 @@ from mbrl.types import AbstractActionSpace
 class Greedy(AbstractPlanner):
     """Maximises reward plus discounted value after one imagined step: the value's greedy policy.
 
-    Box actions, and MultiDiscrete ones of many combinations, are the best of `num_actions` samples.
+    Box actions, and discrete ones of which there are more than 64, are the best of `num_actions`
+    samples.
     The difference between another planner's return and this one's is what search adds to a value.
     """
 

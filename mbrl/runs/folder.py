@@ -174,7 +174,7 @@ def discard_refused(folder: Path, files: Collection[str]) -> None:
     is_own = folder.is_dir() and not folder.is_symlink() and folder.resolve() != Path.cwd()
     if not is_own or not {path.name for path in folder.iterdir()} <= set(files):
         return
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # the refusal matters more
     if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
         with suppress(OSError):  # not empty
             folder.parent.rmdir()

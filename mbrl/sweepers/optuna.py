@@ -179,7 +179,7 @@ class OptunaSearch:
                     unfinished.append(f"{index} ({state})")
                 except RunError as error:
                     failures[str(index)] = f"seed {seed} (job {index}): {error}"
-        self._study.set_user_attr(BATCH, self._batch)
+            self._study.set_user_attr(BATCH, self._batch)
         if unfinished:
             raise RunError(
                 f"These jobs of the search are not finished: {', '.join(unfinished)}. When none of "

@@ -84,7 +84,9 @@ class ModelLearner(eqx.Module):
     def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
         """One phase of updates with a new normaliser; the losses are means over its last round."""
         replay = state.replay
-        model = state.model.with_normaliser(fit_normaliser(replay, self.center_rewards))
+        seen_terminal = state.model.normaliser.seen_terminal
+        normaliser = fit_normaliser(replay, self.center_rewards, seen_terminal)
+        model = state.model.with_normaliser(normaliser)
         if num_parameters(model.components) == 0:
             return state._replace(model=model), {}
 

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 MAX_EPISODES = 10_000  # per evaluation, each in its own environment
-MAX_REWARD_OFFSET = 1000  # standard deviations of the rewards
+MAX_REWARD_OFFSET = 1000  # times half the range of the rewards
 
 # Settings of Training that must be at least 1; those that may be null only if given.
 POSITIVE = (
@@ -331,14 +331,16 @@ class _Loop:
 
     def _warn_of_offset(self) -> None:
         seen = self.state.model.normaliser
-        mean, std = jax.device_get((seen.reward_mean, seen.reward_std))
-        if self.is_first_phase and abs(mean) > MAX_REWARD_OFFSET * std:
+        bounds = (seen.reward_mean, seen.reward_min, seen.reward_max)
+        mean, low, high = map(float, jax.device_get(bounds))
+        # Constant rewards have no differences to hide.
+        if self.is_first_phase and 0 < MAX_REWARD_OFFSET * (high - low) / 2 < abs(mean):
             logger.warning(
-                "The rewards' mean, %.4g, is more than %d times their standard deviation, %.4g, so "
-                "that rounding hides their differences. Subtract a constant in the environment.",
+                "The rewards' mean, %.4g, is more than %d times half of their range, %.4g, so that "
+                "rounding hides their differences. Subtract a constant in the environment.",
                 mean,
                 MAX_REWARD_OFFSET,
-                std,
+                high - low,
             )
         self.is_first_phase = False
 

@@ -98,7 +98,6 @@ def test_the_facts_of_one_environment_are_not_used_for_another(choice):
 def test_the_option_that_has_the_id_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"Give env=acrobot, or env=gymnasium env\.id=Acrobot-v1"):
         run(compose(["env.id=Acrobot-v1", f"hydra.run.dir={tmp_path / 'run'}"]))
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("choice", ["gymnasium", "their_own"])

@@ -138,3 +138,9 @@ def test_a_seed_from_a_variable_is_read_by_decoding_it(monkeypatch):
     assert sentence.startswith("seed=7: must be a whole number")
     assert "${oc.decode:${oc.env:NAME}} in a file" in sentence
     assert resolve(compose(["seed='${oc.decode:${oc.env:S}}'"])).settings["seed"] == 7
+
+
+def test_a_whole_float_has_the_fingerprint_of_the_whole_number():
+    one, other = (resolve(compose([f"training.learn_every={text}"])) for text in ("100", "1e2"))
+    assert one.fingerprint() == other.fingerprint()
+    assert one.fingerprint() != resolve(compose(["training.learn_every=1e3"])).fingerprint()

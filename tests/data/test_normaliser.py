@@ -214,3 +214,22 @@ def test_constant_rewards_that_are_centred_keep_their_unit(constant):
     unit = abs(np.float32(constant)) or 1
     assert (normaliser.reward_std, normaliser.reward_unit) == (unit, unit)
     np.testing.assert_allclose(normaliser.reward_offset, constant, rtol=1e-6)
+
+
+def test_the_scale_of_a_constant_reward_is_its_own_size():
+    batch = random_transitions(50)._replace(
+        terminated=np.arange(50) < 2, reward=np.where(np.arange(50) < 2, -100, 1).astype(np.float32)
+    )
+    normaliser = fit(replay_of(batch))
+    assert (normaliser.reward_std, normaliser.terminal_reward_std) == (1, 100)
+    varied = batch.reward + np.where(np.arange(50) % 2, 1e-3, 0).astype(np.float32)
+    np.testing.assert_allclose(
+        fit(replay_of(batch._replace(reward=varied))).reward_std, 5e-4, rtol=1e-2
+    )
+
+
+def test_a_termination_that_left_the_buffer_still_counts():
+    batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
+    normaliser = fit(replay_of(batch), center_rewards=True, seen_terminal=jnp.array(True))
+    assert normaliser.seen_terminal
+    assert normaliser.reward_offset == 0

@@ -71,6 +71,12 @@ def test_double_precision_bounds_are_reached_too(echo):
     np.testing.assert_array_equal(env.unwrapped.received, [-2])
 
 
+def test_an_action_that_is_no_number_stays_one():
+    """So that the environment's fault shows it."""
+    space = spaces.Box(-2.0, 2.0, (2,))
+    assert np.isnan(_to_gymnasium(space)(np.full(2, np.nan, np.float32))).all()
+
+
 NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
 ACTIONS = st.floats(-1, 1, width=32, allow_subnormal=False) | st.sampled_from([-1.0, 1.0])
 

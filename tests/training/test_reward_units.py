@@ -98,8 +98,9 @@ def test_a_constant_in_each_reward_changes_little_where_no_episode_terminates(ca
     assert returns[1] - 5 * 500 == pytest.approx(returns[0], abs=0.5)
 
 
-def test_an_offset_that_hides_the_differences_is_reported_once(caplog):
-    rows_of("planner=random", offset=1e5)
+@pytest.mark.parametrize("offset", [1e5, 1e7])
+def test_an_offset_that_hides_the_differences_is_reported_once(caplog, offset):
+    rows_of("planner=random", offset=offset)
     [sentence] = caplog.messages
-    assert sentence.startswith("The rewards' mean, 1e+05, is more than 1000 times their standard")
+    assert sentence.startswith(f"The rewards' mean, {offset:.4g}, is more than 1000 times half of")
     assert sentence.endswith("Subtract a constant in the environment.")
