@@ -330,19 +330,21 @@ class _Loop:
         self._warn_of_offset()
 
     def _warn_of_offset(self) -> None:
+        if not self.is_first_phase:
+            return
+        self.is_first_phase = False
         seen = self.state.model.normaliser
         bounds = (seen.reward_mean, seen.reward_min, seen.reward_max)
         mean, low, high = map(float, jax.device_get(bounds))
-        # Constant rewards have no differences to hide.
-        if self.is_first_phase and 0 < MAX_REWARD_OFFSET * (high - low) / 2 < abs(mean):
+        half = (high - low) / 2
+        if 0 < MAX_REWARD_OFFSET * half < abs(mean):  # constants have no differences to hide
             logger.warning(
                 "The rewards' mean, %.4g, is more than %d times half of their range, %.4g, so that "
                 "rounding hides their differences. Subtract a constant in the environment.",
                 mean,
                 MAX_REWARD_OFFSET,
-                high - low,
+                half,
             )
-        self.is_first_phase = False
 
 
 @eqx.filter_jit(donate="all-except-first")
