@@ -16,7 +16,6 @@ from typing import Any
 import jax
 from omegaconf import DictConfig
 
-from mbrl.analysis.plots import learning_curve
 from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
 from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
@@ -25,16 +24,17 @@ from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.errors import ConfigError, RunError
 from mbrl.loggers.base import AbstractLogger
-from mbrl.loggers.console import result_table
+from mbrl.loggers.console import result_table, starting
 from mbrl.metrics_writer import MetricsWriter
 from mbrl.run_info import RunInfo
 from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.folder import FIRST_FILES, HYDRA_FILES, RunFolder, discard_refused
+from mbrl.runs.log import quiet_libraries
 from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.signals import StopRequest
-from mbrl.tables import print_table
+from mbrl.tables import format_number, print_table
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
@@ -72,18 +72,21 @@ def execute(
         RunFolder(info.folder, config.to_yaml(), resume) as folder,
         _as_run_errors(folder.path),
     ):
+        quiet_libraries()
         set_threads(settings.num_threads)
         if settings.compilation_cache:
             enable_compilation_cache(settings.num_threads)
         facts = info.to_provenance() | provenance(settings.seed, settings.num_threads)
         if not resume:
             folder.write_provenance(facts)
-        parts, writer = assemble(config, info.trust), MetricsWriter()
+        with starting(info.owns_terminal):
+            parts, writer = assemble(config, info.trust), MetricsWriter()
         start = Snapshot(parts.state)
         save = _checkpoint_saver(folder, writer, parts.training, config.fingerprint())
         if resume:
             start = _restore(folder, writer, parts, config.fingerprint(), tolerance)
             folder.write_provenance(facts)
+        _log_parts(config, info, parts, start)
         loggers = build_loggers(config, replace(info, num_rows=writer.num_rows))
         with writer.attached(loggers):
             _, evaluation = train(
@@ -95,11 +98,13 @@ def execute(
                 save,
                 should_stop,
                 tolerance,
+                writer.show,
             )
             if should_stop():
                 sentence = f"Interrupted. Resume by `python -m mbrl resume {folder.path}`."
                 raise should_stop.interrupted(sentence)
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
+        logger.info("Completed with a return of %s.", format_number(score))
         _report(config, info)
     if should_stop():
         raise should_stop.interrupted("Interrupted after the run was completed.")
@@ -113,8 +118,39 @@ def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLog
         yield build(node, info.trust, run_info=run_info)
 
 
+def _log_parts(config: ResolvedConfig, info: RunInfo, parts: Parts, start: Snapshot) -> None:
+    """Begins the story of the run in run.log: its parts, their sizes, and the device."""
+    settings, environment = config.tree, parts.environment
+    replay_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(parts.state.replay))
+    logger.info(
+        "%s on %s with %d thread(s): step %d of %d.",
+        info.name,
+        jax.devices()[0].device_kind,
+        settings.num_threads,
+        start.env_steps,
+        settings.training.env_steps,
+    )
+    logger.info(
+        "Environment %s: %d numbers an observation, actions %s, at most %d steps an episode.",
+        settings.env.id,
+        environment.observation_size,
+        environment.action_space,
+        environment.episode_limit,
+    )
+    logger.info(
+        "Model %s, planner %s, replay buffer of %d transitions (%.1f MB).",
+        type(parts.state.model).__name__,
+        type(parts.planner).__name__,
+        parts.training.replay_capacity,
+        replay_bytes / 1e6,
+    )
+
+
 def _report(config: ResolvedConfig, info: RunInfo) -> None:
     """Draws the learning curve and prints the result."""
+    # Imported here, since matplotlib would delay the start of the run.
+    from mbrl.analysis.plots import learning_curve
+
     rows = read_metrics(info.folder)
     try:
         learning_curve(rows, info.folder / "learning_curve.png", title=info.name)
@@ -122,7 +158,8 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
         logger.warning("Cannot draw the learning curve (%s).", error)
     if info.owns_terminal:
         names = (config.tree.env.id, info.choices["model"], info.choices["planner"])
-        print_table(result_table(*names, config.tree.seed, rows, info.folder))
+        print_table(result_table(*names, config.tree.seed, rows))
+        print(f"Run folder: {info.folder}")  # outside the table, which would break the path
 
 
 def _restore(

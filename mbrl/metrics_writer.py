@@ -1,13 +1,18 @@
 """MetricsWriter: hands the rows of a run to its loggers, and checks repeated rows."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
 
 from mbrl.errors import RunError
-from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractDisplay, AbstractLogger, finite_or_none
+from mbrl.loggers.console import phase_summary
+from mbrl.progress import Progress
 from mbrl.runs.metric_diff import RowChecker
+
+story = logging.getLogger(__name__)  # of the run, in run.log
 
 Row = dict[str, Any]  # metrics by name, with `env_steps`
 
@@ -40,6 +45,14 @@ class MetricsWriter:
         for logger in self._loggers:
             logger.log(timed_row)
         self.num_rows += 1
+        if "time/learn" in row or "time/evaluate" in row:
+            story.info("%d real steps: %s.", row["env_steps"], phase_summary(row))
+
+    def show(self, progress: Progress) -> None:
+        """Hands a report of the loop to the loggers that display it."""
+        for logger in self._loggers:
+            if isinstance(logger, AbstractDisplay):
+                logger.show(progress)
 
     @contextmanager
     def attached(self, loggers: Iterable[AbstractLogger]) -> Iterator[None]:

@@ -1,7 +1,9 @@
 """Tiny whole runs: what they leave, that they repeat, and that W&B records what the files do."""
 
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,26 @@ def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     assert provenance["packages"]["jax"]
     assert matplotlib.image.imread(tmp_path / "learning_curve.png").shape[0] > 500
+
+
+def test_the_log_tells_the_story_of_the_run_and_not_that_of_libraries(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    smoke(tmp_path, "planner=random", "logger=files")
+    logging.getLogger("jax").info("Unable to initialise a device that is not there.")
+    logging.getLogger("matplotlib.font_manager").info("generated new fontManager")
+    assert {record.name.partition(".")[0] for record in caplog.records} == {"mbrl"}
+    story = "\n".join(record.getMessage() for record in caplog.records)
+    expected = (
+        r"cartpole_ensemble_random_seed0 on cpu with 1 thread\(s\): step 0 of 60\.",
+        r"Environment CartPole-v1: 4 numbers an observation, actions Discrete\(num_actions=2\)",
+        r"Model WorldModel, planner RandomPlanner, replay buffer of 1000 transitions",
+        r"40 real steps: learned in \d+\.\d s\.",
+        r"40 real steps: evaluated: return .+, 2 episodes\.",
+        r"60 real steps: evaluated: return .+, 2 episodes\.",
+        r"Completed with a return of",
+    )
+    for pattern in expected:
+        assert re.search(pattern, story), pattern
 
 
 def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):

@@ -25,7 +25,7 @@ def test_cem_learns_to_swing_the_pendulum_up(tmp_path):
         "seed=102",
         "training.env_steps=800",
         "training.evaluate_every=800",
-        "training.evaluation_episodes=6",
+        "training.final_evaluation_episodes=6",
     ]
     # Random actions return -1200; -180 to -140 are usual here.
     assert run(compose([*overrides, "logger=files", f"hydra.run.dir={tmp_path}"])) > -500

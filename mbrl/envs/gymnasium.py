@@ -69,9 +69,8 @@ class GymnasiumEnvironment:
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})
-        self.episode_limit = episode_limit
-        env = self._gymnasium_make()
-        _check_limit(id, env)
+        env = self._gymnasium_make(episode_limit)
+        self.episode_limit = _episode_limit(id, env)
         _check_observation_space(id, env.observation_space)
         self.action_space = _action_space(id, env.action_space)
         self.observation_size = spaces.flatdim(env.observation_space)
@@ -83,7 +82,7 @@ class GymnasiumEnvironment:
         Raises EnvironmentFault if it can no longer be made.
         """
         try:
-            env = self._gymnasium_make()
+            env = self._gymnasium_make(self.episode_limit)
         except ValueError as reason:
             raise EnvironmentFault(str(reason)) from reason
         return self._wrapped(env)
@@ -100,10 +99,10 @@ class GymnasiumEnvironment:
         env = TransformAction(env, _to_gymnasium(env.action_space), env.action_space)
         return FaultWrapper(env, f"env.id={self.id}", self.step_timeout)
 
-    def _gymnasium_make(self) -> gymnasium.Env:
+    def _gymnasium_make(self, episode_limit: int | None) -> gymnasium.Env:
         name = f"env.id={self.id}"
         try:
-            return gymnasium.make(self.id, max_episode_steps=self.episode_limit, **self.kwargs)
+            return gymnasium.make(self.id, max_episode_steps=episode_limit, **self.kwargs)
         except error.DependencyNotInstalled as reason:
             raise ValueError(
                 f"{name} needs a package that is not installed: {one_line(reason)}."
@@ -153,12 +152,13 @@ def _to_float32(space: spaces.Box) -> spaces.Box:
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def _check_limit(id: str, env: gymnasium.Env) -> None:
+def _episode_limit(id: str, env: gymnasium.Env) -> int:
     if env.spec is None or env.spec.max_episode_steps is None:
         raise ValueError(
             f"env.id={id}: has no limit on the steps of an episode, so an evaluation might never "
             "end. Set one, such as env.episode_limit=200."
         )
+    return env.spec.max_episode_steps
 
 
 def _check_observation_space(id: str, space: spaces.Space) -> None:

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from mbrl.progress import Progress
+
 
 class AbstractLogger(ABC):
     """Receives a run's rows of metrics and shows or stores them.
@@ -36,6 +38,14 @@ class AbstractLogger(ABC):
 
         `status` is `completed`, `failed` or `interrupted`.
         """
+
+
+class AbstractDisplay(AbstractLogger):
+    """A logger that also shows what the run is doing between its rows."""
+
+    @abstractmethod
+    def show(self, progress: Progress) -> None:
+        """Receive a report: at every phase, and at every step of collection and evaluation."""
 
 
 def finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:

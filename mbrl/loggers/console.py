@@ -1,10 +1,12 @@
 """Progress of a run on the terminal, and the table of its result."""
 
+import io
 import logging
 import sys
-from collections import ChainMap, deque
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from time import perf_counter
 from typing import Any
 
 from rich.console import Console, Group
@@ -14,106 +16,93 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mbrl.loggers.base import AbstractLogger
+from mbrl.loggers.base import AbstractDisplay
+from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
 from mbrl.tables import format_duration, format_number
 
-NUM_LINES = 10  # plain lines per run, besides one for each evaluation
-SPEED_WINDOW = 50  # rows over which steps/s are averaged
+
+@contextmanager
+def starting(owns_terminal: bool) -> Iterator[None]:
+    """Shows, on a terminal, that a run is being prepared: seconds in which nothing is logged."""
+    with Console().status("starting") if owns_terminal else nullcontext():
+        yield
 
 
-class ConsoleLogger(AbstractLogger):
-    """Shows steps, the latest returns and losses, steps/s and the time left.
+class ConsoleLogger(AbstractDisplay):
+    """Shows steps, the phase, the time left, and the latest returns and losses.
 
-    On a terminal it is one display that is redrawn. Elsewhere, or where other runs print to the
-    same terminal (`run_info.owns_terminal` is False), it prints a line for each evaluation and for
-    each tenth of the run; beside other runs, each line begins with the name of the run's folder.
+    On a terminal it is one display that is redrawn. Elsewhere, it prints a line for each phase of
+    learning and each evaluation. Where other runs print to the same terminal
+    (`run_info.owns_terminal` is False), it prints evaluations only, after the name of the run's
+    folder.
     """
 
     def __init__(self, run_info: RunInfo, console: Console | None = None):
         self._total = run_info.config["training"]["env_steps"]
-        self._console = console or Console()
+        self._console = console or Console(file=sys.stdout)  # which `show` replaces
+        self._owns_terminal = run_info.owns_terminal
         self._redraws = self._console.is_terminal and run_info.owns_terminal
         self._prefix = "" if run_info.owns_terminal else f"{run_info.folder.name}: "
-        self._latest: dict[str, Any] = {}
-        # (env_steps, wall_seconds) of the last rows
-        self._times: deque[tuple[int, float]] = deque(maxlen=SPEED_WINDOW)
-        self._printed_steps = 0  # env_steps of the last plain line
-        # It keeps moving during long phases, which log nothing.
+        self._latest: dict[str, Any] = {}  # replaced, not changed: the display's thread reads it
+        self._progress = Progress("collecting", 0)
+        self._status = ""  # once the run has ended
+        # It keeps moving during long phases, which report nothing.
         self._spinner = Spinner("dots")
         self._live: Live | None = None
-        self._moved_handlers: list[tuple[logging.StreamHandler, Any]] = []
+        self._streams = ExitStack()
+
+    def show(self, progress: Progress) -> None:
+        self._progress = progress
+        if self._redraws and self._live is None:  # a run that cannot start shows no display
+            # What is printed meanwhile appears above the display.
+            self._streams.enter_context(_streams_replaced(_LinesAbove(self._console)))
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._render,
+                refresh_per_second=4,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
 
     def log(self, row: Mapping[str, Any]) -> None:
+        self._latest = self._latest | dict(row)
         if self._redraws:
-            self._store(row)
-            self._display().update(self._render())
             return
-        # A due line waits for the next step: it then shows all rows of one step. An evaluation is
-        # the last row of its step.
-        due = self._unprinted_steps() >= self._total / NUM_LINES
-        if due and row["env_steps"] > self._latest["env_steps"]:
-            self._print_line()
-        self._store(row)
         if "evaluation/return_mean" in row:
-            self._print_line()
+            self._print_line(phase_summary(row))
+        elif "time/learn" in row and self._owns_terminal:
+            self._print_line("  ".join([phase_summary(row), *self._returns()[:1]]))
 
     def finish(self, status: str) -> None:
         if self._live is not None:
-            self._live.update(self._render(status), refresh=True)
-            for handler, stream in self._moved_handlers:
-                handler.setStream(stream)
-            self._moved_handlers.clear()
-            self._live.stop()
-        elif self._unprinted_steps() > 0:
-            self._print_line()
+            self._status = status
+            self._live.stop()  # after a last refresh
+            self._streams.close()
+        elif status != "completed" and self._latest:
+            self._print_line(status)
 
-    def _store(self, row: Mapping[str, Any]) -> None:
-        self._latest.update(row)
-        self._times.append((row["env_steps"], row["wall_seconds"]))
-
-    def _unprinted_steps(self) -> int:
-        return self._latest.get("env_steps", 0) - self._printed_steps
-
-    def _display(self) -> Live:
-        """The display, started at the first row: a run that cannot start shows none."""
-        if self._live is not None:
-            return self._live
-        streams = {sys.stdout: "stdout", sys.stderr: "stderr"}
-        self._live = Live(console=self._console, refresh_per_second=4)
-        self._live.start()
-        # Rich replaced sys.stdout and sys.stderr, to print above the display what they receive.
-        # Log handlers still hold the old streams.
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
-                self._moved_handlers.append((handler, handler.stream))
-                handler.setStream(getattr(sys, streams[handler.stream]))
-        return self._live
-
-    def _render(self, status: str | None = None) -> Group:
-        steps = self._latest["env_steps"]
+    def _render(self) -> Group:
+        steps = max(self._progress.env_steps, self._latest.get("env_steps", 0))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            Text("■") if status else self._spinner,
+            Text("■") if self._status else self._spinner,
             ProgressBar(self._total, min(steps, self._total), width=30),
             f"{steps}/{self._total} steps",
-            status or "  ".join(self._speed()),
+            "" if self._status else _time_left(self._progress),
         )
         returns, losses = "  ".join(self._returns()), "  ".join(self._losses())
-        return Group(bar, Text(returns), Text(losses, style="dim"))
+        phase = self._status or _phase(self._progress)
+        return Group(bar, Text(phase), Text(returns), Text(losses, style="dim"))
 
-    def _print_line(self) -> None:
+    def _print_line(self, event: str) -> None:
         steps, width = self._latest["env_steps"], len(str(self._total))
-        parts = [
-            f"{steps:>{width}}/{self._total} steps",
-            format_duration(self._latest["wall_seconds"]),
-            *self._returns(),
-            *self._losses(),
-            *self._speed(),
-        ]
-        line = self._prefix + "  ".join(parts)
+        seconds = format_duration(self._latest["wall_seconds"])
+        time_left = _time_left(self._progress) if steps < self._total else ""
+        parts = [f"{steps:>{width}}/{self._total} steps", seconds, event, time_left]
+        line = self._prefix + "  ".join(filter(None, parts))
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
-        self._printed_steps = steps
 
     def _returns(self) -> list[str]:
         parts = []
@@ -130,14 +119,62 @@ class ConsoleLogger(AbstractLogger):
             if name.startswith("loss/")
         ]
 
-    def _speed(self) -> list[str]:
-        """Steps/s over the last rows, and the time left at that speed; empty while unknown."""
-        (first_steps, first_seconds), (steps, seconds) = self._times[0], self._times[-1]
-        if steps <= first_steps or seconds <= first_seconds:
-            return []
-        speed = (steps - first_steps) / (seconds - first_seconds)
-        seconds_left = max(0, self._total - steps) / speed
-        return [f"{format_number(speed)} steps/s", f"{format_duration(seconds_left)} left"]
+
+class _LinesAbove(io.TextIOBase):
+    """A stream whose lines a console prints above its display, without breaking long ones.
+
+    Rich's own redirection breaks them, and with them paths and commands.
+    """
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
+        return len(text)
+
+
+@contextmanager
+def _streams_replaced(stream: io.TextIOBase) -> Iterator[None]:
+    """Replaces stdout and stderr, also for the log handlers that hold them."""
+    before = (sys.stdout, sys.stderr)
+    handlers = [
+        (handler, handler.stream)
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream in before
+    ]
+    with redirect_stdout(stream), redirect_stderr(stream):  # type: ignore[type-var]
+        for handler, _ in handlers:
+            handler.setStream(stream)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            for handler, original in handlers:
+                handler.setStream(original)
+
+
+def phase_summary(row: Mapping[str, Any]) -> str:
+    """What the phase that logged `row` did, in a few words."""
+    if "evaluation/return_mean" in row:
+        episodes = len(row.get("evaluation/returns", ()))
+        return f"evaluated: return {_mean_and_std(row)}, {episodes} episodes"
+    return f"learned in {row['time/learn']:.1f} s"
+
+
+def _phase(progress: Progress) -> str:
+    phase: str = progress.phase
+    if progress.num_episodes:
+        phase += f", {progress.episodes} of {progress.num_episodes} episodes finished"
+    return f"compiling, then {phase}" if progress.compiling else phase
+
+
+def _time_left(progress: Progress) -> str:
+    if progress.ends_at is None:
+        return ""
+    return f"{format_duration(max(0.0, progress.ends_at - perf_counter()))} left"
 
 
 def result_table(
@@ -146,7 +183,6 @@ def result_table(
     planner: str,
     seed: int,
     rows: Sequence[Mapping[str, Any]],
-    folder: Path,
 ) -> Table:
     """The result of a run. `rows` are those of its metrics.jsonl, oldest first."""
     final = dict(ChainMap(*map(dict, reversed(rows))))
@@ -162,7 +198,7 @@ def result_table(
     wall_time = format_duration(final.get("wall_seconds", 0.0))
     table = Table(show_header=False)
     table.add_column(style="bold")
-    table.add_column(overflow="fold")  # a narrow terminal folds a path and loses none of it
+    table.add_column(overflow="fold")
     cells = {
         "environment": environment,
         "model": model,
@@ -171,7 +207,6 @@ def result_table(
         "env steps": str(final.get("env_steps", 0)),
         "evaluation return": evaluation,
         "wall time": f"{wall_time} ({', '.join(phases)})",
-        "run folder": str(folder),
     }
     for name, cell in cells.items():
         table.add_row(name, Text(cell))

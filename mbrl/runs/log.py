@@ -1,4 +1,4 @@
-"""run.log of runs that are not started by Hydra, which otherwise configures logging."""
+"""Logging of a run, which Hydra configures unless the run is started otherwise."""
 
 import logging
 import sys
@@ -13,3 +13,12 @@ def log_to(folder: Path) -> None:
     terminal.setLevel(logging.WARNING)
     file = logging.FileHandler(folder / "run.log", encoding="utf-8")
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries find worth noting out of run.log, unless hydra.verbose asks for it."""
+    if logging.getLogger().level > logging.DEBUG:
+        for name in ("jax", "matplotlib"):
+            library = logging.getLogger(name)
+            if library.level == logging.NOTSET:
+                library.setLevel(logging.WARNING)

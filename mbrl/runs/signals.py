@@ -4,11 +4,12 @@ The first signal is a request; the run stops at the next point from which it can
 second signal stops it at once.
 """
 
-import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,13 +29,14 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """Whether a signal has asked the run to stop: a context manager and a function to poll.
 
-    A second signal raises Interrupted immediately. Python delivers signals only to a process's main
-    thread, so in other threads it is always False.
+    The first signal is answered at once on stderr, also during compiled code, where Python runs no
+    signal handler. A second signal raises Interrupted, as soon as Python runs again. Python
+    delivers signals only to a process's main thread, so in other threads it is always False.
     """
 
     def __init__(self):
         self.signum: int | None = None
-        self._handlers_before: dict[int, object] = {}
+        self._restore = ExitStack()
 
     def __call__(self) -> bool:
         return self.signum is not None
@@ -45,14 +47,14 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._handlers_before = {
-                signum: signal.signal(signum, self._on_signal) for signum in SIGNALS
-            }
+            self._answer_signals()
+            for signum in SIGNALS:
+                handler = signal.signal(signum, self._on_signal)
+                self._restore.callback(signal.signal, signum, handler)
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        for signum, handler in self._handlers_before.items():
-            signal.signal(signum, handler)  # type: ignore[arg-type]
+        self._restore.close()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
@@ -62,11 +64,34 @@ class StopRequest:
                 "folder.",
             )
         self.signum = signum
-        # Not `print`, since the signal may arrive during another one. The terminal may be closed.
-        with suppress(OSError):
-            os.write(
-                2, b"\nStopping at the next checkpoint; the same signal again stops at once.\n"
-            )
+
+    def _answer_signals(self) -> None:
+        """Starts the thread that answers. Python writes each signal's number to its socket."""
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+        answering = threading.Thread(target=_answer_first, args=(receiver,), daemon=True)
+        answering.start()
+        fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        # In reverse order: the closed sender ends the thread.
+        self._restore.callback(receiver.close)
+        self._restore.callback(answering.join)
+        self._restore.callback(sender.close)
+        self._restore.callback(signal.set_wakeup_fd, fd)
+
+
+def _answer_first(receiver: socket.socket) -> None:
+    while received := receiver.recv(1):
+        if received[0] in SIGNALS:
+            # The terminal may be closed.
+            with suppress(OSError, ValueError):
+                print(
+                    "Finishing the step, then a checkpoint. The same signal again stops at once.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            break
+    while receiver.recv(64):
+        pass
 
 
 @contextmanager

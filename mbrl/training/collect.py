@@ -75,11 +75,12 @@ class Collector:
         num_steps: int,
         at_random: bool,
         should_stop: Callable[[], bool] = lambda: False,
+        advance: Callable[[int], None] = lambda env_steps: None,
     ) -> tuple[TrainState, list[dict[str, float]]]:
         """Takes `num_steps` real steps, random or planned, and adds them to the replay buffer.
 
         Also returns one row of metrics per finished episode. Stops early, but after at least one
-        step, once `should_stop` returns True.
+        step, once `should_stop` returns True. `advance` receives `env_steps` after every step.
         """
         steps: list[tuple] = []
         rows: list[dict[str, float]] = []
@@ -102,6 +103,7 @@ class Collector:
             steps.append(self._step(episode, np.asarray(action)))
             if self.episode is None:
                 rows.append(self._row(episode))
+            advance(self.env_steps)
         # One transfer to the device per phase and column.
         columns = (jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
         return state._replace(replay=add(state.replay, Transition(*columns))), rows

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
 import equinox as eqx
@@ -17,12 +16,14 @@ from mbrl.data.replay import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.planners.base import AbstractPlanner
+from mbrl.progress import Phase, Progress
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
 from mbrl.training.fit_value import ValueLearner
 from mbrl.training.learn import ModelLearner
 from mbrl.training.optimisation import copy_arrays
+from mbrl.training.report import ProgressReporter, Remaining
 from mbrl.training.snapshot import Snapshot
 from mbrl.training.state import LEARN, BonusValue, TrainState
 
@@ -149,6 +150,21 @@ class Training(eqx.Module):
             events.append(self.warmup_steps)
         return min(events)
 
+    def remaining(self, phase: Phase, env_steps: int) -> Remaining:
+        """What follows from the start of `phase` at `env_steps`; learning precedes evaluation."""
+        later, steps = [], env_steps
+        while steps < self.env_steps:
+            steps = self.next_event(steps)
+            later.append(steps)
+        evaluated = filter(
+            self.evaluation_is_due, later if phase == "collecting" else [env_steps, *later]
+        )
+        return Remaining(
+            steps=self.env_steps - env_steps,
+            learning_phases=sum(map(self.learning_is_due, later)) + (phase == "learning"),
+            evaluation_episodes=sum(map(self.evaluation_episodes_at, evaluated)),
+        )
+
     @property
     def learners(self) -> tuple[ModelLearner, ValueLearner, Exploration]:
         """What a phase of learning depends on; runs with equal ones share its program."""
@@ -197,12 +213,14 @@ def train(
     save_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None,
     should_stop: Callable[[], bool] = lambda: False,
     tolerance: float = 0.0,
+    show: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[TrainState, Row]:
     """Runs the loop from `start` to its budget; returns the last state and the final evaluation.
 
     Calls `save_checkpoint` every `checkpoint_every` real steps, at the end of a phase, and at the
     end. Soon after `should_stop` returns True the loop ends with an empty evaluation. `tolerance`
-    allows for differences when the episode in progress is replayed (`replay_episode`).
+    allows for differences when the episode in progress is replayed (`replay_episode`). `show`
+    receives what the loop is doing: every phase, and every step of collection and evaluation.
 
     Raises FloatingPointError if a loss is not finite, EnvironmentFault if the environment fails,
     and NonDeterministicEnvironment if the episode in progress cannot be replayed.
@@ -222,6 +240,7 @@ def train(
             collector,
             log,
             should_stop,
+            ProgressReporter(show, training.remaining, environment.episode_limit),
             start.state,
             start.evaluated_at,
             start.collecting_seconds,
@@ -246,6 +265,7 @@ class _Loop:
     collector: Collector
     log: Callable[[Row], None]
     should_stop: Callable[[], bool]
+    reporter: ProgressReporter
     state: TrainState
     evaluated_at: int  # real steps at the last evaluation
     collecting_seconds: float  # since the last row that reports them
@@ -267,14 +287,16 @@ class _Loop:
         env_steps = self.collector.env_steps
         if self.evaluated_at >= env_steps or not self.training.evaluation_is_due(env_steps):
             return True
-        started = perf_counter()
+        num_episodes = self.training.evaluation_episodes_at(env_steps)
+        self.reporter.begin("evaluating", env_steps, num_episodes)
         evaluation = evaluate(
             self.collector.environment,
             self.collector.planner,
             self.state,
-            self.training.evaluation_episodes_at(env_steps),
+            num_episodes,
             self.training.evaluation_seed,
             self.should_stop,
+            lambda num_finished: self.reporter.advance(env_steps, num_finished),
         )
         if evaluation is None:
             return False
@@ -287,7 +309,7 @@ class _Loop:
             "evaluation/returns": returns.tolist(),
             "evaluation/length_mean": float(lengths.mean()),
             "evaluation/lengths": lengths.tolist(),
-            "time/evaluate": perf_counter() - started,
+            "time/evaluate": self.reporter.end(num_episodes),
         }
         seconds = {"time/collect": self.collecting_seconds} if self.collecting_seconds else {}
         self.log(self.evaluation | seconds)
@@ -296,13 +318,15 @@ class _Loop:
 
     def collect(self) -> bool:
         """Collects until the next event; False if `should_stop` interrupted it."""
-        env_steps, started = self.collector.env_steps, perf_counter()
+        env_steps = self.collector.env_steps
         until = self.training.next_event(env_steps)
         at_random = env_steps < self.training.warmup_steps
+        self.reporter.begin("collecting", env_steps)
         self.state, rows = self.collector.collect(
-            self.state, until - env_steps, at_random, self.should_stop
+            self.state, until - env_steps, at_random, self.should_stop, self.reporter.advance
         )
-        self.collecting_seconds += perf_counter() - started
+        num_planned = 0 if at_random else self.collector.env_steps - env_steps
+        self.collecting_seconds += self.reporter.end(num_planned)
         for row in rows:
             self.log(row)
         return self.collector.env_steps == until
@@ -312,11 +336,11 @@ class _Loop:
         env_steps = self.collector.env_steps
         if not self.training.learning_is_due(env_steps):
             return
-        started = perf_counter()
+        self.reporter.begin("learning", env_steps)
         self.state, metrics = learn(self.training.learners, self.state, np.asarray(env_steps))
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         seconds = {
-            "time/learn": perf_counter() - started,
+            "time/learn": self.reporter.end(),
             "time/collect": self.collecting_seconds,
         }
         self.log({"env_steps": env_steps, **values, **seconds})

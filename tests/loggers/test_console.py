@@ -3,11 +3,13 @@ import logging
 import re
 import sys
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from rich.console import Console
 
 from mbrl.loggers.console import ConsoleLogger, result_table
+from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
 from mbrl.tables import format_duration, format_number, print_table
 
@@ -49,8 +51,7 @@ def console_logger(console, folder="unused", owns_terminal=True):
 
 def output_of(console, rows, status="completed", **info):
     logger = console_logger(console, **info)
-    for row in rows:
-        logger.log(row)
+    shown(logger, rows)
     logger.finish(status)
     return console.file.getvalue()
 
@@ -60,38 +61,44 @@ def last_frame(output):
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", re.split(r"\x1b\[2K", output)[-1])
 
 
-def test_without_a_terminal_ten_lines_show_the_progress():
+def shown(logger, rows):
+    """What the loop does: it reports each phase, and then logs its row."""
+    ends_at = perf_counter() + 100.0
+    for row in rows:
+        phase = "learning" if "time/learn" in row else "collecting"
+        logger.show(Progress(phase, row["env_steps"], ends_at=ends_at))
+        logger.log(row)
+
+
+def test_without_a_terminal_each_phase_of_learning_and_each_evaluation_has_a_short_line():
     lines = output_of(pipe(), rows_of_a_run()).splitlines()
-    assert [int(line.split("/")[0]) for line in lines] == list(range(100, TOTAL + 1, 100))
-    assert all("\x1b" not in line for line in lines)
-    evaluated = next(line for line in lines if line.startswith(" 500/1000 steps"))
-    assert evaluated.split("  ")[1:] == [
+    learned = [line for line in lines if "learned" in line]
+    assert [int(line.split("/")[0]) for line in learned] == list(range(100, TOTAL + 1, 100))
+    assert learned[4].split("  ") == [
+        " 500/1000 steps",
         "0:10",
+        "learned in 0.5 s",
         "episode return 520",
-        "evaluation return 111 ± 7.5",
-        "loss/dynamics 0.002",
-        "loss/value –",
-        "50 steps/s",
-        "0:10 left",
+        "1:40 left",
     ]
-    assert lines[-1].startswith("1000/1000 steps")
-    assert "evaluation return 222" in lines[-1]
-
-
-def test_each_evaluation_has_its_own_line():
-    rows = [
-        {"env_steps": steps, "wall_seconds": 1.0, "evaluation/return_mean": float(steps)}
-        for steps in range(1, 31)
+    evaluated = [line.split("  ")[2] for line in lines if "evaluated" in line]
+    assert evaluated == [
+        "evaluated: return 111 ± 7.5, 20 episodes",
+        "evaluated: return 222 ± 7.5, 20 episodes",
     ]
-    assert len(output_of(pipe(), rows).splitlines()) == 30
+    assert len(lines) == 12
+    assert all("\x1b" not in line and len(line) <= 80 for line in lines)
 
 
-def test_the_last_line_of_a_run_that_ends_early_shows_its_steps():
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_the_last_line_of_a_run_that_ends_early_shows_its_steps(status):
     rows = list(rows_of_a_run())[:2]
-    assert output_of(pipe(), rows, "failed").splitlines()[-1].startswith("  40/1000 steps")
+    lines = output_of(pipe(), rows, status).splitlines()
+    assert lines[-1].startswith("  40/1000 steps")
+    assert status in lines[-1]
 
 
-def test_a_run_without_rows_prints_nothing():
+def test_a_run_that_never_begins_prints_nothing():
     assert output_of(pipe(), []) == ""
     assert output_of(terminal(), []) == ""
 
@@ -110,48 +117,72 @@ def test_a_terminal_shows_the_final_state(width):
             "loss/dynamics 0.001",
         ):
             assert part in frame
+        assert "left" not in frame
 
 
-def test_a_terminal_shows_the_speed_and_the_time_left():
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (Progress("collecting", 150), "150/1000 steps"),
+        (Progress("collecting", 150), "\ncollecting"),
+        (Progress("collecting", 150, compiling=True), "\ncompiling, then collecting"),
+        (Progress("learning", 150), "\nlearning"),
+        (
+            Progress("evaluating", 150, episodes=3, num_episodes=20),
+            "\nevaluating, 3 of 20 episodes finished",
+        ),
+    ],
+)
+def test_a_terminal_shows_the_phase_before_anything_is_logged(progress, text):
     console = terminal()
     logger = console_logger(console)
-    for row in list(rows_of_a_run())[:20]:
-        logger.log(row)
+    logger.show(progress)
     logger._live.refresh()
     logger.finish("interrupted")
-    assert "50 steps/s" in console.file.getvalue()
-    assert re.search(r"0:1\d left", console.file.getvalue())
+    assert text in console.file.getvalue().replace("\r", "")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(90.5, "1:30 left"), (-5.0, "0:00 left")])
+def test_the_time_left_counts_down_to_the_expected_end_of_the_run(seconds, text):
+    console = terminal()
+    logger = console_logger(console)
+    logger.show(Progress("evaluating", TOTAL, ends_at=perf_counter() + seconds))
+    logger._live.refresh()
+    logger.finish("interrupted")
+    assert text in console.file.getvalue()
     assert "interrupted" in last_frame(console.file.getvalue())
 
 
-def test_log_messages_appear_above_the_display_and_streams_are_restored():
+def test_messages_appear_above_the_display_unbroken_and_streams_are_restored():
     original = sys.stderr
     handler = logging.StreamHandler(original)
     root = logging.getLogger()
     root.addHandler(handler)
     try:
-        console = terminal()
+        console = terminal(40)
         logger = console_logger(console)
-        logger.log({"env_steps": 1, "wall_seconds": 0.0})
+        logger.show(Progress("collecting", 1))
         assert handler.stream is not original
-        logging.getLogger("other").warning("a message")
+        logging.getLogger("other").warning("resume by: %s", FOLDER)
+        print(f"a line for {FOLDER}", file=sys.stderr)
         logger.finish("completed")
-        assert "a message" in console.file.getvalue()
+        for text in ("resume by: ", "a line for "):
+            assert f"{text}{FOLDER}\n" in console.file.getvalue()
         assert handler.stream is original
         assert sys.stderr is original
     finally:
         root.removeHandler(handler)
 
 
-def test_where_other_runs_use_the_terminal_lines_begin_with_the_folder_s_name():
+def test_where_other_runs_use_the_terminal_only_evaluations_are_printed_with_the_folder_s_name():
     output = output_of(terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", owns_terminal=False)
     lines = output.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 2
     assert all(line.startswith("3_seed=3: ") for line in lines)
 
 
 def result(console, rows):
-    print_table(result_table("Acrobot-v1", "ensemble", "mcts", 3, rows, FOLDER), console)
+    print_table(result_table("Acrobot-v1", "ensemble", "mcts", 3, rows), console)
     return console.file.getvalue()
 
 
@@ -167,21 +198,6 @@ def test_the_result_table():
         assert part in text
     assert re.search(r"seed +│ 3 ", text)
     assert re.search(r"env steps +│ 1000 ", text)
-
-
-def test_without_a_terminal_the_path_stays_on_one_line():
-    assert str(FOLDER) in result(pipe(width=40), list(rows_of_a_run()))
-
-
-@pytest.mark.parametrize("width", [60, 25, 10])
-def test_a_narrow_terminal_folds_the_whole_path(width):
-    text = re.sub(r"\x1b\[[0-9;]*m", "", result(terminal(width), list(rows_of_a_run())))
-    assert max(map(len, text.splitlines())) <= width
-    if width > 20:
-        cells = "".join(
-            line.split("│")[2].strip() for line in text.splitlines() if line.count("│") == 3
-        )
-        assert str(FOLDER) in cells
 
 
 def test_the_result_table_of_a_run_without_an_evaluation():
