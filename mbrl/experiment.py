@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
 from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
-from mbrl.config.process import enable_compilation_cache, set_threads
+from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.errors import ConfigError, RunError
@@ -34,7 +34,7 @@ from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.signals import StopRequest
-from mbrl.tables import format_number, print_table
+from mbrl.tables import RunConsole, format_number, print_table
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
@@ -74,6 +74,7 @@ def execute(
     ):
         quiet_libraries()
         set_threads(settings.num_threads)
+        check_devices()
         if settings.compilation_cache:
             enable_compilation_cache(settings.num_threads)
         facts = info.to_provenance() | provenance(settings.seed, settings.num_threads)
@@ -158,8 +159,9 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
         logger.warning("Cannot draw the learning curve (%s).", error)
     if info.owns_terminal:
         names = (config.tree.env.id, info.choices["model"], info.choices["planner"])
-        print_table(result_table(*names, config.tree.seed, rows))
-        print(f"Run folder: {info.folder}")  # outside the table, which would break the path
+        console = RunConsole(soft_wrap=True, highlight=False, markup=False)
+        print_table(result_table(*names, config.tree.seed, rows), console)
+        console.print(f"Run folder: {info.folder}")  # outside the table, which would break it
 
 
 def _restore(

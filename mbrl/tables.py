@@ -1,8 +1,22 @@
 """Tables and numbers as the terminal shows them."""
 
+import os
+import sys
+
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+
+
+class RunConsole(Console):
+    """The console of a run, which does not end where its output is closed, as by `| head -1`."""
+
+    def on_broken_pipe(self) -> None:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), self.file.fileno())
+        print(
+            "The output was closed. The run continues; its folder has everything.", file=sys.stderr
+        )
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -10,7 +24,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
     console = console or Console()
     if not console.is_terminal:
         needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-        console = Console(file=console.file, width=max(console.width, needed))
+        console.width = max(console.width, needed)
     console.print(table)
 
 

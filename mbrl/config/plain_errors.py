@@ -1,5 +1,6 @@
 """Prints errors that a user can act on as one sentence, without a traceback."""
 
+import io
 import os
 import re
 import signal
@@ -23,6 +24,9 @@ ERRORS = (ConfigError, RunError, CorruptRun, HydraException, OmegaConfBaseExcept
 @contextmanager
 def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     """Prints such an error and exits with `status`. HYDRA_FULL_ERROR=1 keeps tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # PYTHONIOENCODING=ascii has no `±`
     if os.environ.get("HYDRA_FULL_ERROR") == "1" and PLAIN_ERRORS_FLAG not in os.environ:
         yield
         return

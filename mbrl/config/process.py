@@ -23,6 +23,25 @@ def set_threads(num_threads: int) -> None:
     os.environ.update({"NPROC": str(num_threads), "OMP_NUM_THREADS": str(num_threads)})
 
 
+def check_devices() -> None:
+    """Starts JAX. Raises ConfigError for variables of JAX with which no run can work."""
+    import jax
+
+    if jax.config.values["jax_enable_x64"]:
+        raise ConfigError(
+            "JAX_ENABLE_X64: runs compute in single precision, in which they can be compared and "
+            "reproduced. Unset it."
+        )
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # which of them depends on JAX's version
+        platforms = jax.config.values["jax_platforms"]
+        raise ConfigError(
+            f"JAX_PLATFORMS={platforms}: JAX finds no such device. Install JAX for it, or unset "
+            "the variable."
+        ) from error
+
+
 def enable_compilation_cache(num_threads: int) -> None:
     """Keeps compiled programs in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder."""
     import jax

@@ -16,7 +16,7 @@ from mbrl.analysis.records import (
 from mbrl.errors import CorruptRun
 from mbrl.runs.finder import runs_in
 from mbrl.runs.reader import is_completed
-from mbrl.tables import format_duration, format_number, print_table
+from mbrl.tables import RunConsole, format_duration, format_number, print_table
 
 
 def print_jobs(sweep: Path) -> int:
@@ -29,7 +29,7 @@ def print_jobs(sweep: Path) -> int:
             score, duration = format_number(job.score), format_duration(job.wall_seconds)
             cells = (str(job.env_steps), score, duration)
         table.add_row(Text(job.folder.name), job.status, *cells)
-    print_table(table)
+    print_table(table, RunConsole())
     for job in jobs:
         if _reason(job):
             print(f"{job.folder.name}: {_reason(job)}")

@@ -19,7 +19,7 @@ from rich.text import Text
 from mbrl.loggers.base import AbstractDisplay
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
-from mbrl.tables import format_duration, format_number
+from mbrl.tables import RunConsole, format_duration, format_number
 
 
 @contextmanager
@@ -40,7 +40,7 @@ class ConsoleLogger(AbstractDisplay):
 
     def __init__(self, run_info: RunInfo, console: Console | None = None):
         self._total = run_info.config["training"]["env_steps"]
-        self._console = console or Console(file=sys.stdout)  # which `show` replaces
+        self._console = console or RunConsole(file=sys.stdout)  # which `show` replaces
         self._owns_terminal = run_info.owns_terminal
         self._redraws = self._console.is_terminal and run_info.owns_terminal
         self._prefix = "" if run_info.owns_terminal else f"{run_info.folder.name}: "
