@@ -15,8 +15,10 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
 
 def format_number(value: float | None) -> str:
-    """Four significant digits; a dash for None and NaN."""
-    return "–" if value is None or value != value else f"{value:.4g}"
+    """Four significant digits, all before the point up to 15; a dash for None and NaN."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def format_duration(seconds: float) -> str:

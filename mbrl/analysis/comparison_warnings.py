@@ -88,11 +88,13 @@ def _budgets(section: Section) -> Iterator[str]:
 
 def _seeds(section: Section) -> Iterator[str]:
     seeds_of = {
-        summary.label: [run.record.seed for run in completed(summary)] for summary in section.groups
+        summary.label: [run.record.seed for run in runs]
+        for summary in section.groups
+        if (runs := completed(summary))
     }
     if len({frozenset(seeds) for seeds in seeds_of.values()}) > 1:
         listed = "; ".join(
-            f"{label}: {', '.join(map(str, sorted(set(seeds)))) or 'none'}"
+            f"{label}: {', '.join(map(str, sorted(set(seeds))))}"
             for label, seeds in seeds_of.items()
         )
         yield f"The seeds of the completed runs differ ({listed})."
@@ -120,7 +122,8 @@ def _each_group(section: Section) -> Iterator[str]:
         label = summary.label
         without = len(completed(summary)) - summary.scores[0].size
         if without:
-            yield f"{label}: {without} completed runs have no finite final return and no score."
+            have = "run has" if without == 1 else "runs have"
+            yield f"{label}: {without} completed {have} no finite final return and no score."
         threads = sorted({run.record.settings.get("num_threads", "") for run in summary.runs})
         if len(threads) > 1:
             yield (
@@ -158,5 +161,5 @@ def _environment_settings(section: Section) -> Iterator[str]:
     for name in ("solved_score", "random_score"):
         values = {getattr(run.record, name) for run in runs} - {None}
         if len(values) > 1:
-            listed = ", ".join(map(str, sorted(values)))
+            listed = ", ".join(f"{value:.15g}" for value in sorted(values))
             yield f"The runs have different env.{name} ({listed}); that of the last run is used."

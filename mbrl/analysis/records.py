@@ -155,7 +155,7 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         solved_score=parse_number(env.get("solved_score"), "env.solved_score"),
         random_score=parse_number(env.get("random_score"), "env.random_score"),
         best_score=parse_number(env.get("best_score"), "env.best_score"),
-        settings={printable(name): printable(text) for name, text in leaves(config)},
+        settings=dict(leaves(config)),
         choices={printable(str(name)): printable(str(text)) for name, text in choices.items()},
         # `model.reward` for the override `+model/reward=known`
         overrides=frozenset(
