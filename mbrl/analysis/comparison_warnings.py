@@ -4,15 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mbrl.analysis.compare import Comparison
+from mbrl.analysis.records import HINTS
 from mbrl.analysis.statistics import Interval
 from mbrl.analysis.summary import GroupSummary, Run, Section
 
-HINTS = {
-    "killed": "it was killed; `python -m mbrl resume` continues it",
-    "interrupted": "it was stopped; `python -m mbrl resume` continues it",
-    "running": "it is still running",
-    "never started": "it only has a config; `python -m mbrl resume` starts it",
-}
 FEW_RUNS = 3  # fewer do not support an interval
 ENOUGH_RUNS = 10  # from here on, the bootstrap's intervals are wide enough
 MAX_DRAWN = 8  # groups that a reader of the figure can distinguish
