@@ -166,6 +166,6 @@ def _write(comparison: "Comparison", folder: Path, command: str) -> None:
 
     draw(comparison, [folder / "compare.png", folder / "compare.pdf"])
     write_csv(comparison, folder / "compare.csv")
-    write_page(comparison, folder / "compare.png", command, folder / "compare.html")
+    write_page(comparison, command, folder / "compare.html")
     message = Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
     Console(soft_wrap=True, highlight=False).print(message)

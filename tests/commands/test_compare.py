@@ -87,6 +87,7 @@ def test_no_comparison_is_overwritten(outputs, tmp_path, monkeypatch):
     assert (first / "compare.html").read_bytes() == before
     assert (first / "compare.png").read_bytes() == (second / "compare.png").read_bytes()
     assert (first / "compare.csv").read_bytes() == (second / "compare.csv").read_bytes()
+    assert (first / "compare.html").read_bytes() == (second / "compare.html").read_bytes()
 
 
 def test_invalid_arguments_are_refused_in_one_line(outputs, tmp_path):
