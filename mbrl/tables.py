@@ -98,6 +98,24 @@ def print_entries(
         console.print(text, soft_wrap=True)
 
 
+def print_listing(
+    title: str, names: Sequence[str], last: Sequence[str], entries: Sequence[Entry]
+) -> None:
+    """Print entries as a framed table, with headings and notes in columns `last`, if it has room.
+
+    In a narrow terminal, headings and notes are on lines of their own.
+    """
+    columns = [Column(Text(name), no_wrap=True) for name in (*names, *last)]
+    table = Table(*columns, title=Text(title), title_justify="left")
+    for entry in entries:
+        table.add_row(*entry.cells, Text(entry.heading), *map(Text, entry.notes))
+    console = Console()
+    if has_room(table, console, one_line=True):
+        print_table(table, console)
+    else:
+        print_entries(title, names, entries, console=console)
+
+
 def _row(
     cells: Sequence[Text], widths: Sequence[int | None], vertical: VerticalAlignMethod = "top"
 ) -> Padding:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mbrl.errors import ConfigError
-from mbrl.tables import Entry, has_room, print_entries, print_table
+from mbrl.tables import Entry, has_room, print_entries, print_listing, print_table
 
 if TYPE_CHECKING:
     from mbrl.analysis.compare import Comparison
@@ -121,7 +121,11 @@ def _print(comparison: "Comparison") -> None:
         console.print(Text(f"Note: {sentence}"))
     lines = unfinished(comparison)
     if lines:
-        _print_unfinished(lines)
+        entries = [
+            Entry(folder, [Text(status), Text(group)], [why])
+            for status, group, folder, why in lines
+        ]
+        print_listing("Not completed", ("status", "group"), ("folder", "why"), entries)
 
 
 def _print_section(title: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
@@ -137,18 +141,6 @@ def _print_section(title: str, names: Sequence[str], lines: Sequence[Sequence[st
     entries = [Entry(group, list(map(Text, cells))) for group, *cells in lines]
     optional = [name for name in OPTIONAL if name in names]
     print_entries(title, names[1:], entries, optional, console)
-
-
-def _print_unfinished(lines: Sequence[tuple[str, str, str, str]]) -> None:
-    title, console = "Not completed", Console()
-    table = _table(title, ("status", "group", "folder", "why"), lines)
-    if has_room(table, console, one_line=True):
-        print_table(table, console)
-        return
-    entries = [
-        Entry(folder, [Text(status), Text(group)], [why]) for status, group, folder, why in lines
-    ]
-    print_entries(title, ("status", "group"), entries, console=console)
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:

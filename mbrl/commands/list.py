@@ -20,7 +20,7 @@ from mbrl.analysis.records import (
     printable,
     read_records,
 )
-from mbrl.errors import ConfigError
+from mbrl.commands.arguments import add_folders, have_runs_begun
 from mbrl.runs.folder import STATUSES
 from mbrl.tables import Entry, format_number, has_room, print_entries, print_table
 
@@ -66,11 +66,7 @@ class _Line(NamedTuple):
 def main(arguments: list[str]) -> int:
     """List runs. The exit status is 0."""
     parser = argparse.ArgumentParser("python -m mbrl list", description=DESCRIPTION)
-    default = [Path("outputs")]
-    help_text = "where to look; default: outputs"
-    parser.add_argument(
-        "paths", nargs="*", type=Path, default=default, metavar="FOLDER", help=help_text
-    )
+    add_folders(parser)
     help_text = f"only runs of these statuses, separated by commas: {', '.join(ALL_STATUSES)}"
     selection = parser.add_mutually_exclusive_group()
     selection.add_argument(
@@ -79,14 +75,8 @@ def main(arguments: list[str]) -> int:
     help_text = f"only runs that are {', '.join(FAILED[:-1])} or {FAILED[-1]}, and the reasons"
     selection.add_argument("--failed", action="store_true", help=help_text)
     given = parser.parse_args(arguments)
-    if given.paths == default and not default[0].exists():
-        print("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
+    if not have_runs_begun(given.paths):
         return 0
-    for path in given.paths:
-        if not path.is_dir():
-            raise ConfigError(
-                f"{path} is not a folder. Name one that contains runs or sweeps, such as outputs."
-            )
     statuses = FAILED if given.failed else given.status
     records, unreadable = read_records(given.paths)
     lines = list(_lines(records, unreadable, statuses))
