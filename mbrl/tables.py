@@ -69,33 +69,43 @@ def print_entries(
     texts = {name: [row[index].plain for row in rows] for index, name in enumerate(names)}
     is_shared = {name: len(rows) > 1 and len(set(texts[name])) == 1 for name in optional}
     shared = [name for name in names if is_shared.get(name)]
-    kept, left_out = [name for name in names if name not in shared], []
-    candidates = [name for name in optional if name in kept]
-
-    def widths_of_kept() -> list[int] | None:
-        room = console.width - GAP * (len(kept) + 1)
-        return fit_words([[name, *texts[name]] for name in kept], room, one_line)
-
-    while not (widths := widths_of_kept()) and candidates:
-        left_out.append(candidates.pop(0))
-        kept.remove(left_out[-1])
+    columns = {name: texts[name] for name in names if name not in shared}
+    widths, left_out = _drop_columns(columns, optional, console.width, one_line)
     if shared:
         title += f" (all: {', '.join(f'{name} {texts[name][0]}' for name in shared)})"
     if title:
         console.print(Text(title.strip(), style="italic"), soft_wrap=True)
-    all_widths: Sequence[int | None] = widths or [None] * len(kept)
     if rows:
-        console.print(_row([Text(name, style="bold") for name in kept], all_widths, "bottom"))
+        header = [Text(name, style="bold") for name in columns]
+        console.print(_row(header, widths, "bottom"))
     for entry in entries:
         console.print(Text(entry.heading), soft_wrap=True)
         if entry.cells:
-            cells = [cell for name, cell in zip(names, entry.cells, strict=True) if name in kept]
-            console.print(_row(cells, all_widths))
+            cells = dict(zip(names, entry.cells, strict=True))
+            console.print(_row([cells[name] for name in columns], widths))
         for note in entry.notes:
             console.print(Text(f"{' ' * GAP}{note}"), soft_wrap=True)
     if left_out:
         text = Text(f"A wider terminal also shows: {', '.join(left_out)}.", style="italic")
         console.print(text, soft_wrap=True)
+
+
+def _drop_columns(
+    columns: dict[str, list[str]], optional: Sequence[str], width: int, one_line: bool
+) -> tuple[Sequence[int | None], list[str]]:
+    """Remove optional columns until the others fit; return the widths and the removed names.
+
+    The widths are None if the others never fit: then they are broken.
+    """
+    left_out: list[str] = []
+    candidates = [name for name in optional if name in columns]
+    while True:
+        texts = [[name, *cells] for name, cells in columns.items()]
+        widths = fit_words(texts, width - GAP * (len(columns) + 1), one_line)
+        if widths or not candidates:
+            return widths or [None] * len(columns), left_out
+        left_out.append(candidates.pop(0))
+        del columns[left_out[-1]]
 
 
 def print_listing(

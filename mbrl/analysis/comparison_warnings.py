@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mbrl.analysis.compare import Comparison
-from mbrl.analysis.records import HINTS
+from mbrl.analysis.records import HINTS, printable
 from mbrl.analysis.statistics import Interval
 from mbrl.analysis.summary import GroupSummary, Run, Section
 
@@ -20,9 +20,11 @@ def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
         record = run.record
         if not run.is_completed:
             reason = record.error or HINTS.get(record.status, "")
-            rows.append((record.status, run.label, str(record.folder), reason))
-    unreadable = comparison.unreadable
-    return rows + [(entry.status, "", str(entry.folder), entry.reason) for entry in unreadable]
+            rows.append((record.status, run.label, printable(str(record.folder)), reason))
+    return rows + [
+        (entry.status, "", printable(str(entry.folder)), entry.reason)
+        for entry in comparison.unreadable
+    ]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -46,7 +48,8 @@ def notes(comparison: Comparison) -> list[str]:
     for folder, count in comparison.left_out.items():
         plural = "s" if count > 1 else ""
         sentences.append(
-            f"{folder} is left out, with {count} run{plural}. Name it as well to include them."
+            f"{printable(str(folder))} is left out, with {count} run{plural}. "
+            "Name it as well to include them."
         )
     num_groups = len(comparison.labels)
     if num_groups > MAX_DRAWN:

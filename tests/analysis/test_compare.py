@@ -79,6 +79,13 @@ def test_runs_that_are_not_completed_are_listed_and_not_scored(two_planners, sta
     assert "1 of 7 runs are not completed" in notes_on(comparison)
 
 
+def test_folders_with_control_characters_are_shown_without_them(tmp_path):
+    make_run(tmp_path / "\x1b[2Jgone\n", status="failed")
+    (make_run(tmp_path / "\x1b[2Jodd") / "summary.json").write_text("{")
+    shown = [folder for _, _, folder, _ in unfinished(compare([tmp_path]))]
+    assert shown == [f"{tmp_path}/�[2Jgone", f"{tmp_path}/�[2Jodd"]
+
+
 def test_a_failed_run_counts_as_reaching_the_threshold_later_than_any(two_planners):
     for seed in range(3, 7):
         make_run(two_planners / f"failed_{seed}", (10.0,), status="failed", seed=seed)
