@@ -37,7 +37,8 @@ th, td { text-align: right; padding: .4rem .5rem; vertical-align: top; }
 th { vertical-align: bottom; font-weight: 600; color: #52606d; border-bottom: 2px solid #9aa5b1; }
 td { border-bottom: 1px solid #e4e7eb; } td span { display: block; color: #52606d; }
 th:first-child, td:first-child, .text th, .text td { text-align: left; }
-.numbers th, .text th { overflow-wrap: normal; }
+.numbers th, .text th { overflow-wrap: normal; } th span { white-space: nowrap; }
+.numbers th:first-child { width: 22%; }
 .numbers td, .text td:first-child { white-space: nowrap; }
 .numbers td:first-child { white-space: normal; min-width: 9rem; font-weight: 600; }
 .text th:nth-child(2) { width: 24%; } .text th:nth-child(3) { width: 34%; }
@@ -103,12 +104,12 @@ def write_page(comparison: Comparison, command: str, path: Path) -> None:
 
 
 def _table(names: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "numbers") -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    head = "".join(f'<th scope="col">{_whole_brackets(escape(name))}</th>' for name in names)
     body = ""
     for line in lines:
         cells = [escape(cell) for cell in line]
-        if kind == "numbers":  # an interval stays on one line
-            cells[1:] = [re.sub(r"\[.*\]", r"<span>\g<0></span>", cell) for cell in cells[1:]]
+        if kind == "numbers":
+            cells[1:] = map(_whole_brackets, cells[1:])
         named = zip(map(escape, names), cells, strict=True)
         body += (
             "<tr>"
@@ -117,3 +118,8 @@ def _table(names: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "nu
         )
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
     return f'<table class="{kind}">{table}</table>'
+
+
+def _whole_brackets(text: str) -> str:
+    """Marks an interval, or the confidence of one, to be kept on one line."""
+    return re.sub(r"\[.*\]", r"<span>\g<0></span>", text)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,11 @@ const measures = {
   cells: all(".numbers td:not(:first-child)").length,
   letters: Math.min(...all("figure text").map(
     each => parseFloat(getComputedStyle(each).fontSize) * each.ownerSVGElement.getScreenCTM().a)),
+  lines: Math.max(...all(".numbers td:first-child").map(each => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return range.getClientRects().length;
+  })),
   panels: new Set(all(".panels:first-of-type figure").map(each => box(each).top)).size,
 };
 parent.postMessage(JSON.stringify(measures), "*");
@@ -51,18 +57,15 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A page with long names of groups and folders, several environments, and the script."""
-    folder = tmp_path_factory.mktemp("compared")
+def make_runs(folder: Path) -> None:
     for env, score in (("cartpole", 480.0), ("pendulum", -1234567.8)):
         for planner in ("cem", "mcts", "random"):
             for seed in range(3):
                 run = folder / f"{env}_{planner}_{seed}"
                 make_run(run, (score, score + seed), env=env, planner=planner, seed=seed)
-    long = {"env__kwargs": {"path": f"/data/{'x' * 150}", "html": "<b>&"}, "status": "failed"}
-    make_run(folder / ("a_long_name_" * 15), error="ValueError: " + "y" * 200, **long)
-    make_run(folder / "empty", status="killed", model__num_members=7)
+
+
+def page_with_script(folder: Path) -> Path:
     write_page(compare([folder]), "python -m mbrl compare outputs", folder / "compare.html")
     text = (folder / "compare.html").read_text()
     # The page's own policy would not run the script.
@@ -72,7 +75,18 @@ def page(tmp_path_factory):
     return path
 
 
-def measure(chromium: str, page, width: int) -> dict:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    """A page with long names of groups and folders, and several environments."""
+    folder = tmp_path_factory.mktemp("compared")
+    make_runs(folder)
+    long = {"env__kwargs": {"path": f"/data/{'x' * 150}", "html": "<b>&"}, "status": "failed"}
+    make_run(folder / ("a_long_name_" * 15), error="ValueError: " + "y" * 200, **long)
+    make_run(folder / "empty", status="killed", model__num_members=7)
+    return page_with_script(folder)
+
+
+def measure(chromium: str, page: Path, width: int) -> dict:
     outside = page.with_name(f"{width}.html")
     outside.write_text(FRAME.format(address=page.as_uri(), width=width))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
@@ -101,3 +115,10 @@ def test_the_page_fits_every_width(chromium, page, width):
         assert measures["headings"] == 0
         assert measures["names"] == measures["cells"] > 0
         assert measures["panels"] == {390: 3, 700: 2}[width]
+
+
+def test_short_names_of_groups_are_on_one_line(chromium, tmp_path):
+    make_runs(tmp_path)
+    page = page_with_script(tmp_path)
+    for width in (390, 1000, 1440):
+        assert measure(chromium, page, width)["lines"] == 1
