@@ -72,9 +72,10 @@ def print_entries(
     columns = {name: texts[name] for name in names if name not in shared}
     widths, left_out = _drop_columns(columns, optional, console.width, one_line)
     if shared:
-        title += f" (all: {', '.join(f'{name} {texts[name][0]}' for name in shared)})"
+        constant = ", ".join(f"{name} {texts[name][0]}" for name in shared)
+        title = f"{title} (all: {constant})" if title else f"All: {constant}"
     if title:
-        console.print(Text(title.strip(), style="italic"), soft_wrap=True)
+        console.print(Text(title, style="italic"), soft_wrap=True)
     if rows:
         header = [Text(name, style="bold") for name in columns]
         console.print(_row(header, widths, "bottom"))

@@ -105,10 +105,13 @@ def _print(lines: Sequence[_Line], with_reasons: bool) -> None:
     if has_room(table, console, one_line=True):
         print_table(table, console)
         return
-    shown = _without_modules([line.cells[COLUMNS.index("environment")] for line in lines])
+    names = {
+        index: _shorten([line.cells[index] for line in lines], console.width // 3)
+        for index in map(COLUMNS.index, ("environment", "model", "planner"))
+    }
     entries = []
     for line in lines:
-        cells = [shown.get(cell, cell) for cell in line.cells]
+        cells = [names.get(index, {}).get(cell, cell) for index, cell in enumerate(line.cells)]
         notes = [line.reason] if with_reasons and line.reason else []
         if line.status:
             entries.append(Entry(line.folder, [_coloured(cell) for cell in cells], notes))
@@ -121,9 +124,16 @@ def _coloured(cell: str) -> Text:
     return Text(cell, style=COLOURS.get(cell, ""))
 
 
-def _without_modules(environments: Sequence[str]) -> Mapping[str, str]:
-    """`mbrl/Corridor-v0` for `mbrl.envs.corridor:mbrl/Corridor-v0`, if it is of no other module."""
-    short = {name: name.rpartition(":")[2] for name in environments}
+def _shorten(names: Sequence[str], length: int) -> Mapping[str, str]:
+    """Names without their modules, cut from the left to `length` characters.
+
+    `mbrl/Corridor-v0` for `mbrl.envs.corridor:mbrl/Corridor-v0`. Names that would be the same stay
+    as they are.
+    """
+    ends = {name: name.rpartition(":")[2] for name in names}
+    short = {
+        name: end if len(end) <= length else f"…{end[1 - length :]}" for name, end in ends.items()
+    }
     counts = Counter(short.values())
     return {name: text if counts[text] == 1 else name for name, text in short.items()}
 

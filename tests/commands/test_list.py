@@ -108,6 +108,25 @@ def test_in_a_terminal_no_folder_and_no_word_is_broken(outputs, capsys, terminal
     assert max(map(len, beside)) <= width or width == 40
 
 
+def test_a_long_name_is_cut_from_the_left_if_that_tells_it_from_others(tmp_path, capsys, terminal):
+    long = f"their.package:Their{'Very' * 12}Long"
+    for name in (f"{long}Task-v0", f"{long}Task-v1", "other:Other-v0"):
+        make_run(tmp_path / name.rpartition(":")[2], env__id=name)
+    terminal(80)
+    assert main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "…ryVeryVeryVeryLongTask-v0 " in text
+    assert "…ryVeryVeryVeryLongTask-v1 " in text
+    assert " Other-v0 " in text
+    assert "planner" in text
+    make_run(tmp_path / "again", env__id="their.other.package:Other-v0")
+    terminal(120)
+    assert main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert " other:Other-v0 " in text
+    assert " their.other.package:Other-v0 " in text
+
+
 def test_without_a_terminal_each_run_is_on_one_line(outputs, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     long = make_run(outputs / LONG, env__id="my.package:mine/Car-v0", planner="mcts")
