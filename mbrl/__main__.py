@@ -14,6 +14,7 @@ COMMANDS = {
     "show": "show a run: result, settings that are not the defaults, versions and machine",
     "compare": "compare runs: a table, a figure for a paper, an HTML page",
     "resume": "continue a run or sweep that was killed, interrupted or failed; or extend it",
+    "clean": "remove runs that failed and runs without results, after asking",
     "reproduce": "run a saved run or sweep again and compare every metric",
 }
 

@@ -1,36 +1,61 @@
-"""A comparison as one self-contained HTML page: no script, no links, the figure embedded."""
+"""A comparison as one self-contained HTML page for any width: no script, no links, inline SVG."""
 
-import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 from mbrl.analysis.compare import Comparison
+from mbrl.analysis.comparison_plot import PageFigure, draw_for_page
 from mbrl.analysis.comparison_table import header, rows, title
 from mbrl.analysis.comparison_warnings import notes, unfinished
 
+# Panels are beside each other as far as they fit. In a narrow window, each row of a table is a
+# block with the names of the columns at the left, so that no column is out of sight.
 STYLE = """
 :root { color-scheme: light; }
+* { box-sizing: border-box; }
 body {
   font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
-  max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
+  max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; overflow-wrap: anywhere;
 }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td {
-  text-align: right; padding: .3rem .8rem; border-bottom: 1px solid #e4e7eb;
-  white-space: nowrap; vertical-align: top;
+h1 { font-size: 1.5rem; margin: 0 0 1rem; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; padding-top: 1rem; }
+h2 { border-top: 1px solid #cbd2d9; }
+p, ul { max-width: 48rem; } ul { padding-left: 1.25rem; } li { margin: .25rem 0; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; }
+.legend { max-width: none; padding: 0; margin: 0; }
+.legend li { display: flex; gap: .5rem; margin: 0; }
+.legend svg { flex: none; width: 3rem; height: 1.2rem; margin-top: .15rem; }
+.panels { display: grid; gap: 1.25rem 1rem; margin-bottom: 1.25rem; }
+.panels { grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); }
+.panels svg { display: block; width: 100%; height: auto; }
+figure { margin: 0; } figcaption { font-weight: 600; color: #323f4b; }
+svg * { stroke-linejoin: round; stroke-linecap: butt; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .4rem .5rem; vertical-align: top; }
+th { vertical-align: bottom; font-weight: 600; color: #52606d; border-bottom: 2px solid #9aa5b1; }
+td { border-bottom: 1px solid #e4e7eb; } td span { display: block; color: #52606d; }
+th:first-child, td:first-child, .text th, .text td { text-align: left; }
+.numbers th, .text th { overflow-wrap: normal; } th span { white-space: nowrap; }
+.numbers th:first-child { width: 22%; }
+.numbers td, .text td:first-child { white-space: nowrap; }
+.numbers td:first-child { white-space: normal; min-width: 9rem; font-weight: 600; }
+.text th:nth-child(2) { width: 24%; } .text th:nth-child(3) { width: 34%; }
+code { background: #f2f4f7; padding: .1rem .3rem; }
+@media (max-width: 60rem) {
+  table, tbody, tr { display: block; } thead { display: none; }
+  tr { padding: .75rem 0; } tr + tr { border-top: 1px solid #cbd2d9; }
+  td { display: flow-root; padding: .15rem 0; border: 0; } td span { display: inline; }
+  td::before { content: attr(data-name); float: left; max-width: 55%; padding-right: 1rem; }
+  td::before { text-align: left; white-space: normal; font-weight: normal; color: #52606d; }
+  .numbers td:first-child::before { content: none; }
+  .text td { padding-left: 4.5rem; } .text td::before { margin-left: -4.5rem; }
+  .text td:empty { display: none; }
 }
-th:first-child, td:first-child { text-align: left; } th { border-bottom: 2px solid #9aa5b1; }
-.text th, .text td { text-align: left; }
-.text td { white-space: normal; overflow-wrap: anywhere; }
-.text td:first-child { white-space: nowrap; }
-img { width: 100%; height: auto; }
-code { background: #f2f4f7; padding: .1rem .3rem; overflow-wrap: anywhere; }
 """
 # In addition to escaping: a browser that follows this policy loads nothing and runs nothing.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STATISTICS = (
     "IQM is the interquartile mean, the mean of the middle half of the runs. Intervals are "
     "percentiles of a stratified bootstrap, which draws as many runs as there are, with "
@@ -42,18 +67,19 @@ STATISTICS = (
 )
 
 
-def page(comparison: Comparison, figure: bytes, command: str) -> str:
-    """The HTML text. `figure` is a PNG, `command` the command that makes the page again."""
-    picture = base64.b64encode(figure).decode()
-    parts = [
-        f"<h1>{len(comparison.runs)} runs in {len(comparison.labels)} groups</h1>",
-        '<img alt="Learning curves, final returns and performance profiles" '
-        f'src="data:image/png;base64,{picture}">',
-    ]
+def page(comparison: Comparison, figure: PageFigure, command: str) -> str:
+    """The HTML text. `command` makes the page again."""
+    parts = [f"<h1>{len(comparison.runs)} runs in {len(comparison.labels)} groups</h1>"]
+    entries = "".join(f"<li>{svg}<span>{escape(name)}</span></li>" for svg, name in figure.legend)
+    if entries:
+        parts.append(f'<ul class="legend">{entries}</ul>')
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
-    for section in sections:
+    for section, panels in zip(sections, figure.panels, strict=True):
+        drawn = "".join(
+            f"<figure><figcaption>{caption}</figcaption>{svg}</figure>" for svg, caption in panels
+        )
         table = _table(header(section, comparison), rows(section))
-        parts.append(f"<h2>{escape(title(section))}</h2>{table}")
+        parts.append(f'<h2>{escape(title(section))}</h2><div class="panels">{drawn}</div>{table}')
     sentences = notes(comparison)
     if sentences:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
@@ -71,17 +97,29 @@ def page(comparison: Comparison, figure: bytes, command: str) -> str:
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
-def write_page(comparison: Comparison, figure: Path, command: str, path: Path) -> None:
-    """Write the page, with the PNG at `figure`, to a new file at `path`."""
+def write_page(comparison: Comparison, command: str, path: Path) -> None:
+    """Write the page to a new file at `path`."""
     with path.open("x", encoding="utf-8") as file:
-        file.write(page(comparison, figure.read_bytes(), command))
+        file.write(page(comparison, draw_for_page(comparison), command))
 
 
 def _table(names: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "numbers") -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = "".join(f'<th scope="col">{_whole_brackets(escape(name))}</th>' for name in names)
     body = ""
     for line in lines:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in line)
-        body += f"<tr>{cells}</tr>"
+        cells = [escape(cell) for cell in line]
+        if kind == "numbers":
+            cells[1:] = map(_whole_brackets, cells[1:])
+        named = zip(map(escape, names), cells, strict=True)
+        body += (
+            "<tr>"
+            + "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in named)
+            + "</tr>"
+        )
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="wide"><table class="{kind}">{table}</table></div>'
+    return f'<table class="{kind}">{table}</table>'
+
+
+def _whole_brackets(text: str) -> str:
+    """Marks an interval, or the confidence of one, to be kept on one line."""
+    return re.sub(r"\[.*\]", r"<span>\g<0></span>", text)

@@ -1,18 +1,23 @@
-"""The figure of a comparison, ready for a paper.
+"""The figure of a comparison, ready for a paper, and its panels as SVG for the page.
 
 One row per environment: learning curves, final returns and performance profiles.
 """
 
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from mbrl.analysis.compare import Comparison
 from mbrl.analysis.comparison_warnings import MAX_DRAWN, completed
@@ -45,6 +50,8 @@ MAX_COLUMNS = 4  # of the legend
 MAX_NAME_LENGTH = 34  # characters of a group's name below a panel
 GOAL = "return to be reached"
 MAX_POINTS = 100  # of a curve
+PANEL_SIZE = (3.4, 2.6)  # inches; in the page, a panel is as wide as a telephone
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 Shown = Sequence[tuple[int, GroupSummary]]  # groups, with the index of their colour
 
@@ -57,26 +64,94 @@ def draw(comparison: Comparison, paths: Sequence[Path]) -> None:
     """
     labels = comparison.labels[:MAX_DRAWN]
     names = [_escape(text) for text in comparison.short_labels[:MAX_DRAWN]]
-    sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
+    sections = _sections(comparison)
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(sections)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(sections), 3, squeeze=False, width_ratios=(1.25, 0.9, 1))
     for section, axes in zip(sections, grid, strict=True):
         _draw_row(section, list(axes), labels, names, comparison.confidence)
     drawn = {line.get_label() for axes in grid.flat for line in axes.lines}
-    entries = [
-        (name, _handle(index))
-        for index, (label, name) in enumerate(zip(labels, names, strict=True))
-        if label in drawn
-    ]
-    if GOAL in drawn:
-        entries.append((GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":")))
+    entries = _legend_entries(labels, names, drawn)
     if entries:
         figure.set_figheight(ROW_HEIGHT * len(sections) + _add_legend(figure, entries))
     for path in paths:
         # Without a creation date, the same runs give the same file.
         figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
         figure.set_layout_engine("none")  # the layout of the first file is kept
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """The figure of the page, as SVG elements that are as wide as their place in it."""
+
+    legend: list[tuple[str, str]]  # line and marker, and the name
+    panels: list[list[tuple[str, str]]]  # [section, panel], with a caption
+
+
+def draw_for_page(comparison: Comparison) -> PageFigure:
+    """Draw each panel by itself, so that a page has as many beside each other as fit."""
+    labels = comparison.labels[:MAX_DRAWN]
+    names = [_escape(text) for text in comparison.short_labels[:MAX_DRAWN]]
+    all_panels: list[list[tuple[str, str]]] = []
+    drawn: set[object] = set()
+    for section in _sections(comparison):
+        figures = [Figure(figsize=PANEL_SIZE, layout="constrained") for _ in range(3)]
+        axes = [figure.subplots() for figure in figures]
+        _draw_row(section, axes, labels, names, comparison.confidence)
+        drawn |= {line.get_label() for panel in axes for line in panel.lines}
+        axes[0].set_title("", loc="left")  # the page has a heading
+        first = "Learning curves" if section.environment else "Probability of improvement"
+        captions = (first, "Final returns", "Performance profiles")
+        row = len(all_panels)
+        svgs = [_as_svg(figure, f"panel {row} {index}") for index, figure in enumerate(figures)]
+        all_panels.append(list(zip(svgs, captions, strict=True)))
+    legend: list[tuple[str, str]] = []
+    for name, handle in _legend_entries(labels, comparison.short_labels, drawn):
+        figure = Figure(figsize=(0.5, 0.2))
+        axes_of_handle = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(-1, 1))
+        axes_of_handle.set_axis_off()
+        handle.set(data=([0, 0.5, 1], [0, 0, 0]), markevery=[1])
+        axes_of_handle.add_line(handle)
+        legend.append((_as_svg(figure, f"legend {len(legend)}"), name))
+    return PageFigure(legend, all_panels)
+
+
+def _sections(comparison: Comparison) -> list[Section]:
+    return [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
+
+
+def _legend_entries(
+    labels: Sequence[str], names: Sequence[str], drawn: Collection[object]
+) -> list[tuple[str, Line2D]]:
+    """The names and lines of the groups and the threshold, as far as they are drawn."""
+    entries = [
+        (name, _handle(index))
+        for index, (label, name) in enumerate(zip(labels, names, strict=False))
+        if label in drawn
+    ]
+    if GOAL in drawn:
+        entries.append((GOAL, Line2D([], [], color=INK, linewidth=1, linestyle=":")))
+    return entries
+
+
+def _as_svg(figure: Figure, salt: str) -> str:
+    """The figure as an element of an HTML page: no size, font, style sheet or address of its own.
+
+    `salt` makes the ids that its parts refer to unique in the page.
+    """
+    file = io.StringIO()
+    # Text stays text, which can be selected and found.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(file, format="svg", metadata=NO_METADATA, transparent=True)
+    content = file.getvalue().partition("<svg ")[2]
+    box = re.search(r'viewBox="[^"]*"', content)
+    assert box, "matplotlib wrote no viewBox"
+    content = content.partition(">")[2]
+    # In text, these characters are escaped, so only Matplotlib's own elements are changed.
+    content = re.sub(r'<g id="[^"]*"', "<g", content)  # nothing refers to them, and they repeat
+    content = re.sub(r'(<text style="[^"]*?)font-family: [^;"]*; ', r"\1", content)
+    content = re.sub(r"<style.*?</style>", "", content, flags=re.DOTALL)
+    return f'<svg {box[0]} aria-hidden="true">{content.strip()}'
 
 
 def curve(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +180,8 @@ def style(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9aa5b1")
     axes.tick_params(colors=INK, which="both", labelsize="small")
-    for text in (axes.xaxis.label, axes.yaxis.label):
+    offsets = (axes.xaxis.get_offset_text(), axes.yaxis.get_offset_text())
+    for text in (axes.xaxis.label, axes.yaxis.label, *offsets):
         text.set(color=INK, fontsize="small")
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -163,6 +239,7 @@ def _draw_row(
     curves.set_title(title, loc="left", color=INK, fontweight="bold", fontsize="medium")
     for panel in axes:
         style(panel)
+        panel.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))  # what fits
         if not panel.lines:
             panel.set(xticks=[], yticks=[])
             middle: dict[str, Any] = {"transform": panel.transAxes, "ha": "center", "va": "center"}

@@ -48,7 +48,7 @@ def header(section: Section, comparison: Comparison) -> list[str]:
         names.append("env steps")
     names += [f"mean {score}", f"IQM {percent}"]
     if section.threshold is not None:
-        names += [f"reached {format_number(section.threshold)}", "env steps to it", "time to it"]
+        names += [f"reached {section.threshold:.15g}", "env steps to it", "time to it"]
     return [*names, f"P(better than first) {percent}", "wall time"]
 
 

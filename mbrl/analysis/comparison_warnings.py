@@ -4,15 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mbrl.analysis.compare import Comparison
+from mbrl.analysis.records import HINTS, printable
 from mbrl.analysis.statistics import Interval
 from mbrl.analysis.summary import GroupSummary, Run, Section
 
-HINTS = {
-    "killed": "it was killed; `python -m mbrl resume` continues it",
-    "interrupted": "it was stopped; `python -m mbrl resume` continues it",
-    "running": "it is still running",
-    "never started": "it only has a config; `python -m mbrl resume` starts it",
-}
 FEW_RUNS = 3  # fewer do not support an interval
 ENOUGH_RUNS = 10  # from here on, the bootstrap's intervals are wide enough
 MAX_DRAWN = 8  # groups that a reader of the figure can distinguish
@@ -25,9 +20,11 @@ def unfinished(comparison: Comparison) -> list[tuple[str, str, str, str]]:
         record = run.record
         if not run.is_completed:
             reason = record.error or HINTS.get(record.status, "")
-            rows.append((record.status, run.label, str(record.folder), reason))
-    unreadable = comparison.unreadable
-    return rows + [(entry.status, "", str(entry.folder), entry.reason) for entry in unreadable]
+            rows.append((record.status, run.label, printable(str(record.folder)), reason))
+    return rows + [
+        (entry.status, "", printable(str(entry.folder)), entry.reason)
+        for entry in comparison.unreadable
+    ]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -51,7 +48,8 @@ def notes(comparison: Comparison) -> list[str]:
     for folder, count in comparison.left_out.items():
         plural = "s" if count > 1 else ""
         sentences.append(
-            f"{folder} is left out, with {count} run{plural}. Name it as well to include them."
+            f"{printable(str(folder))} is left out, with {count} run{plural}. "
+            "Name it as well to include them."
         )
     num_groups = len(comparison.labels)
     if num_groups > MAX_DRAWN:
@@ -88,11 +86,13 @@ def _budgets(section: Section) -> Iterator[str]:
 
 def _seeds(section: Section) -> Iterator[str]:
     seeds_of = {
-        summary.label: [run.record.seed for run in completed(summary)] for summary in section.groups
+        summary.label: [run.record.seed for run in runs]
+        for summary in section.groups
+        if (runs := completed(summary))
     }
     if len({frozenset(seeds) for seeds in seeds_of.values()}) > 1:
         listed = "; ".join(
-            f"{label}: {', '.join(map(str, sorted(set(seeds)))) or 'none'}"
+            f"{label}: {', '.join(map(str, sorted(set(seeds))))}"
             for label, seeds in seeds_of.items()
         )
         yield f"The seeds of the completed runs differ ({listed})."
@@ -120,7 +120,8 @@ def _each_group(section: Section) -> Iterator[str]:
         label = summary.label
         without = len(completed(summary)) - summary.scores[0].size
         if without:
-            yield f"{label}: {without} completed runs have no finite final return and no score."
+            have = "run has" if without == 1 else "runs have"
+            yield f"{label}: {without} completed {have} no finite final return and no score."
         threads = sorted({run.record.settings.get("num_threads", "") for run in summary.runs})
         if len(threads) > 1:
             yield (
@@ -158,5 +159,5 @@ def _environment_settings(section: Section) -> Iterator[str]:
     for name in ("solved_score", "random_score"):
         values = {getattr(run.record, name) for run in runs} - {None}
         if len(values) > 1:
-            listed = ", ".join(map(str, sorted(values)))
+            listed = ", ".join(f"{value:.15g}" for value in sorted(values))
             yield f"The runs have different env.{name} ({listed}); that of the last run is used."

@@ -1,6 +1,6 @@
 """Grouping runs by what differs in their configs, seeds excluded, in as few names as possible."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mbrl.analysis.records import Record
@@ -27,7 +27,7 @@ IGNORED = frozenset(
 )
 # An environment's choice shows in its settings; env.id has a section of its own.
 IGNORED_CHOICES = ("logger", "env")
-ABSENT = "–"  # the value of a setting that a run does not have
+ABSENT = ""  # the value of a setting that a run does not have; no setting has this text
 
 Traits = Mapping[str, str]  # what a run can be grouped by: name → text
 
@@ -49,6 +49,7 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
     if no run has what `by` names.
     """
     traits: list[Traits] = []
+    all_names = {name for record in records for name in record.settings}
     for record, choices in zip(records, infer_choices(records), strict=True):
         settings = dict(record.settings)
         classes = {
@@ -58,7 +59,8 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
         }
         # A choice hides a setting of the same name. Every run has an `experiment`, even if none was
         # chosen.
-        traits.append(classes | settings | {"experiment": "none"} | dict(choices))
+        shared: dict[str, str] = classes | settings | {"experiment": "none"} | dict(choices)
+        traits.append(_mappings(settings, all_names) | shared)
     for name in by:
         if not any(name in trait for trait in traits):
             known = sorted({choice for trait in traits for choice in trait if "." not in choice})
@@ -70,19 +72,7 @@ def group(records: Sequence[Record], by: Sequence[str] = ()) -> Grouping:
     distinguishing = _distinguishing(records, traits, by)
     names = tuple(by) or distinguishing
     values = [tuple(trait.get(name, ABSENT) for name in names) for trait in traits]
-    labels = [label(names, run_values) for run_values in values]
-    return Grouping(names, values, labels, distinguishing if by else ())
-
-
-def label(names: Sequence[str], values: Sequence[str]) -> str:
-    """`planner=cem, model.num_members=3`: classes without their module, without absent settings."""
-    parts = []
-    for name, value in zip(names, values, strict=True):
-        if value != ABSENT:
-            is_class = name.endswith("._target_")
-            shown = value.rpartition(".")[2] if is_class else value
-            parts.append(f"{name.removesuffix('._target_')}={shown}")
-    return ", ".join(parts) or (f"no {names[0]}" if names else "all runs")
+    return Grouping(names, values, _labels(names, names, values), distinguishing if by else ())
 
 
 def short_labels(names: Sequence[str], values: Sequence[Sequence[str]]) -> list[str]:
@@ -93,17 +83,62 @@ def short_labels(names: Sequence[str], values: Sequence[Sequence[str]]) -> list[
     all_indices = range(len(names))
     differing = [index for index in all_indices if len({row[index] for row in values}) > 1]
     indices = differing or all_indices
-    last_names = {}
-    for index in indices:
-        # `num_members` for `model.num_members`, `reward._target_` for `model.reward._target_`
-        ending = "._target_" if names[index].endswith("._target_") else ""
-        last_names[index] = names[index].removesuffix(ending).rpartition(".")[2] + ending
-    counts = list(last_names.values())
+    kept = [names[index] for index in indices]
+    # `num_members` for `model.num_members`, `reward._target_` for `model.reward._target_`
+    last = []
+    for name in kept:
+        ending = "._target_" if name.endswith("._target_") else ""
+        last.append(name.removesuffix(ending).rpartition(".")[2] + ending)
+    plain = [name.removesuffix("._target_") for name in last]
     shown = [
-        last_names[index] if counts.count(last_names[index]) == 1 else names[index]
-        for index in indices
+        short if plain.count(short.removesuffix("._target_")) == 1 else name
+        for short, name in zip(last, kept, strict=True)
     ]
-    return [label(shown, [row[index] for index in indices]) for row in values]
+    return _labels(kept, shown, [[row[index] for index in indices] for row in values])
+
+
+def _labels(
+    names: Sequence[str], shown: Sequence[str], values: Sequence[Sequence[str]]
+) -> list[str]:
+    """`planner=cem, model.num_members=3`, one per row of values, without absent settings.
+
+    `shown` has the names as they are to be written. Different rows have different labels: classes
+    lose their module, and names their ending `_target_`, only where what is left is unique.
+    """
+    columns = []
+    for index, name in enumerate(names):
+        texts = {row[index] for row in values}
+        short = {text: text.rpartition(".")[2] for text in texts}
+        is_class = name.endswith("._target_") and len(set(short.values())) == len(texts)
+        columns.append(short if is_class else {text: text for text in texts})
+    plain = [name.removesuffix("._target_") for name in shown]
+    written = [
+        short if plain.count(short) == 1 else name for short, name in zip(plain, shown, strict=True)
+    ]
+    labels = []
+    for row in values:
+        parts = [
+            f"{name}={column[value]}"
+            for name, column, value in zip(written, columns, row, strict=True)
+            if value != ABSENT
+        ]
+        labels.append(", ".join(parts) or (f"no {written[0]}" if written else "all runs"))
+    return labels
+
+
+def _mappings(settings: Mapping[str, str], all_names: Collection[str]) -> dict[str, str]:
+    """The content of each mapping that is a single value in another run, by its name.
+
+    `{a: 1, b.c: 2}`, to be compared with `null` or `{}`.
+    """
+    contents: dict[str, list[str]] = {}
+    for name, text in settings.items():
+        outer, dot, _ = name.rpartition(".")
+        while dot:
+            if outer in all_names:
+                contents.setdefault(outer, []).append(f"{name[len(outer) + 1 :]}: {text}")
+            outer, dot, _ = outer.rpartition(".")
+    return {name: f"{{{', '.join(sorted(parts))}}}" for name, parts in contents.items()}
 
 
 def infer_choices(records: Sequence[Record]) -> list[Mapping[str, str]]:

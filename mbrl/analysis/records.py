@@ -15,6 +15,13 @@ from mbrl.runs.saved_config import leaves, read_config
 READ_ERRORS = (CorruptRun, OSError, ValueError, RecursionError)  # what reading a folder can raise
 MAX_NUMBER = 1e15  # of any number here: far beyond returns and steps, yet sums and axes can hold it
 UNFINISHED = ("running", "killed", "never started")  # the statuses besides STATUSES
+# Why a run without an error has no result.
+HINTS = {
+    "killed": "it was killed; `python -m mbrl resume` continues it",
+    "interrupted": "it was stopped; `python -m mbrl resume` continues it",
+    "running": "it is still running",
+    "never started": "it only has a config; `python -m mbrl resume` starts it",
+}
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         solved_score=parse_number(env.get("solved_score"), "env.solved_score"),
         random_score=parse_number(env.get("random_score"), "env.random_score"),
         best_score=parse_number(env.get("best_score"), "env.best_score"),
-        settings={printable(name): printable(text) for name, text in leaves(config)},
+        settings=dict(leaves(config)),
         choices={printable(str(name)): printable(str(text)) for name, text in choices.items()},
         # `model.reward` for the override `+model/reward=known`
         overrides=frozenset(

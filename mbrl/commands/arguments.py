@@ -10,6 +10,7 @@ from mbrl.errors import ConfigError
 from mbrl.runs.finder import is_run, is_sweep, refuse_links_out
 
 MISSING = object()
+OUTPUTS = Path("outputs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +46,30 @@ def resolve_folder(path: Path) -> Path:
         )
     refuse_links_out(folder)
     return folder
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add `paths`, the folders to look for runs in, by default outputs."""
+    help_text = "where to look; default: outputs"
+    parser.add_argument(
+        "paths", nargs="*", type=Path, default=[OUTPUTS], metavar="FOLDER", help=help_text
+    )
+
+
+def have_runs_begun(paths: Sequence[Path]) -> bool:
+    """Whether the folders exist; false, with a hint, where the default folder does not.
+
+    Raises ConfigError for any other path that is not a folder.
+    """
+    if paths == [OUTPUTS] and not OUTPUTS.exists():
+        print("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
+        return False
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(
+                f"{path} is not a folder. Name one that contains runs or sweeps, such as outputs."
+            )
+    return True
 
 
 def override(config: DictConfig, given: Sequence[str], allowed: Sequence[str], rule: str) -> None:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mbrl.errors import ConfigError
-from mbrl.tables import print_table
+from mbrl.tables import Entry, has_room, print_entries, print_listing, print_table
 
 if TYPE_CHECKING:
     from mbrl.analysis.compare import Comparison
@@ -25,6 +25,8 @@ running are listed. Writes compare.png and compare.pdf (for a paper), compare.cs
 and compare.html (one page with everything). docs/comparing.md explains the columns."""
 
 CONFIDENCE = 0.95
+# Left out where a terminal is too narrow, the first ones first; compare.html has all columns.
+OPTIONAL = ("wall time", "time to it", "env steps", "runs")
 
 
 def main(arguments: list[str]) -> int:
@@ -113,13 +115,32 @@ def _print(comparison: "Comparison") -> None:
 
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
     for section in sections:
-        print_table(_table(title(section), header(section, comparison), rows(section)))
+        _print_section(title(section), header(section, comparison), rows(section))
     console = Console(soft_wrap=True, highlight=False)
     for sentence in notes(comparison):
         console.print(Text(f"Note: {sentence}"))
     lines = unfinished(comparison)
     if lines:
-        print_table(_table("Not completed", ("status", "group", "folder", "why"), lines))
+        entries = [
+            Entry(folder, [Text(status), Text(group)], [why])
+            for status, group, folder, why in lines
+        ]
+        print_listing("Not completed", ("status", "group"), ("folder", "why"), entries)
+
+
+def _print_section(title: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table of groups; in a narrow terminal, the groups are above their rows."""
+    table, console = _table(title, names, lines), Console()
+    if not has_room(table, console, one_line=True):
+        # An interval stays whole, below its estimate.
+        lines = [[group, *(cell.replace(" [", "\n[") for cell in row)] for group, *row in lines]
+        table = _table(title, names, lines)
+    if has_room(table, console):
+        print_table(table, console)
+        return
+    entries = [Entry(group, list(map(Text, cells))) for group, *cells in lines]
+    optional = [name for name in OPTIONAL if name in names]
+    print_entries(title, names[1:], entries, optional, console)
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
@@ -137,6 +158,6 @@ def _write(comparison: "Comparison", folder: Path, command: str) -> None:
 
     draw(comparison, [folder / "compare.png", folder / "compare.pdf"])
     write_csv(comparison, folder / "compare.csv")
-    write_page(comparison, folder / "compare.png", command, folder / "compare.html")
+    write_page(comparison, command, folder / "compare.html")
     message = Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
     Console(soft_wrap=True, highlight=False).print(message)

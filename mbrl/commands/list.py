@@ -12,13 +12,21 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mbrl.analysis.grouping import infer_choices
-from mbrl.analysis.records import UNFINISHED, Record, UnreadableRun, printable, read_records
-from mbrl.errors import ConfigError
+from mbrl.analysis.records import (
+    HINTS,
+    UNFINISHED,
+    Record,
+    UnreadableRun,
+    printable,
+    read_records,
+)
+from mbrl.commands.arguments import add_folders, have_runs_begun
 from mbrl.runs.folder import STATUSES
-from mbrl.tables import format_number, print_table
+from mbrl.tables import Entry, format_number, has_room, print_entries, print_table
 
 DESCRIPTION = """Lists runs and sweeps, the newest last, with their start, status, settings, result
-and folder. A sweep has a line that counts its jobs; the jobs follow it."""
+and folder. A sweep has a line that counts its jobs; the jobs follow it. In a narrow terminal, the
+folder is above the other columns, on a line of its own."""
 ALL_STATUSES = (*STATUSES, *UNFINISHED, "damaged")
 COLUMNS = (
     "started",
@@ -29,8 +37,11 @@ COLUMNS = (
     "seed",
     "env steps",
     "evaluation return",
-    "folder",
 )
+# Left out where a terminal is too narrow, the first ones first: folders contain most of them.
+OPTIONAL = ("started", "model", "env steps", "seed", "planner", "environment")
+# By --failed: runs that ended without a result, but not because they were asked to stop.
+FAILED = ("failed", "killed", "damaged")
 COLOURS = {
     "completed": "green",
     "running": "cyan",
@@ -41,55 +52,90 @@ COLOURS = {
 }
 
 
-class _Entry(NamedTuple):
-    """One run: what it is sorted and selected by, and its cells after the first column."""
+class _Line(NamedTuple):
+    """One line: a run, or a sweep with only the first two cells."""
 
-    status: str
+    status: str  # of a run, which it is selected by
     started: datetime
     cells: tuple[str, ...]
+    folder: str
+    reason: str = ""  # why a run has no result
+    indent: str = ""
 
 
 def main(arguments: list[str]) -> int:
     """List runs. The exit status is 0."""
     parser = argparse.ArgumentParser("python -m mbrl list", description=DESCRIPTION)
-    default = [Path("outputs")]
-    help_text = "where to look; default: outputs"
-    parser.add_argument(
-        "paths", nargs="*", type=Path, default=default, metavar="FOLDER", help=help_text
-    )
+    add_folders(parser)
     help_text = f"only runs of these statuses, separated by commas: {', '.join(ALL_STATUSES)}"
-    parser.add_argument(
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
         "--status", type=_statuses, default=ALL_STATUSES, metavar="STATUS[,STATUS]", help=help_text
     )
+    help_text = f"only runs that are {', '.join(FAILED[:-1])} or {FAILED[-1]}, and the reasons"
+    selection.add_argument("--failed", action="store_true", help=help_text)
     given = parser.parse_args(arguments)
-    if given.paths == default and not default[0].exists():
-        print("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
+    if not have_runs_begun(given.paths):
         return 0
-    for path in given.paths:
-        if not path.is_dir():
-            raise ConfigError(
-                f"{path} is not a folder. Name one that contains runs or sweeps, such as outputs."
-            )
+    statuses = FAILED if given.failed else given.status
     records, unreadable = read_records(given.paths)
-    lines = list(_lines(records, unreadable, given.status))
+    lines = list(_lines(records, unreadable, statuses))
     if lines:
-        foldable = ("environment", "folder")
-        columns = [Column(name, no_wrap=name not in foldable, overflow="fold") for name in COLUMNS]
-        table = Table(*columns)
-        for line in lines:
-            table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line))
-        print_table(table)
+        _print(lines, with_reasons=given.failed)
     console = Console(soft_wrap=True, highlight=False)
-    for entry in unreadable:
-        if entry.status in given.status:
+    for entry in () if given.failed else unreadable:
+        if entry.status in statuses:
             folder = f" {printable(str(entry.folder))}:" if entry.status == "failed" else ""
             console.print(Text(f"{entry.status.capitalize()}:{folder} {entry.reason}"))
     if not lines:
-        selection = ""
-        if given.status != ALL_STATUSES:
-            selection = f" with the status {' or '.join(given.status)}"
-        console.print(Text(f"No runs{selection} in {', '.join(map(str, given.paths))}."))
+        named = f" with the status {' or '.join(statuses)}" if statuses != ALL_STATUSES else ""
+        console.print(Text(f"No runs{named} in {', '.join(map(str, given.paths))}."))
     return 0
+
+
+def _print(lines: Sequence[_Line], with_reasons: bool) -> None:
+    """Print one line per run if the terminal is wide enough, else the folder above the others."""
+    last = ("folder", "reason") if with_reasons else ("folder",)
+    table = Table(*(Column(name, no_wrap=True) for name in (*COLUMNS, *last)))
+    for line in lines:
+        first, *others = line.cells
+        ending = (line.folder, line.reason) if with_reasons else (line.folder,)
+        table.add_row(*map(_coloured, (line.indent + first, *others, *ending)))
+    console = Console()
+    if has_room(table, console, one_line=True):
+        print_table(table, console)
+        return
+    names = {
+        index: _shorten([line.cells[index] for line in lines], console.width // 3)
+        for index in map(COLUMNS.index, ("environment", "model", "planner"))
+    }
+    entries = []
+    for line in lines:
+        cells = [names.get(index, {}).get(cell, cell) for index, cell in enumerate(line.cells)]
+        notes = [line.reason] if with_reasons and line.reason else []
+        if line.status:
+            entries.append(Entry(line.folder, [_coloured(cell) for cell in cells], notes))
+        else:
+            entries.append(Entry(line.folder, [], [cells[1]]))
+    print_entries("", COLUMNS, entries, OPTIONAL, console, one_line=True)
+
+
+def _coloured(cell: str) -> Text:
+    return Text(cell, style=COLOURS.get(cell, ""))
+
+
+def _shorten(names: Sequence[str], length: int) -> Mapping[str, str]:
+    """Names without their modules, cut from the left to `length` characters.
+
+    `mbrl/Corridor-v0` for `mbrl.envs.corridor:mbrl/Corridor-v0`. Names that would be the same stay
+    as they are.
+    """
+    ends = {name: name.rpartition(":")[2] for name in names}
+    short = {
+        name: end if len(end) <= length else f"…{end[1 - length :]}" for name, end in ends.items()
+    }
+    counts = Counter(short.values())
+    return {name: text if counts[text] == 1 else name for name, text in short.items()}
 
 
 def _statuses(text: str) -> tuple[str, ...]:
@@ -104,41 +150,43 @@ def _statuses(text: str) -> tuple[str, ...]:
 
 def _lines(
     records: Sequence[Record], unreadable: Sequence[UnreadableRun], statuses: Sequence[str]
-) -> Iterator[tuple[str, ...]]:
+) -> Iterator[_Line]:
     """One line per run with one of the statuses, after one per sweep that counts all its jobs."""
-    entries = {
-        record.folder: _record_entry(record, choices)
+    lines = {
+        record.folder: _record_line(record, choices)
         for record, choices in zip(records, infer_choices(records), strict=True)
     }
     for run in unreadable:
         modified = datetime.fromtimestamp(run.folder.stat().st_mtime).astimezone()
-        cells = (run.status, *["–"] * 6, printable(str(run.folder)))
-        entries[run.folder] = _Entry(run.status, modified, cells)
+        cells = (_format_time(modified), run.status, *["–"] * 6)
+        name = printable(str(run.folder))
+        lines[run.folder] = _Line(run.status, modified, cells, name, run.reason)
     sweeps: dict[Path, list[Path]] = {}  # sweep → jobs; a run without a sweep → itself
-    for folder in entries:
+    for folder in lines:
         is_job = (folder.parent / "multirun.yaml").exists()
         sweeps.setdefault(folder.parent if is_job else folder, []).append(folder)
     started = {
-        sweep: min(entries[folder].started for folder in folders)
-        for sweep, folders in sweeps.items()
+        sweep: min(lines[folder].started for folder in folders) for sweep, folders in sweeps.items()
     }
     for sweep in sorted(sweeps, key=started.__getitem__):
         folders = sweeps[sweep]
-        shown = [entries[folder] for folder in folders if entries[folder].status in statuses]
+        shown = [lines[folder] for folder in folders if lines[folder].status in statuses]
         indent = ""
         if shown and folders != [sweep]:
-            counts = Counter(entries[folder].status for folder in folders)
+            counts = Counter(lines[folder].status for folder in folders)
             listed = ", ".join(f"{counts[name]} {name}" for name in ALL_STATUSES if counts[name])
             summary = f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {listed}"
-            yield _format_time(started[sweep]), summary, *[""] * 6, printable(str(sweep))
+            cells = (_format_time(started[sweep]), summary, *[""] * 6)
+            yield _Line("", started[sweep], cells, printable(str(sweep)))
             indent = "  "
-        for entry in shown:
-            yield indent + _format_time(entry.started), *entry.cells
+        for line in shown:
+            yield line._replace(indent=indent)
 
 
-def _record_entry(record: Record, choices: Mapping[str, str]) -> _Entry:
+def _record_line(record: Record, choices: Mapping[str, str]) -> _Line:
     budget = "?" if record.budget is None else record.budget
     cells = (
+        _format_time(record.started),
         record.status,
         record.environment,
         choices.get("model", "?"),
@@ -146,9 +194,9 @@ def _record_entry(record: Record, choices: Mapping[str, str]) -> _Entry:
         str(record.seed),
         f"{record.env_steps}/{budget}",
         format_number(record.score),
-        printable(str(record.folder)),
     )
-    return _Entry(record.status, record.started, cells)
+    reason = record.error or HINTS.get(record.status, "")
+    return _Line(record.status, record.started, cells, printable(str(record.folder)), reason)
 
 
 def _format_time(moment: datetime) -> str:

@@ -115,5 +115,5 @@ def _check_all_jobs_saved(sweep: Path) -> None:
     if missing > 0:
         raise ConfigError(
             f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
-            f"saved them. Repeat the command to continue: {command}"
+            f"saved them, or they were removed. Repeat the command to run them: {command}"
         )

@@ -22,7 +22,7 @@ from mbrl.launchers.report import print_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
 from mbrl.runs.reader import read_summary, status
-from mbrl.tables import format_duration, format_number
+from mbrl.tables import format_duration, format_number, print_table
 
 DESCRIPTION = """Prints the result of a run, its settings that are not the defaults, the code,
 versions and machine that computed it, and its folder. For a sweep's folder, prints its jobs."""
@@ -50,10 +50,11 @@ def main(arguments: list[str]) -> int:
         print_jobs(folder)
         return 0
     config, provenance, _ = read_run(folder, given.overrides)
-    console = Console()
-    console.print(_result(folder, config, provenance))
-    console.print(_settings(config, provenance))
-    console.print(_origin(provenance))
+    print_table(_result(folder, config, provenance))
+    # Not in the table, which would break it in a narrow terminal.
+    Console(soft_wrap=True, highlight=False).print(Text(f"Folder: {folder.absolute()}"))
+    print_table(_settings(config, provenance))
+    print_table(_origin(provenance))
     return 0
 
 
@@ -74,7 +75,6 @@ def _result(folder: Path, config: DictConfig, provenance: Mapping[str, Any]) -> 
         "env steps": f"{summary.get('env_steps', 0)} of {config.training.env_steps}",
         "last checkpoint": "none" if checkpoint is None else f"{checkpoint} env steps",
         "wall time": format_duration(summary.get("wall_seconds", 0.0)),
-        "folder": folder.absolute(),
     }
     table = Table(show_header=False)
     table.add_column(style="bold")

@@ -22,6 +22,11 @@ RUN_FILES = ("config.yaml", "metrics.jsonl", "summary.json")  # any shows that a
 # What Hydra writes before a run, and what a run writes before its first row.
 HYDRA_FILES = (".hydra", "run.log")
 FIRST_FILES = (*HYDRA_FILES, ".lock", "config.yaml", "provenance.json", "summary.json")
+# All names in a run's folder; the last are those of files that were being written.
+CONTENT = re.compile(
+    r"\.hydra|run\.log|\.lock|config\.yaml|provenance\.json|summary\.json|checkpoint|wandb"
+    r"|metrics(\.superseded(\.\d+)?)?\.jsonl|learning_curve\.png|\.[\w.]+\.tmp"
+)
 LOCK_TRIES = 10
 MAX_NAME_LENGTH = 100  # characters; file systems allow 255 bytes, but paths add up
 
@@ -175,9 +180,14 @@ def discard_refused(folder: Path, files: Collection[str]) -> None:
     if not is_own or not {path.name for path in folder.iterdir()} <= set(files):
         return
     shutil.rmtree(folder, ignore_errors=True)  # the refusal matters more
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
+    remove_empty_day(folder.parent)
+
+
+def remove_empty_day(folder: Path) -> None:
+    """Remove a folder that is named by a date, if it is empty."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
         with suppress(OSError):  # not empty
-            folder.parent.rmdir()
+            folder.rmdir()
 
 
 def lock(path: Path, file: str = ".lock") -> int:

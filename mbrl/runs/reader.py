@@ -111,7 +111,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 def is_running(path: str | Path) -> bool:
     """Whether a process is running the run in the folder `path`, that is, holds its lock."""
     file = Path(path) / ".lock"
-    if not file.exists():
+    if not file.is_file():
         return False
     with file.open("rb") as opened:
         try:

@@ -17,6 +17,13 @@ MAX_BRACKETS = 200  # lists and mappings written with brackets, each of which ma
 # list that starts on the line of another.
 SUSPICIOUS = re.compile(r"[&*!?]|^ {60}|-\s+-", re.MULTILINE)
 
+# Text that could be taken for another value: JSON, or settings with a comma between them.
+NEEDS_QUOTES = re.compile(
+    r"""^$ | ^\s | \s$ | \s\s | ,\s | ^["\[{]
+    | ^(?:-?(?:\d[\d.eE+-]*|Infinity)|NaN|null|true|false)$""",
+    re.VERBOSE,
+)
+
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 FLOAT = re.compile(
     r"""^(?:
@@ -96,18 +103,31 @@ def leaves(node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str
         )
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
-            yield from leaves(value, f"{name}.{key}" if name else str(key), depth + 1)
+            text = as_text(key)
+            part = json.dumps(text) if "." in text or "=" in text else text
+            yield from leaves(value, f"{name}.{part}" if name else part, depth + 1)
     else:
         yield name, as_text(node)
 
 
 def as_text(value: Any) -> str:
-    """A setting as YAML shows it, with one form for each number: 2 and 2.0 are the same."""
+    """A setting on one printable line: never empty, and different for different values.
+
+    Numbers have one form: 2 and 2.0 are the same. Text is in quotes where it would read as another
+    value, as a part of a list of settings, or could steer a terminal.
+    """
     if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    return json.dumps(value, default=str)
+        is_plain = value.isprintable() and not NEEDS_QUOTES.search(value)
+        return value if is_plain else json.dumps(value)
+    return json.dumps(_with_whole_numbers(value), default=str)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The same value with integers for whole floats, also in lists."""
+    if isinstance(value, list):
+        return [_with_whole_numbers(each) for each in value]
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole else value
 
 
 def _read_text(file: Path) -> str:

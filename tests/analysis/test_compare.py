@@ -79,6 +79,13 @@ def test_runs_that_are_not_completed_are_listed_and_not_scored(two_planners, sta
     assert "1 of 7 runs are not completed" in notes_on(comparison)
 
 
+def test_folders_with_control_characters_are_shown_without_them(tmp_path):
+    make_run(tmp_path / "\x1b[2Jgone\n", status="failed")
+    (make_run(tmp_path / "\x1b[2Jodd") / "summary.json").write_text("{")
+    shown = [folder for _, _, folder, _ in unfinished(compare([tmp_path]))]
+    assert shown == [f"{tmp_path}/�[2Jgone", f"{tmp_path}/�[2Jodd"]
+
+
 def test_a_failed_run_counts_as_reaching_the_threshold_later_than_any(two_planners):
     for seed in range(3, 7):
         make_run(two_planners / f"failed_{seed}", (10.0,), status="failed", seed=seed)
@@ -119,9 +126,27 @@ def test_notes_name_differences_between_groups(tmp_path):
         "The seeds of the completed runs differ (planner=cem: 0; planner=mcts: 1, 2)",
         "planner=cem: seed 0 more than once",
         "Fewer than 3 completed runs with a score: planner=cem (2), planner=mcts (1)",
-        "planner=mcts: 1 completed runs have no finite final return",
+        "planner=mcts: 1 completed run has no finite final return",
     ):
         assert expected in text
+
+
+def test_seeds_differ_only_between_groups_that_have_completed_runs(tmp_path):
+    make_run(tmp_path / "a", seed=0)
+    make_run(tmp_path / "b", seed=1, planner="mcts", status="failed")
+    assert "seeds" not in notes_on(compare([tmp_path]))
+    make_run(tmp_path / "c", seed=2, planner="random")
+    expected = "The seeds of the completed runs differ (planner=cem: 0; planner=random: 2)."
+    assert expected in notes_on(compare([tmp_path]))
+
+
+def test_large_numbers_are_told_apart(tmp_path):
+    for index, (score, solved) in enumerate(((1000001.0, 1000001), (1000000.0, 1000000))):
+        make_run(tmp_path / str(index), (score,), horizon=index, env__solved_score=solved)
+    comparison = compare([tmp_path])
+    assert "different env.solved_score (1000000, 1000001)" in notes_on(comparison)
+    assert "reached 1000000" in header(comparison.sections[0], comparison)
+    assert [row[3] for row in rows(comparison.sections[0])] == ["1000001", "1000000"]
 
 
 def test_a_note_names_what_by_leaves_out(two_planners):

@@ -132,10 +132,10 @@ def test_the_legend_names_only_what_is_drawn(tmp_path, legend):
 
 def test_long_names_are_numbered_everywhere_and_cut_in_the_legend(tmp_path):
     for number in (1, 2):
-        make_run(tmp_path / str(number), horizon=f"{'9' * 100}{number}")
+        make_run(tmp_path / str(number), horizon=f"{'x' * 100}{number}")
     comparison = compare([tmp_path])
-    assert comparison.labels == tuple(f"{number} horizon={'9' * 100}{number}" for number in (1, 2))
-    assert comparison.short_labels == tuple(f"{number} horizon={'9' * 89}…" for number in (1, 2))
+    assert comparison.labels == tuple(f"{number} horizon={'x' * 100}{number}" for number in (1, 2))
+    assert comparison.short_labels == tuple(f"{number} horizon={'x' * 89}…" for number in (1, 2))
     assert [row[0] for row in rows(comparison.sections[0])] == list(comparison.labels)
     write_csv(comparison, tmp_path / "compare.csv")
     with (tmp_path / "compare.csv").open(newline="") as file:

@@ -1,9 +1,25 @@
+import json
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mbrl.analysis.grouping import IGNORED, group, short_labels
-from mbrl.analysis.records import read_records
+from mbrl.analysis.records import Record, read_record, read_records
 from mbrl.config.resolve import RESUMABLE_SETTINGS
-from tests.analysis.made_runs import make_run
+from mbrl.runs.saved_config import leaves
+from tests.analysis.made_runs import make_run, settings
+
+TEXTS = st.sampled_from(("", "a", "b", "1", "null", "{}", "a, b=1", "x.A", "y.A", "A", " ", "\t"))
+NAMES = st.sampled_from(("a", "b", "a.b", "_target_", "a=1", "")) | st.integers(0, 1)
+NUMBERS = st.sampled_from((0, 1, 1.0, 1.5, 1e30, 1000000, 1000001)) | st.booleans() | st.none()
+VALUES = st.recursive(
+    TEXTS | st.text() | NUMBERS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @pytest.fixture
@@ -158,3 +174,53 @@ def test_short_labels_leave_out_shared_settings_and_sections():
         "model.width=2, planner.width=1",
     ]
     assert short_labels((), [()]) == ["all runs"]
+
+
+def canonical(value: Any) -> str:
+    """Equal for equal values: 1 is 1.0, but neither True nor "1"."""
+    if isinstance(value, dict):
+        parts = {canonical(key): canonical(each) for key, each in value.items()}
+        return f"mapping {sorted(parts.items())}"
+    if isinstance(value, list | tuple):
+        return f"list {[canonical(each) for each in value]}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return json.dumps(value)
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory) -> Record:
+    return read_record(make_run(tmp_path_factory.mktemp("made") / "run"))
+
+
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=4))
+@example([({}, 1), ({"a": 1, "b": 2, "c": 3}, 1)])
+@example([(None, 1), ({"a": {"b": 1}}, 1), ({"a": {"b": 2}}, 1), ({"a": {}}, 1)])
+@example([({"_target_": "x.A"}, 1), ({"_target_": "y.A"}, 1), ("A", 1), (None, 1)])
+@example([(1000000, 1.0), (1000001, 1), ("1000000", 1)])
+@example([([1, [2.0]], 1), ([1.0, [2]], 1)])
+@example([("1, planner.extra=2", 3), ("1", "2, planner.extra=3")])
+def test_runs_have_equal_labels_if_and_only_if_their_settings_are_equal(record, changes):
+    configs = [
+        settings(env__kwargs=kwargs, planner__extra=extra, seed=seed)
+        for seed, (kwargs, extra) in enumerate(changes)
+    ]
+    grouping = group([replace(record, settings=dict(leaves(config))) for config in configs])
+    different = len({canonical(change) for change in changes})
+    assert len(set(grouping.labels)) == len(set(grouping.values)) == different
+    short = short_labels(grouping.names, list(dict.fromkeys(grouping.values)))
+    assert len(set(short)) == different
+    assert all(label.isprintable() for label in grouping.labels)
+
+
+def test_a_mapping_is_named_by_its_content_where_another_run_has_a_value(grouped):
+    three = {"a": 1, "b": 2, "c": {"d": 3}}
+    grouping = grouped(
+        *({"env__kwargs": kwargs} for kwargs in (None, {}, three)), {"env__kwargs": {"a": 1}}
+    )
+    assert grouping.labels == [
+        "env.kwargs=null",
+        "env.kwargs={}",
+        "env.kwargs={a: 1, b: 2, c.d: 3}",
+        "env.kwargs={a: 1}",
+    ]

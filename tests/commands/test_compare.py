@@ -1,6 +1,7 @@
 """The command `compare`, end to end."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_all_runs_in_a_folder_are_compared(outputs, tmp_path, capsys):
     assert command in (folder / "compare.html").read_text()
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_in_a_terminal_no_folder_and_no_word_is_broken(
+    outputs, tmp_path, monkeypatch, capsys, width
+):
+    for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    kwargs = {"a_long_name_of_a_setting": "a_long_value"}
+    for seed in range(2):
+        name = f"{'a_long_name_of_a_folder_' * 4}{seed}"
+        make_run(outputs / name, status="killed", seed=seed, env__kwargs=kwargs)
+    assert compare(outputs, "--folder", tmp_path / "written") == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = text.splitlines()
+    for folder in (*outputs.glob("a_long*"), outputs / "runs" / "today" / "failed"):
+        assert len([line for line in lines if str(folder) in line.split()]) == 1
+    assert any("env.kwargs.a_long_name_of_a_setting=a_long_value" in line for line in lines)
+    tables = [line for line in lines if not line.startswith(("Note:", "Written:"))]
+    words = " ".join(tables).split()
+    for word in ("planner=mcts", "return", "P(better", "reached", "[20,", "[480,"):
+        assert any(word in each for each in words), word
+    for line in tables:
+        assert len(line) <= width or line.startswith(str(outputs))
+
+
 def test_no_comparison_is_overwritten(outputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert compare("outputs") == 0
@@ -62,6 +87,7 @@ def test_no_comparison_is_overwritten(outputs, tmp_path, monkeypatch):
     assert (first / "compare.html").read_bytes() == before
     assert (first / "compare.png").read_bytes() == (second / "compare.png").read_bytes()
     assert (first / "compare.csv").read_bytes() == (second / "compare.csv").read_bytes()
+    assert (first / "compare.html").read_bytes() == (second / "compare.html").read_bytes()
 
 
 def test_invalid_arguments_are_refused_in_one_line(outputs, tmp_path):

@@ -1,5 +1,7 @@
 """The command `list`, end to end."""
 
+import re
+
 import pytest
 
 from mbrl.__main__ import main
@@ -68,6 +70,84 @@ def test_unreadable_runs_are_explained_and_failed_ones_by_their_error(tmp_path, 
     assert damaged.startswith(f"Damaged: {tmp_path}/a: seed=-1: must be a whole number, at least 0")
     assert f"Failed: {tmp_path}/b: {error}" in lines
     assert len(listed(capsys, tmp_path, "--status", "failed")) == 2
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A function that makes the output that of a terminal of a width."""
+
+    def set_width(width: int) -> None:
+        for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "TERM": "xterm"}.items():
+            monkeypatch.setenv(name, value)
+
+    return set_width
+
+
+LONG = "2026-11-28/04-51-17.764682_mountain_car_continuous_ensemble_random_shooting_seed3,other=17"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 400])
+@pytest.mark.parametrize("options", [(), ("--failed",)])
+def test_in_a_terminal_no_folder_and_no_word_is_broken(outputs, capsys, terminal, width, options):
+    error = f"ValueError: {'/a/long/path' * 20}"
+    long = make_run(outputs / LONG, status="failed", error=error, env__id="my.package:mine/Car-v0")
+    terminal(width)
+    assert main(["list", str(outputs), *options]) == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    table = text.partition("Damaged:")[0]
+    lines = table.splitlines()
+    folders = [long, outputs / "sweeps" / "noon", outputs / "sweeps" / "noon" / "1_seed=11"]
+    folders += [] if options else [outputs / "runs" / "first", outputs / "sweeps/noon/3_seed=13"]
+    for folder in folders:
+        assert len([line for line in lines if str(folder) in line.split()]) == 1
+    assert table.split().count("failed") >= 2
+    assert "1 failed, 1 never started" in table
+    assert "mine/Car-v0" in table or width == 40
+    assert (error in table) == bool(options)
+    beside = [line for line in lines if "/" not in line.replace("/100", "").replace("mine/", "")]
+    assert max(map(len, beside)) <= width or width == 40
+
+
+def test_a_long_name_is_cut_from_the_left_if_that_tells_it_from_others(tmp_path, capsys, terminal):
+    long = f"their.package:Their{'Very' * 12}Long"
+    for name in (f"{long}Task-v0", f"{long}Task-v1", "other:Other-v0"):
+        make_run(tmp_path / name.rpartition(":")[2], env__id=name)
+    terminal(80)
+    assert main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "…ryVeryVeryVeryLongTask-v0 " in text
+    assert "…ryVeryVeryVeryLongTask-v1 " in text
+    assert " Other-v0 " in text
+    assert "planner" in text
+    make_run(tmp_path / "again", env__id="their.other.package:Other-v0")
+    terminal(120)
+    assert main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert " other:Other-v0 " in text
+    assert " their.other.package:Other-v0 " in text
+
+
+def test_without_a_terminal_each_run_is_on_one_line(outputs, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = make_run(outputs / LONG, env__id="my.package:mine/Car-v0", planner="mcts")
+    [line] = [line for line in listed(capsys, outputs) if "Car-v0" in line]
+    assert line.endswith(f"completed my.package:mine/Car-v0 ensemble mcts 0 100/100 20 {long}")
+
+
+def test_failed_lists_what_ended_without_a_result_and_why(outputs, capsys):
+    make_run(outputs / "stopped", status="interrupted")
+    lines = listed(capsys, outputs, "--failed")
+    assert len(lines) == 4
+    assert lines[0].endswith("/noon")
+    assert lines[1].endswith("noon/1_seed=11 ValueError: no")
+    assert lines[2].endswith("last it was killed; `python -m mbrl resume` continues it")
+    assert "odd/config.yaml cannot be read" in lines[3]
+    make_run(outputs / "fine" / "a")
+    assert listed(capsys, outputs / "fine", "--failed") == [
+        f"No runs with the status failed or killed or damaged in {outputs}/fine."
+    ]
+    with pytest.raises(SystemExit):
+        main(["list", "--failed", "--status", "failed"])
 
 
 def test_invalid_arguments_are_refused_in_one_line(outputs, capsys):

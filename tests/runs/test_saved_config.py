@@ -128,3 +128,29 @@ def test_equal_numbers_have_the_same_text():
     assert as_text(True) != as_text(1)
     assert as_text(float("inf")) == "Infinity"
     assert as_text("x y") == "x y"
+
+
+def test_different_values_have_different_printable_texts():
+    values = [1, True, None, [], {}, [1], 1.5, float("inf"), "", " ", "a", "a ", "a b", "a  b"]
+    values += [
+        "1",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        "[1]",
+        "1.5",
+        "Infinity",
+        "\x1b[2J",
+        "a\u202eb",
+        '"a"',
+    ]
+    values += ["a, b=1", "None", "–"]
+    texts = [as_text(value) for value in values]
+    assert len(set(texts)) == len(values)
+    assert all(text and text.isprintable() and text == text.strip() for text in texts)
+
+
+def test_names_of_different_settings_differ():
+    trees = ({"a": {"b": 1}}, {"a.b": 1}, {'a"."b': 1}, {"a": {"1": 1}}, {"a": {1: 1}}, {"a=b": 1})
+    assert len({next(leaves(tree)) for tree in trees}) == len(trees)
