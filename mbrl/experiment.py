@@ -37,6 +37,7 @@ from mbrl.runs.signals import StopRequest
 from mbrl.tables import print_table
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
+from mbrl.training.optimisation import num_parameters
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,10 @@ def execute(
         if resume:
             start = _restore(folder, writer, parts, config.fingerprint(), tolerance)
             folder.write_provenance(facts)
-        loggers = build_loggers(config, replace(info, num_rows=writer.num_rows))
+        counts = _count_parameters(parts)
+        logger.info("Trainable parameters: %(model)d (model), %(value)d (value).", counts)
+        started = replace(info, num_rows=writer.num_rows, num_parameters=counts)
+        loggers = build_loggers(config, started)
         with writer.attached(loggers):
             _, evaluation = train(
                 parts.training,
@@ -111,6 +115,13 @@ def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLog
     run_info = replace(info, config=config.settings)
     for node in config.tree.logger.values():
         yield build(node, info.trust, run_info=run_info)
+
+
+def _count_parameters(parts: Parts) -> dict[str, int]:
+    """The trainable parameters of the model and of its value, over all members."""
+    model = parts.state.model
+    counted = {"model": model.components, "value": model.value_function}
+    return {name: num_parameters(part) for name, part in counted.items()}
 
 
 def _report(config: ResolvedConfig, info: RunInfo) -> None:

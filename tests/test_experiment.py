@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 import yaml
 
@@ -15,6 +16,7 @@ from mbrl.config.compose import compose
 from mbrl.errors import ConfigError, RunError
 from mbrl.experiment import run
 from mbrl.loggers.metrics import METRICS
+from mbrl.run_info import checkpoint_files
 from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary
 
@@ -178,9 +180,8 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path, env, planner):
 
 def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
     smoke(tmp_path, "logger=wandb")
-    items = [
-        record["history"]["item"] for record in wandb_rows(tmp_path) if record["type"] == "history"
-    ]
+    records = wandb_rows(tmp_path)
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
     for ours, theirs in zip(read_metrics(tmp_path), items, strict=True):
         shared = {
             name: value
@@ -188,6 +189,19 @@ def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
             if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))
         }
         assert shared == {name: theirs[name] for name in shared}
+    [run] = [record["run"] for record in records if record["type"] == "run"]
+    assert run["config"]["update"]["num_parameters"] == {
+        "model": size_in_checkpoint(tmp_path, "state.model.components."),
+        "value": size_in_checkpoint(tmp_path, "state.model.value_function."),
+    }
+
+
+def size_in_checkpoint(folder: Path, prefix: str) -> int:
+    """How many numbers the newest checkpoint has below a path."""
+    with np.load(checkpoint_files(folder)[0]) as arrays:
+        sizes = [arrays[name].size for name in arrays.files if name.startswith(prefix)]
+    assert sizes
+    return sum(sizes)
 
 
 def test_any_gymnasium_environment_runs(tmp_path):
