@@ -86,9 +86,9 @@ def execute(
             start = _restore(folder, writer, parts, config.fingerprint(), tolerance)
             folder.write_provenance(facts)
         counts = _count_parameters(parts)
-        logger.info("Trainable parameters: %(model)d (model), %(value)d (value).", counts)
-        started = replace(info, num_rows=writer.num_rows, num_parameters=counts)
-        loggers = build_loggers(config, started)
+        loggers = build_loggers(
+            config, replace(info, num_rows=writer.num_rows, num_parameters=counts)
+        )
         with writer.attached(loggers):
             _, evaluation = train(
                 parts.training,
@@ -118,10 +118,12 @@ def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLog
 
 
 def _count_parameters(parts: Parts) -> dict[str, int]:
-    """The trainable parameters of the model and of its value, over all members."""
+    """Counts the trainable parameters of the model and its value, all members', for run.log too."""
     model = parts.state.model
     counted = {"model": model.components, "value": model.value_function}
-    return {name: num_parameters(part) for name, part in counted.items()}
+    counts = {name: num_parameters(part) for name, part in counted.items()}
+    logger.info("Trainable parameters: %(model)d (model), %(value)d (value).", counts)
+    return counts
 
 
 def _report(config: ResolvedConfig, info: RunInfo) -> None:

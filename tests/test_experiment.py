@@ -1,6 +1,7 @@
 """Tiny whole runs: what they leave, that they repeat, and that W&B records what the files do."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -178,7 +179,8 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path, env, planner):
     assert differences(*(read_metrics(tmp_path / name) for name in ("first", "second"))) == []
 
 
-def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
+def test_wandb_has_the_losses_returns_and_sizes_of_the_files(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mbrl.experiment")
     smoke(tmp_path, "logger=wandb")
     records = wandb_rows(tmp_path)
     items = [record["history"]["item"] for record in records if record["type"] == "history"]
@@ -190,10 +192,10 @@ def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
         }
         assert shared == {name: theirs[name] for name in shared}
     [run] = [record["run"] for record in records if record["type"] == "run"]
-    assert run["config"]["update"]["num_parameters"] == {
-        "model": size_in_checkpoint(tmp_path, "state.model.components."),
-        "value": size_in_checkpoint(tmp_path, "state.model.value_function."),
-    }
+    model = size_in_checkpoint(tmp_path, "state.model.components.")
+    value = size_in_checkpoint(tmp_path, "state.model.value_function.")
+    assert run["config"]["update"]["num_parameters"] == {"model": model, "value": value}
+    assert f"Trainable parameters: {model} (model), {value} (value)." in caplog.text
 
 
 def size_in_checkpoint(folder: Path, prefix: str) -> int:
