@@ -26,7 +26,7 @@ run: $(INSTALLED) ## Run the main job, or another: make run ARGS="planner=mcts s
 test: $(INSTALLED) ## Run the tests of the core (10 minutes on two cores)
 	$(PYTEST) -m "not extras" --durations=20 $(ARGS)
 
-test-extras: $(INSTALLED) ## Run the tests that need the extras, Slurm, Ray and Optuna, or Chromium
+test-extras: $(INSTALLED) ## Run the tests that need the extras (Slurm, Ray, Optuna, TensorBoard) or Chromium
 	$(PYTEST) -m extras --durations=20 $(ARGS)
 
 test-fast: $(INSTALLED) ## Run the tests that neither train nor start processes

@@ -20,16 +20,11 @@ class OptunaSweeper(Sweeper):
 
         from hydra.core.plugins import Plugins
 
-        from mbrl.errors import ConfigError
+        from mbrl.extras import optional_import
 
-        try:
-            from mbrl.sweepers.optuna import OptunaSearch
-        except ModuleNotFoundError as missing:
-            if missing.name != "optuna":
-                raise
-            raise ConfigError(
-                "hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'."
-            ) from missing
+        optional_import("optuna", extra="optuna", option="hydra/sweeper=optuna")
+        from mbrl.sweepers.optuna import OptunaSearch
+
         make_launcher = partial(
             Plugins.instance().instantiate_launcher,
             hydra_context=hydra_context,

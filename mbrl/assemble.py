@@ -18,6 +18,7 @@ from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import act_all, init_episodes
 from mbrl.training.loop import Training, initial_state, learn
 from mbrl.training.memory_check import check_memory
+from mbrl.training.optimisation import num_parameters
 from mbrl.training.state import MODEL_INIT, TrainState
 
 
@@ -28,6 +29,31 @@ class Parts(NamedTuple):
     environment: GymnasiumEnvironment
     planner: AbstractPlanner
     state: TrainState  # before the first step
+
+    @property
+    def num_parameters(self) -> dict[str, int]:
+        """Trainable parameters of the model and of its value, all members'."""
+        model = self.state.model
+        trained = {"model": model.components, "value": model.value_function}
+        return {name: num_parameters(part) for name, part in trained.items()}
+
+    def describe(self) -> Iterator[str]:
+        """Sentences on the parts and their sizes."""
+        environment, counts = self.environment, self.num_parameters
+        yield (
+            f"Environment {environment.id}: {environment.observation_size} numbers an observation, "
+            f"actions {environment.action_space}, at most {environment.episode_limit} steps an "
+            "episode."
+        )
+        yield (
+            f"Model {type(self.state.model).__name__}. Trainable parameters: {counts['model']} "
+            f"(model), {counts['value']} (value)."
+        )
+        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
+        yield (
+            f"Planner {type(self.planner).__name__}. Replay buffer: "
+            f"{self.training.replay_capacity} transitions, {num_bytes / 1e6:.1f} MB."
+        )
 
 
 def assemble(config: ResolvedConfig, trust: tuple[str, ...] = ()) -> Parts:

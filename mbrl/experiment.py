@@ -87,8 +87,10 @@ def execute(
         if resume:
             start = _restore(folder, writer, parts, config.fingerprint(), tolerance)
             folder.write_provenance(facts)
-        _log_parts(config, info, parts, start)
-        loggers = build_loggers(config, replace(info, num_rows=writer.num_rows))
+        _log_beginning(info, parts, start)
+        counts = parts.num_parameters
+        run_info = replace(info, num_rows=writer.num_rows, num_parameters=counts)
+        loggers = build_loggers(config, run_info)
         with writer.attached(loggers):
             _, evaluation = train(
                 parts.training,
@@ -119,32 +121,12 @@ def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLog
         yield build(node, info.trust, run_info=run_info)
 
 
-def _log_parts(config: ResolvedConfig, info: RunInfo, parts: Parts, start: Snapshot) -> None:
-    """Begins the story of the run in run.log: its parts, their sizes, and the device."""
-    settings, environment = config.tree, parts.environment
-    replay_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(parts.state.replay))
-    logger.info(
-        "%s on %s with %d thread(s): step %d of %d.",
-        info.name,
-        jax.devices()[0].device_kind,
-        settings.num_threads,
-        start.env_steps,
-        settings.training.env_steps,
-    )
-    logger.info(
-        "Environment %s: %d numbers an observation, actions %s, at most %d steps an episode.",
-        settings.env.id,
-        environment.observation_size,
-        environment.action_space,
-        environment.episode_limit,
-    )
-    logger.info(
-        "Model %s, planner %s, replay buffer of %d transitions (%.1f MB).",
-        type(parts.state.model).__name__,
-        type(parts.planner).__name__,
-        parts.training.replay_capacity,
-        replay_bytes / 1e6,
-    )
+def _log_beginning(info: RunInfo, parts: Parts, start: Snapshot) -> None:
+    """Begins the story of the run in run.log: its device, its parts and their sizes."""
+    budget, device = parts.training.env_steps, jax.devices()[0].device_kind
+    logger.info("%s from step %d to %d, on %s.", info.name, start.env_steps, budget, device)
+    for sentence in parts.describe():
+        logger.info("%s", sentence)
 
 
 def _report(config: ResolvedConfig, info: RunInfo) -> None:

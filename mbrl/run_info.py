@@ -4,6 +4,7 @@ A plain record, made in `mbrl/config/launch.py` and handed to loggers. Imports n
 """
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,30 @@ from typing import Any
 FORMAT = 3  # of a run's config.yaml and checkpoints; raised when saved runs become unusable
 
 
+CHECKPOINT_FOLDER = "checkpoint"
+# A name ends in the first digits of the content's SHA-256, so one rename makes both file and
+# checksum appear.
+CHECKPOINT_NAME = re.compile(r"(\d{12})-([0-9a-f]{16})\.npz")
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, the newest first."""
+    files = (folder / CHECKPOINT_FOLDER).glob("*.npz")
+    # Two checkpoints can have the same steps, before and after an evaluation: the later is newer.
+    return sorted(
+        (file for file in files if CHECKPOINT_NAME.fullmatch(file.name)),
+        key=lambda file: (file.name.split("-")[0], file.stat().st_mtime_ns),
+        reverse=True,
+    )
+
+
+def wandb_agent_run_id() -> str | None:
+    """The id that `wandb agent` has given to what it started; None where it started nothing."""
+    return (os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID")) or None
+
+
 def _new_run_id() -> str:
-    """The id that a W&B sweep agent has set for this run, or a new one."""
-    agents = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
-    return agents or secrets.token_hex(4)
+    return wandb_agent_run_id() or secrets.token_hex(4)
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class RunInfo:
     run_id: str = field(default_factory=_new_run_id)  # W&B's id; kept when the run is resumed
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved settings, plain containers
     num_rows: int = 0  # rows of metrics.jsonl that a resumed run keeps
+    num_parameters: Mapping[str, int] = field(default_factory=dict)  # trainable ones, by part
 
     def to_provenance(self) -> dict[str, Any]:
         """What provenance.json keeps, so that the run can be resumed."""

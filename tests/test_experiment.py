@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from mbrl.config.compose import compose
 from mbrl.errors import ConfigError, RunError
 from mbrl.experiment import run
 from mbrl.loggers.metrics import METRICS
+from mbrl.run_info import checkpoint_files
 from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary
 
@@ -70,9 +72,10 @@ def test_the_log_tells_the_story_of_the_run_and_not_that_of_libraries(tmp_path, 
     assert {record.name.partition(".")[0] for record in caplog.records} == {"mbrl"}
     story = "\n".join(record.getMessage() for record in caplog.records)
     expected = (
-        r"cartpole_ensemble_random_seed0 on cpu with 1 thread\(s\): step 0 of 60\.",
+        r"cartpole_ensemble_random_seed0 from step 0 to 60, on cpu\.",
         r"Environment CartPole-v1: 4 numbers an observation, actions Discrete\(num_actions=2\)",
-        r"Model WorldModel, planner RandomPlanner, replay buffer of 1000 transitions",
+        r"Model WorldModel\. Trainable parameters: \d+ \(model\), \d+ \(value\)\.",
+        r"Planner RandomPlanner\. Replay buffer: 1000 transitions, 0\.0 MB\.",
         r"40 real steps: learned in \d+\.\d s\.",
         r"40 real steps: evaluated: return .+, 2 episodes\.",
         r"60 real steps: evaluated: return .+, 2 episodes\.",
@@ -198,11 +201,11 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path, env, planner):
     assert differences(*(read_metrics(tmp_path / name) for name in ("first", "second"))) == []
 
 
-def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
+def test_wandb_has_the_losses_returns_and_sizes_of_the_files(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mbrl.experiment")
     smoke(tmp_path, "logger=wandb")
-    items = [
-        record["history"]["item"] for record in wandb_rows(tmp_path) if record["type"] == "history"
-    ]
+    records = wandb_rows(tmp_path)
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
     for ours, theirs in zip(read_metrics(tmp_path), items, strict=True):
         shared = {
             name: value
@@ -210,6 +213,19 @@ def test_wandb_has_the_losses_and_returns_of_the_files(tmp_path):
             if name.startswith(("env_steps", "loss/", "evaluation/return_", "episode/"))
         }
         assert shared == {name: theirs[name] for name in shared}
+    [run] = [record["run"] for record in records if record["type"] == "run"]
+    model = size_in_checkpoint(tmp_path, "state.model.components.")
+    value = size_in_checkpoint(tmp_path, "state.model.value_function.")
+    assert run["config"]["update"]["num_parameters"] == {"model": model, "value": value}
+    assert f"Trainable parameters: {model} (model), {value} (value)." in caplog.text
+
+
+def size_in_checkpoint(folder: Path, prefix: str) -> int:
+    """How many numbers the newest checkpoint has below a path."""
+    with np.load(checkpoint_files(folder)[0]) as arrays:
+        sizes = [arrays[name].size for name in arrays.files if name.startswith(prefix)]
+    assert sizes
+    return sum(sizes)
 
 
 def test_any_gymnasium_environment_runs(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mbrl.analysis.records import printable
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
-from mbrl.config.launch import read_run, run_info_from_provenance
+from mbrl.config.launch import check_no_wandb_agent, read_run, run_info_from_provenance
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
@@ -68,6 +68,7 @@ def _resume_run(
 
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
+    check_no_wandb_agent()
     lock = lock_sweep(sweep)
     try:
         _check_all_jobs_saved(sweep)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.config.allowlist import load_saved_config, trusted_packages
 from mbrl.config.compose import CONFIG_FOLDER
 from mbrl.errors import ConfigError
-from mbrl.run_info import FORMAT, RunInfo
+from mbrl.run_info import FORMAT, RunInfo, wandb_agent_run_id
 from mbrl.runs.reader import read_provenance
 
 
@@ -66,6 +66,19 @@ def check_environment_id(environment_id: str, choice: str) -> None:
         f"env.id={environment_id}: env={choice} holds the facts of {own}, such as its scores and "
         f"its reward. Give {', or '.join(commands)}."
     )
+
+
+def check_no_wandb_agent() -> None:
+    """Raises ConfigError under `wandb agent`: all jobs would be one run in W&B.
+
+    Also for a single job, so that a command does not depend on the number of its values.
+    """
+    run_id = wandb_agent_run_id()
+    if run_id is not None:
+        raise ConfigError(
+            f"WANDB_RUN_ID={run_id}: `wandb agent` gives this id to all that its command starts, "
+            "so the jobs of a sweep would share one W&B run. Start one run at a time, without -m."
+        )
 
 
 def run_info_from_provenance(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mbrl.errors import ConfigError, one_line
-from mbrl.launchers.extras import optional_import
+from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, usable_cores
 from mbrl.runs.signals import interrupted_by
 
@@ -45,7 +45,7 @@ class Ray(AbstractBackend):
             )
         # By default Ray reports usage to its developers and drops similar output lines.
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"} | os.environ
-        self._ray = optional_import("ray", extra="ray")
+        self._ray = optional_import("ray", extra="ray", option="hydra/launcher=ray")
         self._address, self._num_cpus, self._max_retries = address, num_cpus_per_job, max_retries
         self._init = dict(init or {})
 

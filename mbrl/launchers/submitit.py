@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mbrl.errors import ConfigError, one_line
-from mbrl.launchers.extras import optional_import
+from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.report import is_done
 from mbrl.runs.folder import write_json
@@ -32,7 +32,7 @@ class SubmittedJob:
 
     def checkpoint(self) -> Any:
         """What to queue after a timeout or preemption: the same job, which then resumes."""
-        return optional_import("submitit", extra="slurm").helpers.DelayedSubmission(self)
+        return _submitit().helpers.DelayedSubmission(self)
 
 
 class Submitit(AbstractBackend):
@@ -56,7 +56,7 @@ class Submitit(AbstractBackend):
                 f"hydra.launcher.slurm_array_parallelism={slurm_array_parallelism}: "
                 "must be at least 1. Try 256."
             )
-        self._submitit = optional_import("submitit", extra="slurm")
+        self._submitit = _submitit()
         self._cluster, self._max_num_timeout = cluster, max_num_timeout
         self._max_parallel = slurm_array_parallelism
         self._cpus_per_task = cpus_per_task
@@ -173,3 +173,7 @@ def _wait(tasks: Sequence[Any], max_running: int) -> None:
     """Wait until at most `max_running` tasks are running."""
     while sum(not task.done() for task in tasks) > max_running:
         time.sleep(POLL_INTERVAL["local"])
+
+
+def _submitit() -> Any:
+    return optional_import("submitit", extra="slurm", option="hydra/launcher=submitit_slurm")

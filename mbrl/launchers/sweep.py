@@ -22,6 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mbrl.config.hydra_internals import BasicSweeper
+from mbrl.config.launch import check_no_wandb_agent
 from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.job import AbstractBackend
@@ -40,8 +41,10 @@ class Sweep:
     def __init__(self, loader: ConfigLoader, config: DictConfig):
         """Lock the sweep's folder before anything is written to it.
 
-        Raises ConfigError for invalid settings, and if another sweep uses the folder.
+        Raises ConfigError for invalid settings, if another sweep uses the folder, and under
+        `wandb agent`.
         """
+        check_no_wandb_agent()
         check_settings(config)
         self._backend = make_backend(config.hydra.launcher)
         self._loader, self._config = loader, config

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,22 @@ from wandb.errors import AuthenticationError, UsageError
 
 from mbrl.errors import one_line
 from mbrl.loggers.base import AbstractLogger, finite_or_none
-from mbrl.run_info import RunInfo
+from mbrl.run_info import RunInfo, checkpoint_files, wandb_agent_run_id
 from mbrl.wandb_internals import is_logged_in, time_limit
+
+MODES = ("offline", "online", "disabled")
+# W&B's environment variables, by the setting whose default in conf/logger/wandb.yaml each one is.
+VARIABLES = {
+    "mode": "WANDB_MODE",
+    "project": "WANDB_PROJECT",
+    "entity": "WANDB_ENTITY",
+    "name": "WANDB_NAME",
+    "group": "WANDB_RUN_GROUP",
+    "tags": "WANDB_TAGS",
+}
+# Has no setting: it belongs to the machine, and a config from elsewhere must not choose a folder.
+FOLDER_VARIABLE = "WANDB_DIR"
+MAX_TAG_LENGTH = 64  # characters; W&B refuses longer tags
 
 # 255 is W&B's own code for a run that was ended by Ctrl-C.
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}
@@ -24,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class WandbLogger(AbstractLogger):
-    """Sends rows to one W&B run, whose files are in `<folder>/wandb`.
+    """Sends rows to one W&B run, whose files are in `<folder>/wandb` or in `$WANDB_DIR/wandb`.
 
     W&B plots every metric over `env_steps`. It receives the rows of metrics.jsonl and histograms
     of their lists, which it cannot plot (`evaluation/returns_histogram`). Its failures stop neither
@@ -36,58 +51,54 @@ class WandbLogger(AbstractLogger):
     `wandb sync` joins the two. Under `wandb agent` (docs/search.md), the agent chooses the run's
     id and its project.
 
-    Raises ValueError for mode "online" without a login, for a timeout that is not positive, and
-    for a project or tags that W&B refuses.
+    The variables of VARIABLES are the defaults of conf/logger/wandb.yaml. config.yaml has the
+    values that the run used, and a resumed run keeps them. Mode "disabled" records nothing.
+
+    Raises ValueError for mode "online" without a login, for a timeout that is not positive, for a
+    WANDB_DIR that cannot be written, and for a project or tags that W&B refuses.
     """
 
     def __init__(
         self,
         run_info: RunInfo,
-        project: str = "mbrl",
         mode: str = "offline",
-        tags: Sequence[str] = (),
+        project: str = "mbrl",
         entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] | str | None = None,  # text is split at commas
+        upload_checkpoint: bool = False,  # the last one, when the run ends, as an artifact
         init_timeout: float = 5.0,  # seconds to wait for the server at the start
         finish_timeout: float = 5.0,  # seconds to wait for the last rows to be uploaded
         grace: float = 5.0,  # seconds that W&B's own process may take beyond these timeouts
     ):
-        if mode not in ("offline", "online"):
-            raise ValueError(f"logger.wandb.mode={mode}: must be 'offline' or 'online'.")
+        if mode not in MODES:
+            raise ValueError(f"{_given('mode', mode)}: must be one of {', '.join(MODES)}.")
         timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout, "grace": grace}
         for key, seconds in timeouts.items():
             if not seconds > 0:
                 raise ValueError(f"logger.wandb.{key}={seconds}: must be positive, in seconds.")
-        # When the process ends, W&B reports errors of its own, and waits up to 20 seconds for a
-        # server that does not answer.
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        # W&B's banner would break the progress display. Set for the whole process, since logging in
-        # prints too. If W&B cannot start, `wandb.init` reports it below.
-        with contextlib.suppress(Exception):
-            wandb.setup(settings=wandb.Settings(silent=True))
-        if mode == "online":
-            _require_login()
-        self._working = True
+        self._run: wandb.Run | None = None
+        self._working = mode != "disabled"
         self._next_step = run_info.num_rows
         self._finish_timeout, self._grace = finish_timeout, grace
-        arguments: dict[str, Any] = {
-            "dir": run_info.folder,
-            "config": _to_json_types(run_info.config),
-            "name": run_info.name,
-            "group": run_info.group,
+        self._upload_from = run_info.folder if upload_checkpoint else None
+        labels = {
             "project": project,
-            "tags": list(tags),
             "entity": entity,
+            "name": name or run_info.name,
+            "group": group or run_info.group,
+            "tags": _default_tags(run_info) if tags is None else _split(tags),
+        }
+        _report_unused_variables({"mode": mode, **labels}, is_resumed=run_info.num_rows > 0)
+        if mode == "disabled":
+            return
+        arguments: dict[str, Any] = {
+            "dir": _folder(run_info),
+            "config": _config(run_info),
             "reinit": "create_new",  # jobs of a sweep can share one process
         }
-        arguments |= _run_identity(run_info)
-        settings = wandb.Settings(
-            silent=True,
-            console="off",  # W&B would wrap stdout, which the progress display uses
-            init_timeout=init_timeout,
-            finish_timeout=finish_timeout,
-            finish_timeout_raises=True,
-        )
-        self._run = self._start(arguments, settings, mode)
+        self._run = self._start(arguments | labels | _run_identity(run_info), init_timeout, mode)
 
     def log(self, row: Mapping[str, Any]) -> None:
         if not self._working or self._run is None:
@@ -109,6 +120,7 @@ class WandbLogger(AbstractLogger):
             return
         try:
             with time_limit(self._finish_timeout + self._grace):
+                self._log_checkpoint()
                 self._run.finish(exit_code=EXIT_CODES.get(status, 1))
         except TimeoutError:
             folder = Path(self._run.settings.sync_dir)
@@ -118,22 +130,28 @@ class WandbLogger(AbstractLogger):
         except Exception as error:
             self._give_up("did not finish its record", error)
 
-    def _start(
-        self, arguments: dict[str, Any], settings: wandb.Settings, mode: str
-    ) -> wandb.Run | None:
+    def _start(self, arguments: dict[str, Any], init_timeout: float, mode: str) -> wandb.Run | None:
         """Start a W&B run, offline if online fails; None if that fails too."""
+        _prepare_process(mode)
+        settings = wandb.Settings(
+            silent=True,
+            console="off",  # W&B would wrap stdout, which the progress display uses
+            init_timeout=init_timeout,
+            finish_timeout=self._finish_timeout,
+            finish_timeout_raises=True,
+        )
         attempts: list[Literal["online", "offline"]] = ["offline"]
         if mode == "online":
             attempts.insert(0, "online")
         for attempt in attempts:
             try:
-                with time_limit(settings.init_timeout + self._grace):
+                with time_limit(init_timeout + self._grace):
                     run = wandb.init(**arguments, mode=attempt, settings=settings)
                     run.define_metric("env_steps")
                     run.define_metric("*", step_metric="env_steps")
             except (UsageError, ValueError) as error:
                 raise ValueError(
-                    f"W&B refuses a setting of logger.wandb: {_message(error)}"
+                    f"W&B refuses a setting of logger.wandb{_variables()}: {_message(error)}"
                 ) from error
             except Exception as error:
                 self._give_up(f"could not start a run in mode {attempt}", error)
@@ -144,6 +162,20 @@ class WandbLogger(AbstractLogger):
                 logger.info("W&B shows this run at %s", run.url)
             return run
         return None
+
+    def _log_checkpoint(self) -> None:
+        """Record the last checkpoint as an artifact, if that is asked for."""
+        files = checkpoint_files(self._upload_from) if self._upload_from else []
+        if not files or not self._working or self._run is None:
+            return
+        try:
+            # A copy, since a resumed run removes old checkpoints before `wandb sync` reads them.
+            copy = shutil.copy2(files[0], self._run.settings.sync_dir)
+            artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model")
+            artifact.add_file(copy, name=files[0].name, policy="immutable", skip_cache=True)
+            self._run.log_artifact(artifact)
+        except Exception as error:
+            logger.warning("W&B did not record the checkpoint %s (%s).", files[0], _message(error))
 
     def _give_up(self, failure: str, error: Exception) -> None:
         if self._working:
@@ -166,11 +198,95 @@ class WandbLogger(AbstractLogger):
 
 def _run_identity(run_info: RunInfo) -> dict[str, Any]:
     """`wandb.init`'s `id` and `resume`."""
-    agent = os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID")
-    if agent and run_info.num_rows == 0:
+    if wandb_agent_run_id() is not None and run_info.num_rows == 0:
         # A new run under `wandb agent`: W&B reads both from the environment and ignores an id.
         return {"id": None, "resume": None}
     return {"id": run_info.run_id, "resume": "allow"}
+
+
+def _given(setting: str, value: Any) -> str:
+    """The setting and its value, by the name of the variable that it comes from, if it does."""
+    is_variable = os.environ.get(VARIABLES[setting]) == value
+    return f"{VARIABLES[setting] if is_variable else f'logger.wandb.{setting}'}={value}"
+
+
+def _variables() -> str:
+    """The variables that are set, of which W&B may refuse one."""
+    named = [f"{name}={os.environ[name]}" for name in VARIABLES.values() if name in os.environ]
+    return f" or of the environment ({', '.join(named)})" if named else ""
+
+
+def _report_unused_variables(used: Mapping[str, Any], is_resumed: bool) -> None:
+    """Log which variables differ from the settings: in a new run, those were typed."""
+    if wandb_agent_run_id() is not None:  # whose project and entity W&B uses
+        return
+    for setting, variable in VARIABLES.items():
+        value = os.environ.get(variable)
+        if value is None or used[setting] in (None, value, _split(value)):
+            continue
+        logger.log(
+            logging.WARNING if is_resumed else logging.INFO,
+            "%s=%s is not used, since this run has logger.wandb.%s=%s.",
+            *(variable, value, setting, used[setting]),
+        )
+
+
+def _folder(run_info: RunInfo) -> Path:
+    """The folder in which W&B makes its own."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    if not given:
+        return run_info.folder
+    folder = Path(given).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it may not be written")
+    except OSError as error:
+        raise ValueError(
+            f"{FOLDER_VARIABLE}={given}: must be a folder that can be written ({one_line(error)}). "
+            "Name another, or unset it to use the run's folder."
+        ) from error
+    return folder
+
+
+def _config(run_info: RunInfo) -> dict[str, Any]:
+    """W&B's config: the chosen options as text, by which its tables group, and all settings.
+
+    The settings are one level down, since those of `env`, `model` and `planner` are mappings.
+    """
+    config: dict[str, Any] = {
+        "env": run_info.choices.get("env"),
+        "model": run_info.choices.get("model"),
+        "planner": run_info.choices.get("planner"),
+        "seed": run_info.config.get("seed"),
+        "num_parameters": run_info.num_parameters,
+        "settings": run_info.config,
+    }
+    # W&B needs keys that are text, and values that JSON can hold.
+    return json.loads(json.dumps(config, default=str))
+
+
+def _default_tags(run_info: RunInfo) -> list[str]:
+    """The options of environment, model and planner."""
+    options = [run_info.choices.get(group, "") for group in ("env", "model", "planner")]
+    return list(dict.fromkeys(option[:MAX_TAG_LENGTH] for option in options if option))
+
+
+def _split(tags: Sequence[str] | str) -> list[str]:
+    return [tag.strip() for tag in tags.split(",")] if isinstance(tags, str) else list(tags)
+
+
+def _prepare_process(mode: str) -> None:
+    """Set up W&B for the whole process. Raises ValueError if it would ask for a key."""
+    # When the process ends, W&B reports errors of its own, and waits up to 20 seconds for a server
+    # that does not answer.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    # W&B's banner would break the progress display, and logging in prints too. If W&B cannot start,
+    # `wandb.init` reports it later.
+    with contextlib.suppress(Exception):
+        wandb.setup(settings=wandb.Settings(silent=True))
+    if mode == "online":
+        _require_login()
 
 
 def _require_login() -> None:
@@ -181,14 +297,9 @@ def _require_login() -> None:
         problem = f"the login is not valid ({one_line(error)})"
     if problem is not None:
         raise ValueError(
-            f"logger.wandb.mode=online: needs a W&B account, but {problem}. Run `wandb login`, "
-            "set WANDB_API_KEY, or choose logger=wandb to record offline."
+            f"{_given('mode', 'online')}: needs a W&B account, but {problem}. Run `wandb login`, "
+            "set WANDB_API_KEY, or record offline by logger.wandb.mode=offline."
         )
-
-
-def _to_json_types(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn keys that are numbers, and values that JSON cannot hold, into text, as W&B needs."""
-    return json.loads(json.dumps(config, default=str))
 
 
 def _message(error: Exception) -> str:

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mbrl.errors import one_line
+from mbrl.run_info import CHECKPOINT_FOLDER, checkpoint_files
 
-FOLDER = "checkpoint"
 FACTS = "facts"  # the name of the array that holds a checkpoint's facts, as JSON
-# A name ends in the first digits of the content's SHA-256, so one rename makes both file and
-# checksum appear.
-NAME = re.compile(r"(\d{12})-([0-9a-f]{16})\.npz")
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ def save_checkpoint(
     are all but the newest `max_checkpoints` removed. Raises OSError if it cannot be written; older
     checkpoints then remain.
     """
-    checkpoints = folder / FOLDER
+    checkpoints = folder / CHECKPOINT_FOLDER
     if not checkpoints.exists():
         checkpoints.mkdir()
         sync_folder(folder)
@@ -59,7 +55,7 @@ def save_checkpoint(
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    for old in _newest_first(checkpoints)[max_checkpoints:]:
+    for old in checkpoint_files(folder)[max_checkpoints:]:
         if old != path:
             old.unlink()
     return path
@@ -73,7 +69,7 @@ def load_checkpoint(
     A damaged one is renamed to `….damaged` with a warning, and the one before it is tried. Raises
     OSError if a file cannot be read.
     """
-    for path in _newest_first(folder / FOLDER):
+    for path in checkpoint_files(folder):
         content = path.read_bytes()
         try:
             checkpoint = _parse(content, path)
@@ -98,7 +94,7 @@ def load_checkpoint(
 
 def newest_checkpoint(folder: Path) -> int | None:
     """The real steps of the newest checkpoint, taken from its name."""
-    paths = _newest_first(folder / FOLDER)
+    paths = checkpoint_files(folder)
     return int(paths[0].name.split("-")[0]) if paths else None
 
 
@@ -122,14 +118,6 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
     if not isinstance(facts, dict) or not all_arrays:
         raise ValueError("it does not hold arrays and facts")
     return Checkpoint(arrays, facts)
-
-
-def _newest_first(checkpoints: Path) -> list[Path]:
-    # Two checkpoints can have the same steps, before and after an evaluation: the later is newer.
-    paths = [path for path in checkpoints.glob("*.npz") if NAME.fullmatch(path.name)]
-    return sorted(
-        paths, key=lambda path: (path.name.split("-")[0], path.stat().st_mtime_ns), reverse=True
-    )
 
 
 def _digest(content: bytes | memoryview) -> str:

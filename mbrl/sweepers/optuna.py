@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from mbrl.config.launch import check_no_wandb_agent
 from mbrl.errors import ConfigError, RunError, one_line
 from mbrl.run_info import FORMAT
 from mbrl.runs.folder import lock, write_atomic
@@ -59,6 +60,7 @@ class OptunaSearch:
         self, config: DictConfig, make_launcher: Callable[[], Launcher], loader: ConfigLoader
     ):
         """`make_launcher` is called after all checks, because it locks the sweep's folder."""
+        check_no_wandb_agent()
         self._config, self._make_launcher, self._loader = config, make_launcher, loader
         self._settings = search_settings(config.hydra.sweeper)
         self._folder = Path(config.hydra.sweep.dir).absolute()

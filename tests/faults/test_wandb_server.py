@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("wandb_run.py")
 
 
 @contextmanager
-def started(folder: Path, server: WandbServer) -> Iterator[subprocess.Popen]:
+def started(folder: Path, server: WandbServer, *options: str) -> Iterator[subprocess.Popen]:
     """The program in its own process, which is killed at the end of the block."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("WANDB_")}
     environment = inherited | {
@@ -32,7 +32,7 @@ def started(folder: Path, server: WandbServer) -> Iterator[subprocess.Popen]:
         "NETRC": str(folder / "netrc"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    command = [sys.executable, PROGRAM, folder, str(NUM_ROWS), str(TIMEOUT)]
+    command = [sys.executable, PROGRAM, folder, str(NUM_ROWS), str(TIMEOUT), *options]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         try:
@@ -115,3 +115,29 @@ def test_a_working_server_gets_every_row_once_although_the_run_was_resumed(tmp_p
                 assert (process.returncode, errors) == (0, "")
         rows = [row for _, row in sorted(server.rows["run"].items())]
         assert [row["env_steps"] for row in rows] == list(range(NUM_ROWS))
+
+
+def test_a_working_server_gets_the_checkpoint(tmp_path):
+    with WandbServer() as server, started(tmp_path, server, "upload") as process:
+        continue_(process)
+        continue_(process)
+        _, errors = process.communicate(timeout=2 * SLACK)
+        assert (process.returncode, errors) == (0, "")
+    [artifact] = server.artifacts
+    collection = "artifactTypeName", "artifactCollectionName", "runName"
+    assert [artifact[name] for name in collection] == ["model", "checkpoint-run", "run"]
+    assert len(server.rows["run"]) == NUM_ROWS
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs", "errors"])
+def test_a_server_that_fails_before_the_checkpoint_delays_the_run_by_seconds(tmp_path, how):
+    with WandbServer() as server, started(tmp_path, server, "upload") as process:
+        continue_(process)
+        assert process.stdout.readline() == "ready\n"
+        fail(server, how)
+        output, errors = process.communicate("\n", timeout=4 * (TIMEOUT + SLACK))
+    assert process.returncode == 0, errors
+    assert steps_in(tmp_path) == list(range(NUM_ROWS))
+    assert json.loads(output)["finish"] < TIMEOUT + SLACK
+    assert "WARNING W&B did not record the checkpoint" in errors
+    assert "Traceback" not in errors

@@ -22,6 +22,7 @@ from mbrl.launchers.ray import Ray
 from mbrl.launchers.submitit import Submitit
 from mbrl.launchers.sweep import Sweep, check_same_sweep, lock_sweep
 from mbrl.runs.folder import lock
+from tests.configs import options
 from tests.faults.runs import ROOT
 
 
@@ -90,6 +91,60 @@ def test_an_invalid_setting_is_refused_before_anything_is_written(
 ):
     assert refusal(new_sweep, *overrides).startswith(message)
     assert not (tmp_path / "sweep").exists()
+
+
+AGENT = {"WANDB_SWEEP_ID": "sw33p", "WANDB_RUN_ID": "ag3nt"}
+AGENTS_RUN = "WANDB_RUN_ID=ag3nt: `wandb agent` gives this id to all that its command starts"
+
+
+@pytest.fixture
+def agent(monkeypatch):
+    """The environment in which `wandb agent` starts a command."""
+    for name, value in AGENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize("launcher", options("hydra/launcher"))
+def test_every_launcher_refuses_a_sweep_under_a_wandb_agent(new_sweep, tmp_path, launcher):
+    assert refusal(new_sweep, f"hydra/launcher={launcher}", "seed=0,1").startswith(AGENTS_RUN)
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.usefixtures("agent")
+def test_resume_refuses_a_sweep_under_a_wandb_agent(tmp_path):
+    (tmp_path / "multirun.yaml").write_text("{}")
+    assert refusal(resume, [str(tmp_path)]).startswith(AGENTS_RUN)
+    assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(ROOT / "run.py"), "-m", "seed=0,1"],
+        ["-m", "mbrl", "run", "-m", "seed=0"],
+        [str(ROOT / "run.py"), "hydra.mode=MULTIRUN", "seed=0"],
+        pytest.param(
+            [str(ROOT / "run.py"), "-m", "hydra/sweeper=optuna", "discount=0.9,0.99"],
+            marks=pytest.mark.extras,
+        ),
+    ],
+    ids=["run.py", "mbrl run", "hydra.mode", "search"],
+)
+def test_a_sweep_under_a_wandb_agent_ends_before_anything_is_written(tmp_path, command):
+    result = subprocess.run(
+        [sys.executable, *command, "logger=files"],
+        cwd=tmp_path,
+        env=os.environ | AGENT | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 1
+    [sentence] = result.stderr.splitlines()
+    assert sentence.startswith(f"Error: {AGENTS_RUN}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,19 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
 import wandb
 from wandb.util import get_core_path
 
-from mbrl.loggers.wandb import WandbLogger
+from mbrl.config.compose import compose
+from mbrl.config.launch import run_info_from_hydra
+from mbrl.config.resolve import resolve
+from mbrl.errors import ConfigError
+from mbrl.experiment import build_loggers
+from mbrl.loggers.wandb import VARIABLES, WandbLogger
 from mbrl.run_info import RunInfo
 from mbrl.wandb_internals import background_process, log_out
 
@@ -46,10 +52,14 @@ def unreachable_server(monkeypatch):
     log_out()
 
 
+CHOICES = {"env": "cartpole", "model": "mlp", "planner": "cem", "training": "smoke"}
+
+
 def start(folder, *, name="run", config=None, run_id=None, num_rows=0, **settings):
     folder.mkdir(exist_ok=True)
     config = {"seed": 0} if config is None else config
-    info = RunInfo(folder, name, "sweep", config=config, num_rows=num_rows)
+    info = RunInfo(folder, name, "sweep", CHOICES, config=config, num_rows=num_rows)
+    info = replace(info, num_parameters={"model": 30, "value": 20})
     info = info if run_id is None else replace(info, run_id=run_id)
     return WandbLogger(info, **settings)
 
@@ -90,7 +100,7 @@ def assert_a_run_works(folder):
 
 
 def test_an_offline_run_contains_rows_config_and_names(tmp_path, capfd):
-    config = {"seed": 3, "env": {"kwargs": {1: tmp_path}}}
+    config = {"seed": 3, "env": {"kwargs": {1: tmp_path}}, "planner": {"horizon": 15}}
     tags = ["cem", "test"]
     logger = start(tmp_path, config=config, name="3_seed=3", project="somewhere", tags=tags)
     for row in ROWS:
@@ -110,7 +120,15 @@ def test_an_offline_run_contains_rows_config_and_names(tmp_path, capfd):
     identity = run["project"], run["run_group"], run["display_name"], run["tags"]
     assert identity == ("somewhere", "sweep", "3_seed=3", tags)
     recorded = run["config"]["update"]
-    assert (recorded["seed"], recorded["env"]) == (3, {"kwargs": {"1": str(tmp_path)}})
+    del recorded["_wandb"]
+    assert recorded == {
+        "env": "cartpole",
+        "model": "mlp",
+        "planner": "cem",
+        "seed": 3,
+        "num_parameters": {"model": 30, "value": 20},
+        "settings": config | {"env": {"kwargs": {"1": str(tmp_path)}}},
+    }
     metrics = [record["metric"] for record in found if record["type"] == "metric"]
     axes = {metric.get("glob_name"): metric.get("step_metric") for metric in metrics}
     assert axes["*"] == "env_steps"
@@ -168,7 +186,7 @@ def test_values_that_are_not_finite_are_null(tmp_path):
 def test_online_without_a_login_is_refused_without_a_prompt(tmp_path):
     message = (
         r"^logger.wandb.mode=online: needs a W&B account, but no login was found. "
-        r"Run `wandb login`, .* logger=wandb .*\.$"
+        r"Run `wandb login`, .* logger\.wandb\.mode=offline\.$"
     )
     with pytest.raises(ValueError, match=message) as raised:
         start(tmp_path, mode="online")
@@ -244,7 +262,10 @@ def test_the_run_continues_if_w_and_b_cannot_start(tmp_path, monkeypatch, caplog
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mode": "onlin"}, r"^logger.wandb.mode=onlin: must be 'offline' or 'online'\.$"),
+        (
+            {"mode": "onlin"},
+            r"^logger.wandb.mode=onlin: must be one of offline, online, disabled\.$",
+        ),
         ({"init_timeout": 0}, r"^logger.wandb.init_timeout=0: must be positive, in seconds\.$"),
         ({"finish_timeout": -1}, r"^logger.wandb.finish_timeout=-1: must be positive"),
         ({"grace": 0.0}, r"^logger.wandb.grace=0.0: must be positive"),
@@ -259,6 +280,173 @@ def test_invalid_settings_are_refused_in_one_line(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message) as raised:
         start(tmp_path, **settings)
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def fresh_process():
+    """W&B reads the environment once per process."""
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
+GIVEN = {
+    "WANDB_MODE": "offline",
+    "WANDB_PROJECT": "theirs",
+    "WANDB_ENTITY": "them",
+    "WANDB_NAME": "shown",
+    "WANDB_RUN_GROUP": "thesis",
+    "WANDB_TAGS": "one,two",
+}
+
+
+def wandb_settings(*overrides):
+    return resolve(compose(overrides)).tree.logger.wandb
+
+
+@pytest.mark.parametrize(("setting", "variable"), VARIABLES.items())
+def test_a_variable_wins_over_the_default_and_the_command_line_over_both(
+    monkeypatch, setting, variable
+):
+    default = wandb_settings()[setting]
+    monkeypatch.setenv(variable, "theirs")
+    assert default != wandb_settings()[setting] == "theirs"
+    assert wandb_settings(f"logger.wandb.{setting}=mine")[setting] == "mine"
+
+
+def test_logger_online_is_online_whatever_the_mode_of_the_shell(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_settings("logger=online").mode == "online"
+
+
+@pytest.mark.usefixtures("fresh_process")
+def test_all_variables_reach_wandb(tmp_path, monkeypatch):
+    for name, value in {**GIVEN, "WANDB_DIR": str(tmp_path / "scratch")}.items():
+        monkeypatch.setenv(name, value)
+    config = compose(["~logger.console", f"hydra.run.dir={tmp_path / 'run'}"])
+    (tmp_path / "run").mkdir()
+    for logger in build_loggers(resolve(config), run_info_from_hydra(config)):
+        logger.finish("completed")
+    [folder] = runs_in(tmp_path / "scratch")
+    run = run_record(records(folder))
+    names = ("project", "entity", "display_name", "run_group", "tags")
+    assert [run[name] for name in names] == ["theirs", "them", "shown", "thesis", ["one", "two"]]
+    assert not (tmp_path / "run" / "wandb").exists()
+
+
+@pytest.mark.usefixtures("fresh_process")
+def test_a_resumed_run_keeps_its_settings_and_says_which_variables_it_does_not_use(
+    tmp_path, monkeypatch, caplog
+):
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(name, value)
+    settings = {"project": "ours", "entity": "us", "group": "ours", "tags": "a"}
+    with caplog.at_level(logging.WARNING):
+        start(tmp_path, name="mine", num_rows=2, **settings).finish("completed")
+    [folder] = runs_in(tmp_path)
+    run = run_record(records(folder))
+    names = ("project", "entity", "display_name", "run_group", "tags")
+    assert [run[name] for name in names] == ["ours", "us", "mine", "ours", ["a"]]
+    unused = [record.getMessage().partition("=")[0] for record in caplog.records]
+    assert sorted(unused) == sorted(GIVEN.keys() - {"WANDB_MODE"})
+
+
+def test_a_new_run_whose_project_was_typed_notes_the_variable_in_its_log(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    with caplog.at_level(logging.INFO):
+        start(tmp_path, mode="disabled", project="ours")
+    [record] = caplog.records
+    assert record.levelname == "INFO"
+    assert record.getMessage() == (
+        "WANDB_PROJECT=theirs is not used, since this run has logger.wandb.project=ours."
+    )
+
+
+def test_disabled_starts_nothing_and_writes_nothing(tmp_path, monkeypatch):
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "scratch"))
+    logger = start(tmp_path, mode="disabled", upload_checkpoint=True)
+    for row in ROWS:
+        logger.log(row)
+    logger.finish("completed")
+    assert list(tmp_path.iterdir()) == []
+    assert background_process() is None
+
+
+@pytest.mark.usefixtures("fresh_process")
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("WANDB_MODE", "onlin", r"^WANDB_MODE=onlin: must be one of offline, online, disabled\.$"),
+        ("WANDB_MODE", "", r"^WANDB_MODE=: must be one of"),
+        ("WANDB_MODE", "online", r"^WANDB_MODE=online: needs a W&B account, but no login"),
+        ("WANDB_PROJECT", "a/b", r"the environment \(WANDB_PROJECT=a/b\): Invalid project name"),
+        ("WANDB_TAGS", "x" * 65, r"the environment \(WANDB_TAGS=x+\): .* 1 and 64 characters"),
+        ("WANDB_TAGS", "a,,b", r"the environment \(WANDB_TAGS=a,,b\): .*Tag at index 1 is empty"),
+        ("WANDB_DIR", __file__, r"^WANDB_DIR=.*test_wandb\.py: must be a folder that can be"),
+    ],
+)
+def test_an_invalid_variable_is_refused_by_its_name(
+    tmp_path, monkeypatch, variable, value, message
+):
+    monkeypatch.setenv(variable, value)
+    config = compose(["~logger.console", f"hydra.run.dir={tmp_path}"])
+    with pytest.raises(ConfigError, match=message):
+        list(build_loggers(resolve(config), run_info_from_hydra(config)))
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_the_default_tags_are_the_options_of_env_model_and_planner(tmp_path):
+    for name, tags in (("default", None), ("none", [])):
+        start(tmp_path / name, tags=tags).finish("completed")
+        [folder] = runs_in(tmp_path / name)
+        expected = ["cartpole", "mlp", "cem"] if tags is None else []
+        assert run_record(records(folder)).get("tags", []) == expected
+
+
+def save_checkpoints(folder):
+    """Two at the same step, of which the later is newer whatever its name."""
+    (folder / "checkpoint").mkdir(parents=True)
+    for age, digest in ((0, "0" * 16), (9, "f" * 16)):
+        path = folder / "checkpoint" / f"{60:012}-{digest}.npz"
+        path.write_text(digest)
+        os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_the_last_checkpoint_is_an_artifact_on_request(tmp_path):
+    for name, on_request in (("with", True), ("without", False)):
+        save_checkpoints(tmp_path / name)
+        start(tmp_path / name, run_id="mine", upload_checkpoint=on_request).finish("completed")
+        [folder] = runs_in(tmp_path / name)
+        found = [record["artifact"] for record in records(folder) if "artifact" in record]
+        assert len(found) == on_request
+    [folder] = runs_in(tmp_path / "with")
+    [artifact] = [record["artifact"] for record in records(folder) if "artifact" in record]
+    assert (artifact["type"], artifact["name"]) == ("model", "checkpoint-mine")
+    [file] = artifact["manifest"]["contents"]
+    assert file["path"] == f"{60:012}-{'0' * 16}.npz"
+    # A resumed run removes old checkpoints, maybe before `wandb sync` reads them.
+    assert Path(file["local_path"]).parent == folder
+    assert Path(file["local_path"]).read_text() == "0" * 16
+
+
+def test_a_checkpoint_that_cannot_be_recorded_costs_nothing_else(tmp_path, monkeypatch, caplog):
+    def fail(*arguments):
+        raise OSError("no space left")
+
+    save_checkpoints(tmp_path)
+    monkeypatch.setattr("shutil.copy2", fail)
+    logger = start(tmp_path, upload_checkpoint=True)
+    logger.log(ROWS[0])
+    with caplog.at_level(logging.WARNING):
+        logger.finish("completed")
+    assert caplog.text.count("did not record the checkpoint") == 1
+    [folder] = runs_in(tmp_path)
+    found = records(folder)
+    assert rows_of(found) == [ROWS[0]]
+    assert found[-1]["exit"]["exit_code"] == 0
 
 
 @pytest.fixture

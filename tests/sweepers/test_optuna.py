@@ -576,9 +576,9 @@ def test_without_optuna_the_error_says_what_to_install(tmp_path):
     (tmp_path / "optuna" / "__init__.py").write_text(missing)
     path = f"{tmp_path}{os.pathsep}{ROOT}"
     result = start(tmp_path / "sweep", "discount=interval(0.9,1)", PYTHONPATH=path)
-    remedy = "hydra/sweeper=optuna needs Optuna: pip install 'mbrl-experiments[optuna]'."
+    problem = "hydra/sweeper=optuna needs the package optuna, which is not installed"
     assert result.returncode == 1
-    assert result.stderr == f"Error: {remedy}\n"
+    assert result.stderr == f"Error: {problem}: pip install 'mbrl-experiments[optuna]'.\n"
 
 
 def start_and_kill(folder, *arguments):
