@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import hydra
+import optax
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
 from mbrl.config.allowlist import (
@@ -26,6 +27,7 @@ from mbrl.errors import ConfigError
 
 # Of functions from these, equal settings give equal results.
 PURE_PACKAGES = ("mbrl.", "optax.")
+OPTIMIZER = "mbrl.training.optimisation.Optimizer"  # a name, since training is no lower layer
 
 
 def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
@@ -52,11 +54,10 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
         with flag_override(part, ["readonly", "struct"], False):
             convert_whole_numbers(part, target)
         is_pure = inspect.isfunction(target) and target.__module__.startswith(PURE_PACKAGES)
-        inner = list(_parts(part))[1:]
-        if is_pure and part is not node and all(_is_in(each, pure) for each in inner):
+        if is_pure and part is not node and all(_is_in(each, pure) for each in _inner(part)):
             pure.append(part)
     for part in pure:
-        _share(part)
+        _share(part, is_inner=_is_in(part, [each for other in pure for each in _inner(other)]))
     try:
         # As a partial, since instantiate would turn modules among its arguments into configs.
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="object")
@@ -93,16 +94,32 @@ def _is_in(part: DictConfig, parts: Sequence[DictConfig]) -> bool:
     return any(part is each for each in parts)
 
 
-def _share(part: DictConfig) -> None:
-    settings = OmegaConf.to_yaml(part)
+def _inner(part: DictConfig) -> list[DictConfig]:
+    return list(_parts(part))[1:]
+
+
+def _share(part: DictConfig, is_inner: bool) -> None:
+    """Replaces the part by one that `shared` makes; of an optimiser, all but its own numbers."""
+    settings: Any = OmegaConf.to_container(part)
     try:
-        shared(settings)
+        made = shared(OmegaConf.to_yaml(part))
     except hydra.errors.InstantiationException as error:
         raise _as_config_error(_name(part), error.__cause__ or error) from error
+    replacement = _shared(settings)
+    if isinstance(made, optax.GradientTransformation) and not is_inner:
+        numbers = {name: value for name, value in settings.items() if isinstance(value, float)}
+        others = {name: settings[name] for name in settings if name not in numbers}
+        factory = _shared(others | {"_partial_": True})
+        replacement = {"_target_": OPTIMIZER, "factory": factory, "hyperparameters": numbers}
     with flag_override(part, ["readonly", "struct"], False):
         for name in list(part):
             del part[name]
-        part["_target_"], part["settings"] = f"{__name__}.{shared.__name__}", settings
+        part.update(replacement)
+
+
+def _shared(settings: dict[str, Any]) -> dict[str, Any]:
+    target = f"{__name__}.{shared.__name__}"
+    return {"_target_": target, "settings": OmegaConf.to_yaml(OmegaConf.create(settings))}
 
 
 def _part(_target_: str, _partial_: bool = False, **settings: Any) -> None:

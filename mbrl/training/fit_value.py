@@ -20,6 +20,7 @@ from mbrl.models import rollout
 from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.value import AbstractValue
 from mbrl.training.optimisation import (
+    Optimizer,
     copy_arrays,
     filter_scan,
     gradient_step,
@@ -46,7 +47,7 @@ class ValueLearner(eqx.Module):
     Does nothing for a model without a learned value.
     """
 
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Optimizer | optax.GradientTransformation
     discount: float = eqx.field(static=True)
     num_updates: int = eqx.field(static=True)  # gradient steps per phase
     batch_size: int = eqx.field(static=True)  # states per gradient step

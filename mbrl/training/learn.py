@@ -11,7 +11,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.split import sample, split
 from mbrl.models.base import AbstractWorldModel
-from mbrl.training.optimisation import filter_scan, filter_while_loop, gradient_step, num_parameters
+from mbrl.training.optimisation import (
+    Optimizer,
+    filter_scan,
+    filter_while_loop,
+    gradient_step,
+    num_parameters,
+)
 from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Transition
 
@@ -42,7 +48,7 @@ class ModelLearner(eqx.Module):
     the best weights of the phase (early stopping; Prechelt 1998).
     """
 
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Optimizer | optax.GradientTransformation
     # Gradient steps per phase, rounded up to a multiple of the number of rounds.
     num_updates: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)  # transitions per member and gradient step

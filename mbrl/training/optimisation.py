@@ -1,25 +1,52 @@
 """Gradient descent on Equinox modules, shared by the model learner and the value learner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
 Module = TypeVar("Module")
+Number = float | Float[Array, ""]
+
+
+class Optimizer(eqx.Module):
+    """An optimiser whose numbers are arrays, so that runs with other numbers share its program.
+
+    `init` and `update` are those of `factory(**hyperparameters)`.
+    """
+
+    factory: Callable[..., optax.GradientTransformation] = eqx.field(static=True)
+    hyperparameters: dict[str, Float[Array, ""]]  # such as the learning rate
+
+    def __init__(
+        self,
+        factory: Callable[..., optax.GradientTransformation],
+        hyperparameters: Mapping[str, float],
+    ):
+        self.factory = factory
+        self.hyperparameters = {
+            name: jnp.asarray(value, jnp.float32) for name, value in hyperparameters.items()
+        }
+
+    def init(self, parameters: PyTree) -> PyTree:
+        return self.factory(**self.hyperparameters).init(parameters)
+
+    def update(self, gradient: PyTree, state: PyTree, parameters: PyTree) -> tuple[PyTree, PyTree]:
+        return self.factory(**self.hyperparameters).update(gradient, state, parameters)
 
 
 def clipped_adamw(
-    learning_rate: float, weight_decay: float, max_norm: float, warmup_updates: int
+    learning_rate: Number, weight_decay: Number, max_norm: Number, warmup_updates: int
 ) -> optax.GradientTransformation:
     """AdamW with clipping by global norm and a linear warm-up to a constant `learning_rate`.
 
     The schedule depends on the number of updates so far, never on the budget of the run.
     """
-    if max_norm <= 0:
+    if isinstance(max_norm, int | float) and max_norm <= 0:  # an array in a program (see Optimizer)
         raise ValueError(f"optimizer.max_norm={max_norm}: must be positive. Try 1.0.")
     if warmup_updates < 1:
         raise ValueError(
@@ -33,7 +60,7 @@ def clipped_adamw(
 
 
 def gradient_step(
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer | optax.GradientTransformation,
     optimizer_state: PyTree,
     gradient: PyTree,
     module: Module,

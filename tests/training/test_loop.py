@@ -184,7 +184,7 @@ def test_nothing_is_compiled_after_the_first_phases(overrides):
 
 
 def test_a_second_run_compiles_nothing():
-    """Where only seed and budget differ; the optimiser and the schedule are functions."""
+    """Where seed, budget and the optimiser's numbers differ; optimisers are functions."""
     settings = ("planner=cem", "optimizer=clipped_adamw", *PLANNING, FALLING)
     rows_of(*settings)
     compiled = []
@@ -194,7 +194,8 @@ def test_a_second_run_compiles_nothing():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        rows_of(*settings, "seed=1", "training.env_steps=80")
+        other = ("optimizer.learning_rate=3e-4", "optimizer.weight_decay=0.01")
+        rows_of(*settings, "seed=1", "training.env_steps=80", *other, "optimizer.max_norm=2.0")
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert [event for event in compiled if event.endswith("backend_compile_duration")] == []

@@ -1,11 +1,13 @@
 """The optimiser options, from the command line to a gradient step of both learners."""
 
 import equinox as eqx
+import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from omegaconf import OmegaConf
 
 from mbrl.assemble import assemble
 from mbrl.config.build import build
@@ -103,3 +105,55 @@ def test_gradients_are_clipped_by_their_global_norm():
     module, _ = gradient_step(clipped, state, gradients[1], module)
     by_hand_module, _ = gradient_step(by_hand, by_hand_state, jnp.array([0.3, 0.4]), by_hand_module)
     np.testing.assert_allclose(module, by_hand_module, rtol=1e-5)
+
+
+NODES = {
+    "adam": {"_target_": "optax.adam", "learning_rate": 0.02, "b1": 0.8},
+    "sgd": {"_target_": "optax.sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
+    "lion": {"_target_": "optax.lion", "learning_rate": 0.02, "weight_decay": 0.1},
+    "rmsprop": {"_target_": "optax.rmsprop", "learning_rate": 0.02, "momentum": 0.5},
+    "radam": {"_target_": "optax.radam", "learning_rate": 0.02, "threshold": 5.0},
+    "adafactor": {"_target_": "optax.adafactor", "learning_rate": 0.02, "decay_rate": 0.7},
+    "schedule": {
+        "_target_": "optax.adamw",
+        "learning_rate": {
+            "_target_": "optax.linear_schedule",
+            "init_value": 0.1,
+            "end_value": 0.0,
+            "transition_steps": 5,
+        },
+    },
+    "chain": {
+        "_target_": "optax.chain",
+        "_args_": [
+            {"_target_": "optax.clip_by_global_norm", "max_norm": 0.1},
+            {"_target_": "optax.sgd", "learning_rate": 0.02},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES)
+def test_an_optimiser_with_numbers_as_arrays_takes_the_steps_of_optax(node):
+    config = resolved("training=smoke").settings
+    config["training"]["model_learner"]["optimizer"] = node
+    optimizer = build(OmegaConf.create(config).training).model_learner.optimizer
+    expected = hydra.utils.instantiate(node, _convert_="object")
+    parameters = {"w": jnp.linspace(-1.0, 2.0, 6).reshape(2, 3)}
+
+    def steps(optimizer):
+        moved, state = parameters, optimizer.init(parameters)
+        for _ in range(3):
+            gradient = jax.tree.map(jnp.sin, moved)
+            moved, state = gradient_step(optimizer, state, gradient, moved)
+        return moved["w"]
+
+    traced = eqx.filter_jit(steps)(optimizer)
+    np.testing.assert_allclose(traced, steps(expected), rtol=1e-6)
+    assert np.any(traced != parameters["w"])
+
+
+@pytest.mark.parametrize("setting", ["max_norm=0.0", "max_norm=-1.0", "warmup_updates=0"])
+def test_numbers_that_are_arrays_are_checked_as_numbers(setting):
+    with pytest.raises(ConfigError, match=rf"optimizer\.{setting}: must be"):
+        build(resolved("optimizer=clipped_adamw", f"optimizer.{setting}").tree.training)
