@@ -1,6 +1,6 @@
 """Tables for notebooks: columns as NumPy arrays, and as a pandas data frame."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,13 @@ class Columns(dict[str, np.ndarray]):
     """
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Columns":
-        """The columns of rows, such as those of `read_metrics`, in the order of their first use."""
-        names = dict.fromkeys(name for row in rows for name in row)
-        return cls({name: _column([row.get(name) for row in rows]) for name in names})
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], names: Iterable[str] = ()) -> "Columns":
+        """The columns of rows, such as those of `read_metrics`, in the order of their first use.
+
+        Columns with `names` come first, and are there even without rows.
+        """
+        every = dict.fromkeys([*names, *(name for row in rows for name in row)])
+        return cls({name: _column([row.get(name) for row in rows]) for name in every})
 
     def having(self, name: str) -> "Columns":
         """The rows with a value of the column `name`, and the columns with values in these rows."""
