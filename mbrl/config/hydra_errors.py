@@ -26,6 +26,12 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
         near = did_you_mean(option, error.options)
         options = ", ".join(error.options)
         return f"{group}={option}: no such option.{near} {group} is one of {options}."
+    nested = re.match(r"In '(.+)': Could not override '(.+)@.+'", str(error))
+    if nested:
+        return (
+            f"{nested[1]}.yaml: overrides {nested[2]} from inside a group. "
+            "Begin the file with the line `# @package _global_`."
+        )
     unknown = re.match(r"Could not override '(.+)'", str(error))
     if unknown:
         return (

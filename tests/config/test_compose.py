@@ -85,6 +85,13 @@ def test_overrides_that_cannot_be_composed_are_refused_in_a_sentence(overrides, 
         compose(overrides)
 
 
+def test_an_experiment_that_is_not_at_the_top_level_is_told_how_it_begins(folder):
+    file = folder / "experiment" / "mine.yaml"
+    file.write_text(f"# my own\n{file.read_text()}")
+    with pytest.raises(ConfigError, match=r"^experiment/mine\.yaml: .* Begin the file"):
+        compose(["experiment=mine"], config_dir=folder)
+
+
 @pytest.mark.parametrize(
     "change",
     [
