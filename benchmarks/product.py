@@ -15,7 +15,8 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from mbrl.config.compose import CONFIG_FOLDER, compose
+from mbrl.config.compose import compose
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.process import enable_compilation_cache, set_threads
 from mbrl.errors import ConfigError
 

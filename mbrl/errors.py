@@ -9,9 +9,17 @@ class _Sentence(Exception):
     def __init__(self, sentence: str):
         super().__init__(" ".join(sentence.split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(_Sentence, ValueError):
     """A setting that no run can have: the setting, its value, the rule and the remedy."""
+
+
+class FolderTaken(_Sentence, FileExistsError):
+    """A folder for a new run that holds a run already."""
 
 
 class RunError(_Sentence, RuntimeError):

@@ -1,9 +1,8 @@
-"""One run, from config to score: build the parts, train, record, return the score.
+"""One run, from config to result: build the parts, train, record, return the score.
 
-from mbrl.config.compose import compose
-from mbrl.experiment import run
+import mbrl
 
-score = run(compose(["planner=mcts", "seed=3"]))
+result = mbrl.run(mbrl.compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
@@ -18,6 +17,8 @@ from omegaconf import DictConfig
 
 from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
+from mbrl.config.compose import with_hydra
+from mbrl.config.job import call_as_job
 from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
 from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
@@ -33,6 +34,7 @@ from mbrl.runs.log import quiet_libraries
 from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
+from mbrl.runs.result import RunResult
 from mbrl.runs.signals import StopRequest
 from mbrl.tables import RunConsole, format_number, print_table
 from mbrl.training.collect import NonDeterministicEnvironment
@@ -44,12 +46,19 @@ logger = logging.getLogger(__name__)
 FAULTS = (EnvironmentFault, NonDeterministicEnvironment, OSError, jax.errors.JaxRuntimeError)
 
 
-def run(config: DictConfig) -> float:
-    """Runs a composed config in a new run folder; returns the mean return of the final evaluation.
+def run(config: DictConfig) -> RunResult:
+    """Runs a composed config in a new run folder; returns the score, with the folder and metrics.
 
-    Raises ConfigError for a setting that cannot be run, RunError where the run cannot continue, and
-    Interrupted where a signal stopped it.
+    `config` comes from `compose`, and may have changed since, or from Hydra. Raises ConfigError for
+    a setting that cannot be run, RunError where the run cannot continue, and Interrupted where a
+    signal stopped it.
     """
+    job = with_hydra(config)
+    return _run(config) if job is None else call_as_job(_run, job)
+
+
+def _run(config: DictConfig) -> RunResult:
+    """Runs in the folder that Hydra has prepared."""
     with _discarded_if_refused(HYDRA_FILES):
         resolved = resolve(config)
         info = run_info_from_hydra(config)
@@ -60,7 +69,7 @@ def run(config: DictConfig) -> float:
 
 def execute(
     config: ResolvedConfig, info: RunInfo, resume: bool = False, tolerance: float = 0.0
-) -> float:
+) -> RunResult:
     """Runs in `info.folder`: a new run, or with `resume` the one there, from its last checkpoint.
 
     `tolerance` is the relative difference allowed between repeated rows and those recorded before.
@@ -111,7 +120,7 @@ def execute(
         _report(config, info)
     if should_stop():
         raise should_stop.interrupted("Interrupted after the run was completed.")
-    return score
+    return RunResult(score, info.folder)
 
 
 def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLogger]:

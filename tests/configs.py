@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config.compose import CONFIG_FOLDER, compose
+from mbrl.config.compose import compose, with_hydra
+from mbrl.config.config_folder import CONFIG_FOLDER
+from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import ResolvedConfig, resolve
+from mbrl.run_info import RunInfo
 
 # Upper bounds of these settings, in any part of a config.
 SMALL = {
@@ -42,6 +46,17 @@ def resolved(*overrides: str) -> ResolvedConfig:
 def resolved_small(*overrides: str) -> ResolvedConfig:
     """The same with small networks, populations and searches."""
     return resolve(small_config(*overrides))
+
+
+def new_run_info(config: DictConfig) -> RunInfo:
+    """RunInfo of a run of a composed config, in a folder that does not exist yet."""
+    before, prepared = HydraConfig.instance().cfg, with_hydra(config)
+    prepared.hydra.runtime.output_dir = "outputs/run"
+    HydraConfig.instance().set_config(prepared)
+    try:
+        return run_info_from_hydra(config)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def small_config(*overrides: str) -> DictConfig:

@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 
 from mbrl.assemble import assemble
 from mbrl.config.compose import compose
-from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
+from tests.configs import new_run_info
 
 
 def refusal(*overrides: str) -> str:
@@ -242,9 +242,9 @@ def test_trust_counts_from_the_command_line_and_not_from_a_config(tmp_path, monk
     override = "planner._target_=their_package.make"
     assert "add trust=[their_package] to the command line" in refusal("planner=random", override)
     trusting = compose(["planner=random", override, "trust=[their_package]"])
-    trust = run_info_from_hydra(trusting).trust
+    trust = new_run_info(trusting).trust
     assert trust == ("their_package",)
     assert type(assemble(resolve(trusting), trust).planner).__name__ == "RandomPlanner"
     in_the_config = compose(["planner=random", override])
     OmegaConf.update(in_the_config, "trust", ["their_package"])
-    assert run_info_from_hydra(in_the_config).trust == ()
+    assert new_run_info(in_the_config).trust == ()

@@ -12,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
@@ -21,6 +22,7 @@ from mbrl.loggers.metrics import METRICS
 from mbrl.run_info import checkpoint_files
 from mbrl.runs.metric_diff import differences
 from mbrl.runs.reader import read_metrics, read_summary
+from tests.faults.runs import BREAKABLE
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -231,6 +233,79 @@ def size_in_checkpoint(folder: Path, prefix: str) -> int:
 def test_any_gymnasium_environment_runs(tmp_path):
     smoke(tmp_path, "env=gymnasium", "env.id=FrozenLake-v1", "logger=files", "planner=mcts")
     assert read_summary(tmp_path)["status"] == "completed"
+
+
+SHORTEST = ("training=smoke", "logger=files", "env=pendulum", "env.episode_limit=50")
+SHORTEST += ("planner=random", "model=oracle", "model/value=none")
+
+
+def test_a_config_runs_with_its_own_settings_whatever_was_composed_after_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, other = compose(SHORTEST), compose([*SHORTEST, "seed=1"])
+    results = [run(config), run(config), run(other)]
+    other.seed = 2
+    results.append(run(other))
+    assert results[0] == results[1] != results[2]
+    assert len({result.folder for result in results}) == 4
+    for result, seed in zip(results, (0, 0, 1, 2), strict=True):
+        assert result.folder.parent.parent == tmp_path / "outputs" / "runs"
+        assert result.folder.name.endswith(f"_pendulum_oracle_random_seed{seed}")
+        assert result.score == read_summary(result.folder)["evaluation/return_mean"]
+        provenance = json.loads((result.folder / "provenance.json").read_text())
+        assert ("seed=1" in provenance["overrides"]) == (seed > 0)
+        assert yaml.safe_load((result.folder / "config.yaml").read_text())["seed"] == seed
+
+
+def test_the_result_has_all_rows_of_metrics(tmp_path):
+    result = smoke(tmp_path, *SHORTEST, "training.evaluate_every=20")
+    rows = read_metrics(tmp_path)
+    assert list(result.metrics["env_steps"]) == [row["env_steps"] for row in rows]
+    evaluations = result.metrics.having("evaluation/return_mean")
+    assert list(evaluations["env_steps"]) == [20, 40, 60]
+    assert evaluations["evaluation/return_mean"][-1] == result
+
+
+def test_a_config_that_has_lost_its_hydra_settings_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = OmegaConf.create(OmegaConf.to_container(compose(SHORTEST)))
+    with pytest.raises(ConfigError, match=r"Compose it: mbrl\.compose"):
+        run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_from_python_leaves_what_one_from_the_command_line_leaves(tmp_path):
+    overrides = [*SHORTEST, "+hydra.job.env_set.MBRL_TEST_VARIABLE=1"]
+    command = [sys.executable, str(ROOT / "run.py"), *overrides, f"hydra.run.dir={tmp_path}/run_py"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    run(compose([*overrides, f"hydra.run.dir={tmp_path}/python"]))
+    files = {}
+    for name in ("run_py", "python"):
+        paths = (path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*"))
+        files[name] = sorted(str(path).split("-")[0] for path in paths)  # without checksums
+    assert files["python"] == files["run_py"]
+    assert ".hydra/hydra.yaml" in files["python"]
+    texts = {}
+    for name in files:
+        for file in (".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"):
+            text = (tmp_path / name / file).read_text().replace(f"{tmp_path}/{name}", "FOLDER")
+            texts[name, file] = yaml.safe_load(text)
+        hydra = texts[name, ".hydra/hydra.yaml"]["hydra"]
+        del hydra["launcher"], hydra["runtime"]["cwd"]  # a single run has no use for a launcher
+        for file in ("config.yaml", "provenance.json"):
+            texts[name, file] = yaml.safe_load((tmp_path / name / file).read_text())
+        for unique in ("command", "run_id", "started", "threads"):  # threads: the tests' XLA_FLAGS
+            del texts[name, "provenance.json"][unique]
+    for name, file in [key for key in texts if key[0] == "python"]:
+        assert texts[name, file] == texts["run_py", file], file
+    assert differences(read_metrics(tmp_path / "run_py"), read_metrics(tmp_path / "python")) == []
+
+
+def test_run_log_has_the_traceback_of_a_run_that_failed_in_python(tmp_path):
+    (tmp_path / "fault").write_text("raise 5")
+    with pytest.raises(RunError, match="the robot fell off the table"):
+        smoke(tmp_path / "run", *BREAKABLE, f"+env.kwargs.fault={tmp_path / 'fault'}")
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
 
 
 def test_a_folder_is_never_used_twice(tmp_path):

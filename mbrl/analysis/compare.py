@@ -18,11 +18,23 @@ from mbrl.analysis.records import (
     read_records,
 )
 from mbrl.analysis.summary import Run, Section, aggregate, summarise_environment
-from mbrl.errors import CorruptRun
+from mbrl.errors import ConfigError, CorruptRun
 from mbrl.runs.reader import read_metrics
 
 COPIES = ("reproductions", "comparisons")  # folders in outputs whose runs are not further runs
 MAX_LABEL_LENGTH = 100  # characters that fit into a legend as wide as the figure
+
+
+@dataclass(frozen=True)
+class GroupedRuns:
+    """Runs at or below some folders, with their evaluations and groups."""
+
+    runs: tuple[Run, ...]
+    unreadable: tuple[UnreadableRun, ...]
+    left_out: Mapping[Path, int]  # folders of copies, with their numbers of runs
+    grouping: Grouping
+    labels: tuple[str, ...]  # of the groups, in order
+    short_labels: tuple[str, ...]  # of the same groups, for a legend
 
 
 @dataclass(frozen=True)
@@ -47,47 +59,71 @@ def compare(
     threshold: float | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Compare the runs at or below `paths`; groups are in the order of their first runs.
+    """Compare the runs that `read_runs` reads; the first group is the one to compare with.
 
-    `by` names choices or settings to group by, by default all that differ. `threshold` is a return
-    to be reached, by default each environment's solved_score. `confidence` is that of the
-    intervals. Runs in folders named as in COPIES, directly below a path, are left out unless a path
-    names the folder. Raises ValueError if no run has what `by` names.
+    `threshold` is a return to be reached, by default each environment's solved_score. `confidence`
+    is that of the intervals. Raises what `read_runs` raises.
     """
+    grouped = read_runs(paths, by)
+    environments = dict.fromkeys(run.record.environment for run in grouped.runs)
+    sections = tuple(
+        summarise_environment(environment, grouped.runs, grouped.labels, threshold, confidence)
+        for environment in environments
+    )
+    total, why_no_aggregate = aggregate(sections, grouped.labels, confidence)
+    return Comparison(
+        **vars(grouped),
+        sections=sections,
+        aggregate=total,
+        why_no_aggregate=why_no_aggregate,
+        confidence=confidence,
+    )
+
+
+def read_runs(paths: Sequence[Path], by: Sequence[str] = ()) -> GroupedRuns:
+    """Read the runs at or below `paths`; groups are in the order of their first runs.
+
+    `by` names choices or settings to group by, by default all that differ. Runs in folders named as
+    in COPIES, directly below a path, are left out unless a path names the folder. Raises
+    ConfigError for a path that is not a folder, if there is no run, and if no run has what `by`
+    names.
+    """
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(
+                f"{path} is not a folder. Name folders of runs or sweeps, or one that contains "
+                "them, such as outputs."
+            )
     folders, copies = find_runs(paths, COPIES)
+    counts = {
+        folder: sum(copy.is_relative_to(folder) for copy in copies)
+        for folder in (path / name for path in paths for name in COPIES)
+    }
+    left_out = {folder: count for folder, count in counts.items() if count}
+    if not folders:
+        named = " ".join(map(str, left_out))
+        remedy = f"Name {named} to include its runs." if named else "Check the path."
+        where = " ".join(map(str, paths))
+        raise ConfigError(f"{where} contains no run, which has a config.yaml. {remedy}")
     records, unreadable = read_records(folders)
-    grouping = group(records, by)
+    try:
+        grouping = group(records, by)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     runs: list[Run] = []
     for record, label, values in zip(records, grouping.labels, grouping.values, strict=True):
         try:
             runs.append(Run(record, label, values, *_evaluations(record)))
         except READ_ERRORS as error:
             unreadable.append(as_unreadable(error, record.folder))
-    new_labels, short = _final_labels(runs, grouping.names)
-    runs = [replace(run, label=new_labels[run.label]) for run in runs]
-    labels = tuple(new_labels.values())
-    environments = dict.fromkeys(run.record.environment for run in runs)
-    sections = tuple(
-        summarise_environment(environment, runs, labels, threshold, confidence)
-        for environment in environments
-    )
-    left_out = {}
-    for folder in (path / name for path in paths for name in COPIES):
-        num_copies = sum(copy.is_relative_to(folder) for copy in copies)
-        if num_copies:
-            left_out[folder] = num_copies
-    total, why_no_aggregate = aggregate(sections, labels, confidence)
-    return Comparison(
-        runs=tuple(runs),
+    labels, short = _final_labels(runs, grouping.names)
+    return GroupedRuns(
+        runs=tuple(replace(run, label=labels[run.label]) for run in runs),
         unreadable=tuple(unreadable),
         left_out=left_out,
         grouping=grouping,
-        labels=labels,
+        labels=tuple(labels.values()),
         short_labels=short,
-        sections=sections,
-        aggregate=total,
-        why_no_aggregate=why_no_aggregate,
-        confidence=confidence,
     )
 
 

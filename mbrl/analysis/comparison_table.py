@@ -77,12 +77,12 @@ def rows(section: Section) -> list[list[str]]:
 
 
 def _with_interval(value: float, interval: Interval | None, form: str = "") -> str:
-    def as_text(number) -> str:
+    def asquoted(number) -> str:
         return form.format(float(number)) if form else format_number(float(number))
 
     if interval is None:
-        return as_text(value)
-    return f"{as_text(value)} [{as_text(interval.low)}, {as_text(interval.high)}]"
+        return asquoted(value)
+    return f"{asquoted(value)} [{asquoted(interval.low)}, {asquoted(interval.high)}]"
 
 
 def _reached(summary: GroupSummary, threshold: float) -> list[str]:
@@ -110,18 +110,18 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     """
     names = comparison.grouping.names
     sections = {section.environment: section for section in comparison.sections}
-    group_columns = [_text(name) if name not in COLUMNS else f"group {name}" for name in names]
+    group_columns = [quoted(name) if name not in COLUMNS else f"group {name}" for name in names]
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS[:2], *group_columns, *COLUMNS[2:]])
         for run in comparison.runs:
             cells = _csv_cells(run, sections[run.record.environment])
-            writer.writerow([*cells[:2], *map(_text, run.values), *cells[2:]])
+            writer.writerow([*cells[:2], *map(quoted, run.values), *cells[2:]])
         for entry in comparison.unreadable:
             line = dict.fromkeys(COLUMNS, "") | {
-                "folder": _text(str(entry.folder)),
+                "folder": quoted(str(entry.folder)),
                 "status": entry.status,
-                "error": _text(entry.reason),
+                "error": quoted(entry.reason),
             }
             cells = list(line.values())
             writer.writerow([*cells[:2], *("" for _ in names), *cells[2:]])
@@ -133,9 +133,9 @@ def _csv_cells(run: Run, section: Section) -> list[str]:
     steps, seconds = run.reached(section.threshold)
     counts = run.is_completed and math.isfinite(run.final_return)
     return [
-        _text(str(record.folder)),
-        _text(run.label),
-        _text(record.environment),
+        quoted(str(record.folder)),
+        quoted(run.label),
+        quoted(record.environment),
         str(record.seed),
         record.status,
         "" if record.budget is None else str(record.budget),
@@ -147,7 +147,7 @@ def _csv_cells(run: Run, section: Section) -> list[str]:
         "" if section.threshold is None else repr(section.threshold),
         _exact(steps),
         _exact(seconds),
-        _text(record.error),
+        quoted(record.error),
     ]
 
 
@@ -155,7 +155,8 @@ def _exact(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
 
 
-def _text(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text for a CSV file, with a quote before what a spreadsheet would take for a formula."""
     try:
         float(text)
     except ValueError:

@@ -22,11 +22,13 @@ DESCRIPTION = """Compares runs and sweeps. Groups them by what differs in their 
 seed, and prints for each group its returns with intervals, the steps and time to a threshold, and
 the probability that it is better than the first group. Runs that failed, were killed or are still
 running are listed. Writes compare.png and compare.pdf (for a paper), compare.csv (one line per run)
-and compare.html (one page with everything). docs/comparing.md explains the columns."""
+and compare.html (one page with everything), with --csv curves also curves.csv (one line per
+evaluation). docs/comparing.md explains the columns."""
 
 CONFIDENCE = 0.95
 # Left out where a terminal is too narrow, the first ones first; compare.html has all columns.
 OPTIONAL = ("wall time", "time to it", "env steps", "runs")
+CURVES = "curves.csv"
 
 
 def main(arguments: list[str]) -> int:
@@ -35,21 +37,7 @@ def main(arguments: list[str]) -> int:
     # Imported here, since drawing and statistics take longer to import than to refuse arguments.
     from mbrl.analysis.compare import compare
 
-    for path in given.paths:
-        if not path.is_dir():
-            raise ConfigError(
-                f"{path} is not a folder. Name folders of runs or sweeps, or one that contains "
-                "them, such as outputs."
-            )
-    try:
-        comparison = compare(given.paths, given.by, given.threshold, given.confidence)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if not comparison.runs and not comparison.unreadable:
-        copies = " ".join(map(str, comparison.left_out))
-        remedy = f"Name {copies} to include its runs." if copies else "Check the path."
-        paths = " ".join(map(str, given.paths))
-        raise ConfigError(f"{paths} contains no run, which has a config.yaml. {remedy}")
+    comparison = compare(given.paths, given.by, given.threshold, given.confidence)
     _print(comparison)
     if not comparison.runs:
         return 1
@@ -57,8 +45,15 @@ def main(arguments: list[str]) -> int:
     options = [f"--by={','.join(given.by)}"] if given.by else []
     options += [] if given.threshold is None else [f"--threshold={given.threshold}"]
     options += [] if given.confidence == CONFIDENCE else [f"--confidence={given.confidence}"]
+    options += [] if given.csv == "runs" else [f"--csv={given.csv}"]
     command = shlex.join(["python", "-m", "mbrl", "compare", *map(str, given.paths), *options])
-    _write(comparison, _new_folder(given.folder), command)
+    folder = _new_folder(given.folder)
+    _write(comparison, folder, command)
+    if given.csv == "curves":
+        from mbrl.analysis.curves import learning_curves, write_curves
+
+        write_curves(learning_curves(comparison.runs, comparison.grouping.names), folder / CURVES)
+        print(f"Written: {folder / CURVES}")
     return 0
 
 
@@ -72,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threshold", type=_finite, metavar="RETURN", help=help_text)
     help_text = f"confidence of the intervals; default {CONFIDENCE}"
     parser.add_argument("--confidence", type=_fraction, default=CONFIDENCE, help=help_text)
+    help_text = f"curves: also write {CURVES}, one line per evaluation; default: runs, one per run"
+    parser.add_argument("--csv", choices=("runs", "curves"), default="runs", help=help_text)
     help_text = "where to write; default: a new folder in outputs/comparisons"
     parser.add_argument("--folder", type=Path, help=help_text)
     return parser
@@ -99,7 +96,7 @@ def _new_folder(folder: Path | None) -> Path:
     """Create the folder to write to. Raises ConfigError if it holds a comparison already."""
     now = datetime.now()
     folder = folder or Path("outputs", "comparisons", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S.%f}")
-    existing = sorted(path.name for path in folder.glob("compare.*"))
+    existing = sorted(path.name for path in [*folder.glob("compare.*"), *folder.glob(CURVES)])
     if existing:
         raise ConfigError(
             f"--folder={folder}: already holds a comparison ({', '.join(existing)}). "

@@ -6,7 +6,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line
 from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
 from mbrl.config.plain_errors import plain_errors

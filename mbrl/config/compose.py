@@ -1,29 +1,79 @@
 """Composing a config from conf/ in Python or a notebook, as `run.py` does from the command line."""
 
+import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.runs.folder import safe_name
+from mbrl.config.hydra_errors import as_sentence
+from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_internals import config_loader, named_as_run
+from mbrl.errors import ConfigError
 
-PACKAGE = Path(__file__).parent.parent
-# Beside the package in a checkout; inside it in a wheel.
-CONFIG_FOLDER = next(path for path in (PACKAGE.parent / "conf", PACKAGE / "conf") if path.is_dir())
-
-OmegaConf.register_new_resolver("safe_name", safe_name, replace=True)
+HYDRA = "mbrl.hydra"  # of the cache in which Hydra's settings travel with a config
 
 
-def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """The config that `python run.py <overrides>` runs."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        config = hydra.compose("config", list(overrides), return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    OmegaConf.set_struct(config, False)
-    del config.hydra
-    OmegaConf.set_struct(config, True)
+def compose(
+    overrides: Sequence[str] = (), config_dir: str | os.PathLike[str] | None = None
+) -> DictConfig:
+    """The config that `python run.py --config-dir=<config_dir> <overrides>` runs.
+
+    `config_dir` holds config files of your own, in folders named as those of conf/. Raises
+    ConfigError for overrides that cannot be composed, and where a file of `config_dir` sets what
+    only the overrides may. A Hydra application that calls this keeps its own state.
+    """
+    if isinstance(overrides, str):
+        raise ConfigError(f'overrides="{overrides}": must be a list. Write ["{overrides}"].')
+    words = [str(word) for word in overrides]
+    folder = None if config_dir is None else _checked(Path(config_dir).expanduser())
+    options = [] if folder is None else [f"--config-dir={folder}"]
+    try:
+        with named_as_run():
+            _refuse_sweeps(words)
+            check_command_line([*options, "--", *words])
+            loader = config_loader(config_dir=folder)
+            # As Hydra itself does for a single run.
+            config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(as_sentence(error, words)) from error
+    hydra = OmegaConf.masked_copy(config, "hydra")
+    with open_dict(config):
+        del config.hydra
+    # Copies and pickles of a config keep its cache, so it cannot run with another one's settings.
+    OmegaConf.get_cache(config)[HYDRA] = {HYDRA: hydra}
     return config
+
+
+def with_hydra(config: DictConfig) -> DictConfig | None:
+    """A copy with Hydra's settings under `hydra`; None where `compose` did not make the config."""
+    kept = OmegaConf.get_cache(config).get(HYDRA)
+    if kept is None:
+        return None
+    copied = copy.deepcopy(config)
+    with open_dict(copied):
+        copied.hydra = kept[HYDRA].hydra
+    return copied
+
+
+def _checked(folder: Path) -> str:
+    if not folder.is_dir():
+        raise ConfigError(
+            f"config_dir={folder}: not a folder. Name one that holds config files in folders such "
+            f"as planner/; the working directory is {Path.cwd()}."
+        )
+    return str(folder)
+
+
+def _refuse_sweeps(words: Sequence[str]) -> None:
+    for override in OverridesParser.create().parse_overrides(list(words)):
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: several values are a sweep, which the command line runs. "
+                "Compose and run one config for each value."
+            )

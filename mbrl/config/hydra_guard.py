@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.allowlist import trusted_packages
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, get_args_parser
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line

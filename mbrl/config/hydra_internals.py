@@ -4,28 +4,33 @@ Tried with hydra-core 1.3.8; pyproject.toml keeps it below 1.4.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from hydra.core.utils import setup_globals
+from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import RunMode
+from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig
 
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.errors import ConfigError
 
 __all__ = [
     "BasicSweeper",
+    "Callbacks",
     "compose_unchecked",
     "config_loader",
     "get_args_parser",
     "get_overrides_dirname",
+    "named_as_run",
     "use_local_launcher",
 ]
 
@@ -52,6 +57,23 @@ def compose_unchecked(loader: Any, name: str, overrides: Sequence[str]) -> DictC
         return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN, **options)
     except KeyError as error:
         raise ConfigError(f"hydra.job.env_copy: the variable {error} is not set.") from error
+
+
+@contextmanager
+def named_as_run() -> Iterator[None]:
+    """In the block, Hydra's version and the job's name are those of run.py.
+
+    They are Hydra's global variables, which a Hydra application that calls mbrl has set as well.
+    """
+    job, base = JobRuntime.instance(), VersionBase.instance()
+    name_before, version_before = job.get("name"), base.version_base
+    try:
+        job.set("name", "run")
+        setbase("1.3")
+        yield
+    finally:
+        job.set("name", name_before)
+        base.version_base = version_before
 
 
 def use_local_launcher() -> None:

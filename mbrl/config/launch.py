@@ -12,17 +12,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.allowlist import load_saved_config, trusted_packages
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.errors import ConfigError
 from mbrl.run_info import FORMAT, RunInfo, wandb_agent_run_id
 from mbrl.runs.reader import read_provenance
 
 
 def run_info_from_hydra(config: DictConfig) -> RunInfo:
-    """RunInfo of the run that Hydra, or `compose`, prepared last."""
+    """RunInfo of the run that Hydra has prepared. Raises ConfigError where it has prepared none."""
+    if not HydraConfig.initialized():
+        raise ConfigError(
+            "config: was not made by mbrl.compose, or lost its Hydra settings on the way, so its "
+            'run has no folder. Compose it: mbrl.compose(["seed=3"]).'
+        )
     hydra = HydraConfig.get()
-    composed_only = OmegaConf.is_missing(hydra.runtime, "output_dir")
-    folder = hydra.run.dir if composed_only else hydra.runtime.output_dir
     choices = {
         group: str(choice)
         for group, choice in hydra.runtime.choices.items()
@@ -30,7 +33,7 @@ def run_info_from_hydra(config: DictConfig) -> RunInfo:
     }
     is_job = hydra.mode == RunMode.MULTIRUN
     return RunInfo(
-        folder=Path(folder).absolute(),
+        folder=Path(hydra.runtime.output_dir).absolute(),
         name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
         group="/".join(Path(hydra.sweep.dir).parts[-2:]) if is_job else None,
         choices=choices,
@@ -41,12 +44,12 @@ def run_info_from_hydra(config: DictConfig) -> RunInfo:
 
 
 def new_folder() -> Path | None:
-    """The folder that Hydra made for this run; None where the command line names one."""
+    """The folder that Hydra made for this run; None where there is none or an override names it."""
+    if not HydraConfig.initialized():
+        return None
     hydra = HydraConfig.get()
     is_named = any("hydra.run.dir" in line for line in hydra.overrides.hydra)
-    if is_named or OmegaConf.is_missing(hydra.runtime, "output_dir"):
-        return None
-    return Path(hydra.runtime.output_dir)
+    return None if is_named else Path(hydra.runtime.output_dir)
 
 
 def check_environment_id(environment_id: str, choice: str) -> None:

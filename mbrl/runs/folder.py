@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mbrl.errors import ConfigError, CorruptRun, RunError, one_line
+from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line
 from mbrl.runs.checkpoints import sync_folder
 from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
@@ -44,7 +44,7 @@ class RunFolder:
     message, after Ctrl-C and similar as `interrupted`. A run that was killed (kill -9) stays
     `running`, but its lock is free.
 
-    Entering raises FileExistsError for a folder that already holds a run, and BlockingIOError for
+    Entering raises FolderTaken for a folder that already holds a run, and BlockingIOError for
     one that another run is using. Hydra's own `.hydra/` and `run.log` may exist already. With
     `resume`, the folder must hold a run; nothing of it changes before `mark_running`, except in a
     run that was saved but never started, such as a sweep's job.
@@ -63,7 +63,7 @@ class RunFolder:
             if not self.resume:
                 names = [name for name in RUN_FILES if (self.path / name).exists()]
                 if names:
-                    raise FileExistsError(
+                    raise FolderTaken(
                         f"The folder {self.path} already holds a run ({', '.join(names)}). Leave "
                         "out hydra.run.dir to get a new folder, name another one, or remove this "
                         "one."

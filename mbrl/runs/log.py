@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"  # Hydra's
@@ -22,3 +24,37 @@ def quiet_libraries() -> None:
             library = logging.getLogger(name)
             if library.level == logging.NOTSET:
                 library.setLevel(logging.WARNING)
+
+
+@contextmanager
+def logged_to(folder: Path) -> Iterator[None]:
+    """In the block, also append messages to the folder's run.log, from the level INFO on.
+
+    The program's own handlers receive what they did before. Where it has none, warnings are printed
+    to stderr, as outside the block.
+    """
+    root, file = logging.getLogger(), logging.FileHandler(folder / "run.log", encoding="utf-8")
+    level, others = root.level, list(root.handlers)
+    file.setFormatter(logging.Formatter(FORMAT))
+    file.setLevel(logging.INFO)
+
+    def as_before(record: logging.LogRecord) -> bool:
+        return record.levelno >= level
+
+    for handler in others:
+        handler.addFilter(as_before)
+    added: list[logging.Handler] = [file]
+    if not others and logging.lastResort:
+        added.append(logging.lastResort)
+    for handler in added:
+        root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in added:
+            root.removeHandler(handler)
+        for handler in others:
+            handler.removeFilter(as_before)
+        file.close()

@@ -25,6 +25,10 @@ class Interrupted(KeyboardInterrupt):
     def __str__(self) -> str:
         return str(self.args[1])
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show instead of a traceback."""
+        return [str(self)]
+
 
 class StopRequest:
     """Whether a signal has asked the run to stop: a context manager and a function to poll.

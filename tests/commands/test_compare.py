@@ -1,5 +1,6 @@
 """The command `compare`, end to end."""
 
+import csv
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mbrl.__main__ import main
+from mbrl.analysis.curves import load_metrics
 from mbrl.errors import ConfigError
 from tests.analysis.made_runs import make_run
 
@@ -76,6 +78,25 @@ def test_in_a_terminal_no_folder_and_no_word_is_broken(
         assert len(line) <= width or line.startswith(str(outputs))
 
 
+def test_the_learning_curves_of_all_runs_are_written_on_request(outputs, tmp_path, capsys):
+    folder = tmp_path / "written"
+    assert compare(outputs, "--csv", "curves", "--folder", folder) == 0
+    assert f"Written: {folder / 'curves.csv'}" in capsys.readouterr().out
+    with (folder / "curves.csv").open() as file:
+        lines = list(csv.reader(file))
+    curves = load_metrics(outputs)
+    assert lines[0] == list(curves)
+    assert len(lines) == 1 + len(curves["env_steps"]) == 1 + 2 * 7
+    assert [line[lines[0].index("evaluation/return_mean")] for line in lines[1:]] == [
+        str(score) for score in curves["evaluation/return_mean"]
+    ]
+    assert f"compare {outputs} --csv=curves</code>" in (folder / "compare.html").read_text()
+    for name in ("png", "pdf", "csv", "html"):
+        (folder / f"compare.{name}").unlink()
+    with pytest.raises(ConfigError, match=r"already holds a comparison \(curves\.csv\)"):
+        compare(outputs, "--folder", folder)
+
+
 def test_no_comparison_is_overwritten(outputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert compare("outputs") == 0
@@ -122,6 +143,7 @@ def test_jax_and_other_slow_packages_are_not_imported(outputs, tmp_path, command
     code = f"""
 import json, sys
 from mbrl.__main__ import main
+from mbrl.analysis.curves import load_metrics
 main({arguments!r})
 json.dump(sorted(sys.modules), sys.stderr)
 """

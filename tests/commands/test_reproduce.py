@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mbrl.__main__ import main
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.errors import ConfigError
 from mbrl.runs.reader import read_metrics, read_summary
 from tests.faults.runs import QUICK, run_here

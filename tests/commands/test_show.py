@@ -6,11 +6,11 @@ import pytest
 
 from mbrl.__main__ import main
 from mbrl.config.compose import compose
-from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.runs.checkpoints import save_checkpoint
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.provenance import provenance
+from tests.configs import new_run_info
 from tests.faults.runs import QUICK, run_here
 
 
@@ -18,7 +18,7 @@ def save_run(folder: Path, *overrides: str) -> None:
     """Write the files of a completed run, without running it."""
     config = compose(overrides)
     with RunFolder(folder, resolve(config).to_yaml()) as run:
-        info = run_info_from_hydra(config)
+        info = new_run_info(config)
         run.write_provenance(provenance(config.seed, config.num_threads) | info.to_provenance())
         save_checkpoint(folder, {}, {"env_steps": 60}, max_checkpoints=1)
         run.finish("completed", {"env_steps": 60, "wall_seconds": 61.0})

@@ -11,10 +11,10 @@ from mbrl.assemble import assemble
 from mbrl.config.allowlist import allowed_target, load_saved_config, trusted_packages
 from mbrl.config.build import build
 from mbrl.config.compose import compose
-from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.experiment import build_loggers, run
+from tests.configs import new_run_info
 
 SMALL = ["planner=random", "env=point_mass", "model=oracle", "training=smoke"]
 ENVIRONMENT = "mbrl.envs.gymnasium.GymnasiumEnvironment"
@@ -189,7 +189,7 @@ def test_the_module_of_an_environment_is_not_imported(canary):
     assert "add trust=[foreign] to the command line" in str(caught.value)
     assert not canary.exists()
     trusting = compose([*overrides, "trust=[foreign]"])
-    trust = run_info_from_hydra(trusting).trust
+    trust = new_run_info(trusting).trust
     assert assemble(resolve(trusting), trust).environment.observation_size == 4
     assert canary.exists()
 
@@ -231,7 +231,7 @@ def test_a_config_does_not_choose_where_a_logger_writes(tmp_path):
         assert "a config may not set this" in sentence or "not one of this project's" in sentence
     config = compose(["logger=files", "+logger.files.run_info=3"])
     with pytest.raises(ConfigError, match=r"logger\.files\.run_info=3: a config may not set this"):
-        list(build_loggers(resolve(config), run_info_from_hydra(config)))
+        list(build_loggers(resolve(config), new_run_info(config)))
     assert (tmp_path / "metrics.jsonl").read_text().endswith("half a row")
 
 

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from mbrl.config.compose import CONFIG_FOLDER
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line, check_job
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_local_launcher
 from mbrl.errors import ConfigError

@@ -10,13 +10,12 @@ from mbrl.config.compose import compose
 from mbrl.config.launch import (
     check_environment_id,
     read_run,
-    run_info_from_hydra,
     run_info_from_provenance,
 )
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.experiment import run
-from tests.configs import options
+from tests.configs import new_run_info, options
 
 
 @pytest.fixture
@@ -24,13 +23,13 @@ def saved(tmp_path) -> Path:
     """A run's folder with its config and the provenance of its start."""
     config = compose(["planner=random", "training=smoke"])
     (tmp_path / "config.yaml").write_text(resolve(config).to_yaml())
-    provenance = run_info_from_hydra(config).to_provenance()
+    provenance = new_run_info(config).to_provenance()
     (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     return tmp_path
 
 
 def test_a_saved_run_has_the_run_info_it_was_started_with(saved):
-    first = run_info_from_hydra(compose(["planner=random", "training=smoke"]))
+    first = new_run_info(compose(["planner=random", "training=smoke"]))
     config, provenance, trust = read_run(saved, [])
     again = run_info_from_provenance(saved, provenance, trust)
     assert config.planner._target_ == "mbrl.planners.random.RandomPlanner"
@@ -81,9 +80,9 @@ def test_a_run_of_a_wandb_agent_keeps_the_agents_id(monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "ag3nt")
     monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
     # Without a sweep, the variable would give one id to all runs of a shell.
-    assert run_info_from_hydra(compose()).run_id != "ag3nt"
+    assert new_run_info(compose()).run_id != "ag3nt"
     monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
-    assert run_info_from_hydra(compose()).to_provenance()["run_id"] == "ag3nt"
+    assert new_run_info(compose()).to_provenance()["run_id"] == "ag3nt"
 
 
 @pytest.mark.parametrize("choice", [name for name in options("env") if name != "gymnasium"])

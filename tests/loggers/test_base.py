@@ -1,10 +1,10 @@
 import pytest
 
 from mbrl.config.compose import compose
-from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.experiment import build_loggers
+from tests.configs import new_run_info
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from mbrl.experiment import build_loggers
 def test_a_setting_that_a_logger_does_not_have_is_refused(setting, message):
     config = compose(["logger=wandb", f"+logger.{setting}"])
     with pytest.raises(ConfigError, match=message):
-        list(build_loggers(resolve(config), run_info_from_hydra(config)))
+        list(build_loggers(resolve(config), new_run_info(config)))

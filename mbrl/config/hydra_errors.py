@@ -1,0 +1,60 @@
+"""Errors of Hydra and OmegaConf as one sentence that says what was meant."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mbrl.config.config_folder import CONFIG_FOLDER
+from mbrl.config.hydra_internals import config_loader
+from mbrl.config.validation import did_you_mean
+from mbrl.errors import ConfigError
+
+
+def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
+    """The error as one sentence with a remedy, also where it is Hydra's or OmegaConf's.
+
+    `overrides` are those that were being composed.
+    """
+    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):
+        error = error.__cause__  # raised by a launcher or sweeper that Hydra has built
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        near = did_you_mean(option, error.options)
+        options = ", ".join(error.options)
+        return f"{group}={option}: no such option.{near} {group} is one of {options}."
+    nested = re.match(r"In '(.+)': Could not override '(.+)@.+'", str(error))
+    if nested:
+        return (
+            f"{nested[1]}.yaml: overrides {nested[2]} from inside a group. "
+            "Begin the file with the line `# @package _global_`."
+        )
+    unknown = re.match(r"Could not override '(.+)'", str(error))
+    if unknown:
+        return (
+            f"{unknown[1]}: not a setting of this config.{_near_setting(unknown[1], overrides)} "
+            "`python run.py --cfg job` with the same choices lists all; a setting of your own is "
+            f"added by +{unknown[1]}=…"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+
+
+def _near_setting(name: str, overrides: Sequence[str]) -> str:
+    """The setting beside the unknown one that was meant, in a config with the same choices."""
+    words = [word.partition("=")[::2] for word in overrides]
+    parent, _, key = name.rpartition(".")
+    groups = [path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir()]
+    choices = [f"{key}={value}" for key, value in words if key in groups]
+    try:
+        config = config_loader().load_configuration("config", choices, RunMode.RUN)
+        beside = OmegaConf.select(config, parent) if parent else config
+    except (HydraException, OmegaConfBaseException):
+        return ""
+    if not isinstance(beside, DictConfig):
+        return ""
+    known = [*map(str, beside), *(() if parent else groups)]
+    return did_you_mean(key, known, prefix=f"{parent}." if parent else "")

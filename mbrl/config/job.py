@@ -1,0 +1,30 @@
+"""A run from Python as a job of Hydra: the same folder, files and variables as from run.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from mbrl.config.hydra_internals import Callbacks, config_loader
+from mbrl.runs.log import logged_to
+
+
+def call_as_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Calls `task` with the config in a new folder, with Hydra's files and a run.log.
+
+    `config` has Hydra's settings under `hydra`. Hydra's callbacks, launchers and logging belong to
+    the command line; here the program's own logging stays as it is. Raises what `task` raises.
+    """
+
+    def logged(task_config: DictConfig) -> Any:
+        with logged_to(Path(config.hydra.runtime.output_dir)):
+            return task(task_config)
+
+    context = HydraContext(config_loader(), Callbacks())
+    result = run_job(logged, config, "hydra.run.dir", None, context, configure_logging=False)
+    if result.status == JobStatus.FAILED:
+        raise result._return_value  # `return_value` would print to stderr first
+    return result.return_value

@@ -1,0 +1,131 @@
+"""Composing in Python: config files of the user's own, refusals, and what Hydra keeps."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+from hydra import version
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobRuntime
+from omegaconf import DictConfig, OmegaConf
+
+from mbrl.config.compose import compose, with_hydra
+from mbrl.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A config folder with a planner and experiments, of which one sets a callback of Hydra."""
+    files = {
+        "planner/mine": "_target_: mbrl.planners.random.RandomPlanner",
+        "experiment/mine": "# @package _global_\ndefaults: [{override /planner: mine}]\nseed: 7",
+        "experiment/theirs": (
+            "# @package _global_\nhydra: {callbacks: {hostile: {_target_: foreign.Callback}}}"
+        ),
+    }
+    for name, text in files.items():
+        path = tmp_path / "my conf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "my conf"
+
+
+def settings(config: DictConfig) -> DictConfig:
+    """Hydra's settings of a composed config."""
+    return with_hydra(config).hydra
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files_of_a_config_folder_of_ones_own_can_be_chosen(folder, kind):
+    config = compose(["experiment=mine"], config_dir=kind(folder))
+    assert (config.seed, config.planner._target_) == (7, "mbrl.planners.random.RandomPlanner")
+    assert settings(config).runtime.choices["planner"] == "mine"
+    with pytest.raises(ConfigError, match=r"^planner=mine: no such option\."):
+        compose(["planner=mine"])
+
+
+def test_a_relative_config_folder_starts_at_the_working_directory(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert compose(["experiment=mine"], config_dir="my conf").seed == 7
+
+
+def test_a_config_folder_may_set_no_more_than_on_the_command_line(folder):
+    with pytest.raises(ConfigError, match=r"hydra\.callbacks\.hostile\._target_=foreign\.Callback"):
+        compose(["experiment=theirs"], config_dir=folder)
+    trusting = compose(["experiment=theirs", "trust=[hydra]"], config_dir=folder)
+    assert "hostile" in settings(trusting).callbacks
+
+
+def test_an_option_that_leads_out_of_conf_is_checked_too(folder):
+    with pytest.raises(ConfigError):
+        compose([f"experiment=../../../../../../..{folder}/experiment/theirs"])
+
+
+@pytest.mark.parametrize("name", ["missing", "my conf/planner/mine.yaml"])
+def test_a_config_folder_that_is_none_is_refused(folder, name):
+    with pytest.raises(ConfigError, match=r"^config_dir=.*: not a folder\. Name one that holds"):
+        compose(config_dir=folder.parent / name)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("seed=3", r'^overrides="seed=3": must be a list\. Write \["seed=3"\]\.$'),
+        (["seed=0,1"], r"^seed=0,1: several values are a sweep"),
+        (["seed=range(3)"], r"^seed=range\(3\): several values are a sweep"),
+        (["planner=mtcs"], r"^planner=mtcs: no such option\. Did you mean 'mcts'\?"),
+        (["sed=3"], r"^sed: not a setting of this config\. Did you mean 'seed'\?"),
+        (["seed"], "^Error parsing override 'seed'"),
+    ],
+)
+def test_overrides_that_cannot_be_composed_are_refused_in_a_sentence(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        compose(overrides)
+
+
+def test_an_experiment_that_is_not_at_the_top_level_is_told_how_it_begins(folder):
+    file = folder / "experiment" / "mine.yaml"
+    file.write_text(f"# my own\n{file.read_text()}")
+    with pytest.raises(ConfigError, match=r"^experiment/mine\.yaml: .* Begin the file"):
+        compose(["experiment=mine"], config_dir=folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda config: pickle.loads(pickle.dumps(config)),
+        lambda config: OmegaConf.merge(config, {"discount": 0.5}),
+    ],
+    ids=["copy", "deepcopy", "pickle", "merge"],
+)
+def test_each_config_keeps_its_own_hydra_settings(change):
+    first = compose(["seed=1"])
+    compose(["seed=2"])
+    assert "hydra" not in first
+    assert settings(change(first)).overrides.task == ["seed=1"]
+
+
+def test_a_config_that_was_not_composed_has_no_hydra_settings():
+    assert with_hydra(OmegaConf.create({"seed": 1})) is None
+
+
+def test_hydra_of_an_application_that_composes_stays_as_it_is(monkeypatch):
+    class Application:
+        """What GlobalHydra holds while an application runs."""
+
+    application, config = Application(), OmegaConf.create({"hydra": {"job": {"name": "theirs"}}})
+    monkeypatch.setattr(GlobalHydra.instance(), "hydra", application)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
+    monkeypatch.setattr(version.VersionBase.instance(), "version_base", version.Version("1.2"))
+    before = JobRuntime.instance().get("name")
+    assert settings(compose(["seed=3"])).job.name == "run"
+    with pytest.raises(ConfigError):
+        compose(["seed"])
+    assert GlobalHydra.instance().hydra is application
+    assert HydraConfig.instance().cfg is config
+    assert str(version.getbase()) == "1.2"
+    assert JobRuntime.instance().get("name") == before
