@@ -14,16 +14,18 @@ OUTPUTS = Path("outputs")
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser for a command that takes the folder of a run or sweep, and overrides."""
+    """Parser for a command that takes the folder of a run or sweep, and may take overrides."""
 
-    def __init__(self, command: str, description: str):
+    def __init__(self, command: str, description: str, takes_overrides: bool = True):
         super().__init__(f"python -m mbrl {command}", description=description)
         help_text = "folder of a run or a sweep"
         self.add_argument("path", type=Path, metavar="RUN", help=help_text)
-        help_text = (
-            "settings to change, if the command allows it; trust=[package] allows your own parts"
-        )
-        self.add_argument("overrides", nargs="*", metavar="name=value", help=help_text)
+        if takes_overrides:
+            help_text = (
+                "settings to change, if the command allows it; trust=[package] allows your own "
+                "parts"
+            )
+            self.add_argument("overrides", nargs="*", metavar="name=value", help=help_text)
 
 
 def tolerance(text: str) -> float:

@@ -1,27 +1,28 @@
 """`python -m mbrl show RUN`: a run at a glance."""
 
+import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mbrl.commands.arguments import Parser, resolve_folder
+from mbrl.config.allowlist import read_settings
 from mbrl.config.compose import compose
-from mbrl.config.launch import read_run
+from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.resolve import SETTINGS
-from mbrl.errors import ConfigError
 from mbrl.launchers.report import print_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
-from mbrl.runs.reader import read_summary, status
+from mbrl.runs.reader import read_provenance, read_summary, status
+from mbrl.runs.saved_config import leaves
 from mbrl.tables import format_duration, format_number, print_table
 
 DESCRIPTION = """Prints the result of a run, its settings that are not the defaults, the code,
@@ -44,21 +45,22 @@ ABSENT = "–"
 
 def main(arguments: list[str]) -> int:
     """Print a run, or a sweep's jobs. The exit status is 0."""
-    given = Parser("show", DESCRIPTION).parse_intermixed_args(arguments)
+    given = Parser("show", DESCRIPTION, takes_overrides=False).parse_args(arguments)
     folder = resolve_folder(given.path)
     if not is_run(folder):
         print_jobs(folder)
         return 0
-    config, provenance, _ = read_run(folder, given.overrides)
-    print_table(_result(folder, config, provenance))
+    # As plain text: what is only shown needs no trust.
+    saved, provenance = read_settings(folder / "config.yaml"), read_provenance(folder)
+    print_table(_result(folder, dict(leaves(saved)), provenance))
     # Not in the table, which would break it in a narrow terminal.
     Console(soft_wrap=True, highlight=False).print(Text(f"Folder: {folder.absolute()}"))
-    print_table(_settings(config, provenance))
+    print_table(_settings(saved, provenance))
     print_table(_origin(provenance))
     return 0
 
 
-def _result(folder: Path, config: DictConfig, provenance: Mapping[str, Any]) -> Table:
+def _result(folder: Path, settings: Mapping[str, str], provenance: Mapping[str, Any]) -> Table:
     choices = provenance.get("choices") or {}
     model, planner = choices.get("model", "unknown"), choices.get("planner", "unknown")
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
@@ -68,11 +70,11 @@ def _result(folder: Path, config: DictConfig, provenance: Mapping[str, Any]) -> 
     if "error" in summary:
         cells["error"] = summary["error"]
     cells |= {
-        "environment": config.env.id,
+        "environment": settings.get("env.id", "unknown"),
         "model, planner": f"{model}, {planner}",
-        "seed": config.seed,
+        "seed": settings["seed"],
         "evaluation return": f"{format_number(mean)} ± {format_number(std)}",
-        "env steps": f"{summary.get('env_steps', 0)} of {config.training.env_steps}",
+        "env steps": f"{summary.get('env_steps', 0)} of {settings.get('training.env_steps', '?')}",
         "last checkpoint": "none" if checkpoint is None else f"{checkpoint} env steps",
         "wall time": format_duration(summary.get("wall_seconds", 0.0)),
     }
@@ -84,55 +86,60 @@ def _result(folder: Path, config: DictConfig, provenance: Mapping[str, Any]) -> 
     return table
 
 
-def _settings(config: DictConfig, provenance: Mapping[str, Any]) -> Table:
+def _settings(saved: Mapping[str, Any], provenance: Mapping[str, Any]) -> Table:
     """First the choices that are not the defaults, then settings that differ from the choices'."""
-    table = Table("setting", "default", "this run", title="Not the defaults")
-    base, choices = _base_config(provenance)
-    for group, (default, chosen) in choices.items():
-        table.add_row(group, Text(default), Text(chosen))
-    then, now = dict(_leaves(base)), dict(_leaves(config))
-    then = {name: then[name] for name in then if name.split(".")[0] in SETTINGS}
-    for name in [*now, *(name for name in then if name not in now)]:
-        before, after = then.get(name, ABSENT), now.get(name, ABSENT)
-        if before != after and name != "seed":
-            table.add_row(name, Text(str(before)), Text(str(after)))
-    return table
-
-
-def _base_config(provenance: Mapping[str, Any]) -> tuple[DictConfig, dict[str, tuple[str, str]]]:
-    """The config of the run's choices alone, and the choices that are not the defaults.
-
-    These are pairs (default, chosen). Without known choices, the default config.
-    """
     # Only words, since the file can be anyone's.
     chosen = {
         group: str(choice)
         for group, choice in (provenance.get("choices") or {}).items()
         if group in GROUPS and re.fullmatch(r"\w+", str(choice))
     }
-    different = {
-        group: (DEFAULTS.get(group, "none"), choice)
+    if not chosen:
+        return Table("What was chosen is unknown; all settings are in config.yaml", box=None)
+    table = Table("setting", "default", "this run", title="Not the defaults")
+    for group, choice in chosen.items():
+        default = DEFAULTS.get(group, "none")
+        if choice != default:
+            table.add_row(group, Text(default), Text(choice))
+    then, now = dict(leaves(_base_settings(saved, chosen))), dict(leaves(saved))
+    for name in [*now, *(name for name in then if name not in now)]:
+        before, after = then.get(name, ABSENT), now.get(name, ABSENT)
+        if before != after and name != "seed":
+            table.add_row(name, Text(before), Text(after))
+    return table
+
+
+def _base_settings(saved: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that follow from the run's choices alone.
+
+    Of a choice that is unknown, or not one of this project, they are those of the run.
+    """
+    known = {
+        group: choice
         for group, choice in chosen.items()
-        if DEFAULTS.get(group) != choice
+        if (CONFIG_FOLDER / group / f"{choice}.yaml").is_file()
     }
-    try:
-        return compose([f"{group}={choice}" for group, (_, choice) in different.items()]), different
-    except (ConfigError, HydraException):  # a choice that does not exist here
-        return compose(), {}
+    base = compose([f"{group}={choice}" for group, choice in known.items()])
+    with open_dict(base):
+        for group in saved.keys() & set(GROUPS) - known.keys():
+            # What is in the file is text, and never resolved.
+            base[group] = json.loads(json.dumps(saved[group], default=str).replace("${", r"\\${"))
+    return {name: value for name, value in _plain(base).items() if name in SETTINGS}
 
 
-def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The full name and value of each setting; `???` for one that is missing or cannot be read."""
+def _plain(node: Any) -> Any:
+    """Plain containers, with `???` for settings that are missing or cannot be read."""
+    if isinstance(node, ListConfig):
+        return OmegaConf.to_container(node)
     if not isinstance(node, DictConfig):
-        yield name, node
-        return
+        return node
+    values = {}
     for key in node:
-        full_name = f"{name}.{key!s}" if name else str(key)
         try:
-            value = "???" if OmegaConf.is_missing(node, key) else node[key]
+            values[str(key)] = "???" if OmegaConf.is_missing(node, key) else _plain(node[key])
         except OmegaConfBaseException:  # an interpolation of a missing setting
-            value = "???"
-        yield from _leaves(value, full_name)
+            values[str(key)] = "???"
+    return values
 
 
 def _origin(provenance: Mapping[str, Any]) -> Table:

@@ -99,7 +99,7 @@ def test_a_saved_logger_outside_the_project_is_not_run(saved, canary):
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "show"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_saved_trust_is_ignored(saved, canary, command):
     change(saved, "trust", ["os"])
     change(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
@@ -118,11 +118,27 @@ def test_an_environment_s_module_is_not_imported(saved, canary, tmp_path, monkey
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "show"])
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "${now:%Y}", "\x24{seed}"])
 def test_an_interpolation_in_a_saved_config_is_refused(saved, command, value):
     change(saved, "env.id", value)
     assert f"{value}: an interpolation" in refusal(command, saved)
+
+
+def test_show_prints_without_trust_and_resolves_nothing(saved, canary, monkeypatch, capsys):
+    monkeypatch.setenv("SECRET", "of this machine")
+    change(saved, "trust", ["theirs"])
+    change(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
+    change(saved, "env.id", "theirs:${oc.env:SECRET}")
+    change(saved, "model.num_members", "${oc.env:SECRET}")
+    for choices in ({"env": "theirs", "model": "theirs", "planner": "cem"}, {}):
+        (saved / "provenance.json").write_text(json.dumps({"choices": choices}))
+        assert main(["show", str(saved)]) == 0
+        shown = capsys.readouterr().out
+        assert "theirs:${oc.env:SECRET}" in shown
+        assert "of this machine" not in shown
+        assert ("os.system" in shown) is bool(choices)
+    assert not canary.exists()
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])

@@ -1,5 +1,6 @@
 """The command `show`, end to end."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,29 @@ def test_a_run_is_shown_with_its_result_and_the_settings_that_are_not_the_defaul
         assert expected in lines
     assert not [line for line in lines if line.startswith(("planner.max_depth", "seed 0"))]
     assert any(line.startswith("versions Python") for line in lines)
+
+
+def settings_shown(lines: list[str]) -> list[str]:
+    """The names in the table of settings."""
+    start, end = (i for i, line in enumerate(lines) if line.startswith(("Not the", "Computed by")))
+    return [line.split()[0] for line in lines[start + 1 : end] if line[:1].isalpha()]
+
+
+def test_a_choice_that_is_not_here_is_not_compared_with_another(tmp_path, capsys):
+    """Neither with the default, nor do settings that follow from it count as changed."""
+    save_run(tmp_path, "env=pendulum", "planner.horizon=7")
+    file = tmp_path / "provenance.json"
+    facts = json.loads(file.read_text())
+    assert settings_shown(shown(tmp_path, capsys)) == ["env", "planner.horizon"]
+    facts["choices"]["env"] = "theirs"
+    file.write_text(json.dumps(facts))
+    lines = shown(tmp_path, capsys)
+    assert "env cartpole theirs" in lines
+    assert settings_shown(lines) == ["env", "planner.horizon"]
+    file.unlink()
+    lines = shown(tmp_path, capsys)
+    assert "What was chosen is unknown; all settings are in config.yaml" in lines
+    assert not [line for line in lines if line.startswith("Not the defaults")]
 
 
 @pytest.mark.slow
