@@ -106,6 +106,21 @@ def test_multi_discrete_candidates_are_all_combinations_or_samples():
     assert np.unique(many, axis=0).shape[0] > 10
 
 
+@pytest.mark.parametrize(
+    "space", [Discrete(100), MultiDiscrete((10, 6))], ids=["Discrete", "MultiDiscrete"]
+)
+def test_of_more_actions_than_may_be_enumerated_candidates_are_different_samples(space):
+    draws = [np.asarray(space.candidates(jax.random.key(seed), 12, 24)) for seed in range(60)]
+    for drawn in draws:
+        assert len(drawn) == 12 == len(np.unique(drawn, axis=0))
+    every = 100 if isinstance(space, Discrete) else 60
+    assert len(np.unique(np.concatenate(draws), axis=0)) == every
+
+
+def test_there_are_no_more_candidates_than_actions():
+    assert Discrete(5).candidates(jax.random.key(0), 12, 2).shape == (5,)
+
+
 def test_box_candidates_are_distinct_samples():
     candidates = np.asarray(Box(2).candidates(jax.random.key(0), 50))
     assert candidates.shape == (50, 2)

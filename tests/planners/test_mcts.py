@@ -52,6 +52,17 @@ def test_more_than_16_actions_are_all_considered():
 
 
 @both_policies
+def test_with_fewer_simulations_than_actions_every_action_can_be_chosen(policy):
+    """Without a sample, the search would try the first ones only, since all have equal priors."""
+    search = planner(policy, Discrete(40), num_simulations=10, max_depth=1)
+    reward = np.linspace(0.0, 1.0, 40)
+    chosen = [int(plan(search, bandit(reward), jax.random.key(seed))[0]) for seed in range(20)]
+    assert len(set(chosen)) > 3
+    # The best of 8 different actions is at 0.89 on average, that of the first ten at 0.23.
+    assert np.mean(reward[chosen]) > 0.7
+
+
+@both_policies
 def test_few_combinations_are_all_considered(policy):
     """16 combinations although `num_actions` is 8; the reward of an entry depends on the other."""
     for seed in range(5):

@@ -121,6 +121,19 @@ def test_values_match_dynamic_programming():
     np.testing.assert_allclose(target_values, values, atol=0.03)
 
 
+@pytest.mark.parametrize(("num_actions", "predicted"), [(3, 3), (8, 8), (9, 4), (100, 4)])
+def test_the_cost_of_a_state_does_not_grow_with_the_number_of_actions(num_actions, predicted):
+    """At most twice the sampled candidates are predicted."""
+    model, replay = chain(
+        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=8)
+    )
+    model = eqx.tree_at(lambda model: model.action_space, model, Discrete(num_actions))
+    transitions = eqx.filter_eval_shape(
+        learner()._imagined_transitions, jax.random.key(0), model, replay
+    )
+    assert transitions.rewards.shape[1] == predicted
+
+
 @pytest.mark.parametrize("propagation", ["ts1", "ts_infinity"])
 def test_values_match_dynamic_programming_where_sampling_spreads_the_particles(propagation):
     """In the slippery corridor each state has its own value, not the mean of its neighbours'."""
