@@ -48,10 +48,10 @@ def resolved_small(*overrides: str) -> ResolvedConfig:
     return resolve(small_config(*overrides))
 
 
-def new_run_info(config: DictConfig) -> RunInfo:
+def new_run_info(config: DictConfig, folder: str | Path = "outputs/run") -> RunInfo:
     """RunInfo of a run of a composed config, in a folder that does not exist yet."""
     before, prepared = HydraConfig.instance().cfg, with_hydra(config)
-    prepared.hydra.runtime.output_dir = "outputs/run"
+    prepared.hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().set_config(prepared)
     try:
         return run_info_from_hydra(config)

@@ -13,13 +13,13 @@ import wandb
 from wandb.util import get_core_path
 
 from mbrl.config.compose import compose
-from mbrl.config.launch import run_info_from_hydra
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.experiment import build_loggers
 from mbrl.loggers.wandb import VARIABLES, WandbLogger
 from mbrl.run_info import RunInfo
 from mbrl.wandb_internals import background_process, log_out
+from tests.configs import new_run_info
 
 ROWS = [
     {"env_steps": 20, "wall_seconds": 0.1, "episode/return": 20.0, "episode/length": 20},
@@ -323,9 +323,9 @@ def test_logger_online_is_online_whatever_the_mode_of_the_shell(monkeypatch):
 def test_all_variables_reach_wandb(tmp_path, monkeypatch):
     for name, value in {**GIVEN, "WANDB_DIR": str(tmp_path / "scratch")}.items():
         monkeypatch.setenv(name, value)
-    config = compose(["~logger.console", f"hydra.run.dir={tmp_path / 'run'}"])
+    config = compose(["~logger.console"])
     (tmp_path / "run").mkdir()
-    for logger in build_loggers(resolve(config), run_info_from_hydra(config)):
+    for logger in build_loggers(resolve(config), new_run_info(config, tmp_path / "run")):
         logger.finish("completed")
     [folder] = runs_in(tmp_path / "scratch")
     run = run_record(records(folder))
@@ -392,9 +392,9 @@ def test_an_invalid_variable_is_refused_by_its_name(
     tmp_path, monkeypatch, variable, value, message
 ):
     monkeypatch.setenv(variable, value)
-    config = compose(["~logger.console", f"hydra.run.dir={tmp_path}"])
+    config = compose(["~logger.console"])
     with pytest.raises(ConfigError, match=message):
-        list(build_loggers(resolve(config), run_info_from_hydra(config)))
+        list(build_loggers(resolve(config), new_run_info(config, tmp_path)))
     assert not (tmp_path / "wandb").exists()
 
 
