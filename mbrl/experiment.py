@@ -80,8 +80,8 @@ def execute(
         StopRequest() as should_stop,
         RunFolder(info.folder, config.to_yaml(), resume) as folder,
         _as_run_errors(folder.path),
+        quiet_libraries(),
     ):
-        quiet_libraries()
         set_threads(settings.num_threads)
         check_devices()
         if settings.compilation_cache:
@@ -187,7 +187,13 @@ def _restore(
     folder.truncate_metrics(num_rows)
     if is_stale and start.env_steps % training.evaluate_every == 0:
         folder.archive_superseded()  # this row is repeated with another number of episodes
-    repeated = read_metrics(folder.path, "metrics.superseded.jsonl")
+    repeated = [
+        row
+        for row in read_metrics(folder.path, "metrics.superseded.jsonl")
+        # With another budget, an evaluation can have another number of episodes.
+        if "evaluation/returns" not in row
+        or len(row["evaluation/returns"]) == training.evaluation_episodes_at(row["env_steps"])
+    ]
     writer.resume_at(num_rows, seconds, RowChecker(repeated, tolerance))
     if tolerance > 0:
         folder.archive_superseded()

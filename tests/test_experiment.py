@@ -69,8 +69,6 @@ def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
 def test_the_log_tells_the_story_of_the_run_and_not_that_of_libraries(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     smoke(tmp_path, "planner=random", "logger=files")
-    logging.getLogger("jax").info("Unable to initialise a device that is not there.")
-    logging.getLogger("matplotlib.font_manager").info("generated new fontManager")
     assert {record.name.partition(".")[0] for record in caplog.records} == {"mbrl"}
     story = "\n".join(record.getMessage() for record in caplog.records)
     expected = (
@@ -147,6 +145,17 @@ FALLING_EPSILON = (
 )
 VALIDATED = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
 NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING_EPSILON)
+
+
+def test_a_run_without_its_last_checkpoint_is_extended_past_its_longer_evaluation(tmp_path):
+    """A full disk at the end costs the last checkpoint; the evaluation is repeated with fewer."""
+    overrides = ("planner=random", "logger=files", "training.final_evaluation_episodes=3")
+    smoke(tmp_path, *overrides, "training.env_steps=40")
+    max(checkpoint_files(tmp_path)).unlink()
+    assert main(["resume", str(tmp_path), "training.env_steps=80"]) == 0
+    evaluations = [row for row in read_metrics(tmp_path) if "evaluation/returns" in row]
+    counts = {row["env_steps"]: len(row["evaluation/returns"]) for row in evaluations}
+    assert counts == {40: 2, 80: 3}
 
 
 @pytest.mark.parametrize(

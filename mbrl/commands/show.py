@@ -1,6 +1,5 @@
 """`python -m mbrl show RUN`: a run at a glance."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -121,10 +120,20 @@ def _base_settings(saved: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[
     }
     base = compose([f"{group}={choice}" for group, choice in known.items()])
     with open_dict(base):
-        for group in saved.keys() & set(GROUPS) - known.keys():
-            # What is in the file is text, and never resolved.
-            base[group] = json.loads(json.dumps(saved[group], default=str).replace("${", r"\\${"))
-    return {name: value for name, value in _plain(base).items() if name in SETTINGS}
+        if "env" not in known:  # others follow from these; text of the file is never resolved
+            base.env.update(_numbers_and_words(saved["env"]))
+    plain = _plain(base)
+    plain |= {group: saved[group] for group in saved.keys() & set(GROUPS) - known.keys()}
+    return {name: value for name, value in plain.items() if name in SETTINGS}
+
+
+def _numbers_and_words(settings: Any) -> dict[str, Any]:
+    items = settings.items() if isinstance(settings, dict) else ()
+    return {
+        str(name): value
+        for name, value in items
+        if isinstance(value, int | float) or (isinstance(value, str) and value.isalpha())
+    }
 
 
 def _plain(node: Any) -> Any:

@@ -27,7 +27,9 @@ from mbrl.errors import ConfigError
 
 # Of functions from these, equal settings give equal results.
 PURE_PACKAGES = ("mbrl.", "optax.")
-OPTIMIZER = "mbrl.training.optimisation.Optimizer"  # a name, since training is no lower layer
+# Of an optimiser, what its program has as arrays. Others are combined in double precision.
+NUMBERS = ("learning_rate", "weight_decay")
+OPTIMIZER = "mbrl.training.optimisation.Optimizer"
 
 
 def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
@@ -107,7 +109,9 @@ def _share(part: DictConfig, is_inner: bool) -> None:
         raise _as_config_error(_name(part), error.__cause__ or error) from error
     replacement = _shared(settings)
     if isinstance(made, optax.GradientTransformation) and not is_inner:
-        numbers = {name: value for name, value in settings.items() if isinstance(value, float)}
+        numbers = {
+            name: settings[name] for name in NUMBERS if isinstance(settings.get(name), float)
+        }
         others = {name: settings[name] for name in settings if name not in numbers}
         factory = _shared(others | {"_partial_": True})
         replacement = {"_target_": OPTIMIZER, "factory": factory, "hyperparameters": numbers}

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, one_line
 
 _num_threads_of_this_process: int | None = None
 
@@ -36,9 +36,10 @@ def check_devices() -> None:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # which of them depends on JAX's version
         platforms = jax.config.values["jax_platforms"]
+        named = f"JAX_PLATFORMS={platforms}: " if platforms else ""
         raise ConfigError(
-            f"JAX_PLATFORMS={platforms}: JAX finds no such device. Install JAX for it, or unset "
-            "the variable."
+            f"{named}JAX finds no device ({one_line(error) or 'none of this kind'}). Install JAX "
+            "for it, or set JAX_PLATFORMS=cpu."
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Progress of a run on the terminal, and the table of its result."""
 
-import io
 import logging
 import sys
+import threading
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -25,7 +25,8 @@ from mbrl.tables import RunConsole, format_duration, format_number
 @contextmanager
 def starting(owns_terminal: bool) -> Iterator[None]:
     """Shows, on a terminal, that a run is being prepared: seconds in which nothing is logged."""
-    with Console().status("starting") if owns_terminal else nullcontext():
+    console = Console()
+    with console.status("starting") if owns_terminal and console.is_terminal else nullcontext():
         yield
 
 
@@ -56,7 +57,7 @@ class ConsoleLogger(AbstractDisplay):
         self._progress = progress
         if self._redraws and self._live is None:  # a run that cannot start shows no display
             # What is printed meanwhile appears above the display.
-            self._streams.enter_context(_streams_replaced(_LinesAbove(self._console)))
+            self._streams.enter_context(_lines_above(self._console))
             self._live = Live(
                 console=self._console,
                 get_renderable=self._render,
@@ -78,8 +79,8 @@ class ConsoleLogger(AbstractDisplay):
     def finish(self, status: str) -> None:
         if self._live is not None:
             self._status = status
-            self._live.stop()  # after a last refresh
             self._streams.close()
+            self._live.stop()  # after a last refresh
         elif status != "completed" and self._latest:
             self._print_line(status)
 
@@ -120,40 +121,57 @@ class ConsoleLogger(AbstractDisplay):
         ]
 
 
-class _LinesAbove(io.TextIOBase):
+class _LinesAbove:
     """A stream whose lines a console prints above its display, without breaking long ones.
 
-    Rich's own redirection breaks them, and with them paths and commands.
+    Rich's own redirection breaks them, and with them paths and commands. Everything but writing is
+    that of the original stream.
     """
 
-    def __init__(self, console: Console):
-        self._console = console
+    def __init__(self, console: Console, stream: Any):
+        self._console, self._stream = console, stream
         self._line = ""
+        self._lock = threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            self._console.print(Text.from_ansi(line), soft_wrap=True)
+        with self._lock:
+            *lines, self._line = (self._line + text).split("\n")
+            for line in lines:
+                self._console.print(Text.from_ansi(line), soft_wrap=True)
         return len(text)
+
+    def flush(self) -> None:
+        """Nothing, since a display has whole lines above it."""
+
+    def finish(self) -> None:
+        """Print what has no end of line."""
+        if self._line:
+            self.write("\n")
 
 
 @contextmanager
-def _streams_replaced(stream: io.TextIOBase) -> Iterator[None]:
+def _lines_above(console: Console) -> Iterator[None]:
     """Replaces stdout and stderr, also for the log handlers that hold them."""
-    before = (sys.stdout, sys.stderr)
+    streams = {stream: _LinesAbove(console, stream) for stream in (sys.stdout, sys.stderr)}
     handlers = [
         (handler, handler.stream)
         for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream in before
+        if isinstance(handler, logging.StreamHandler) and handler.stream in streams
     ]
-    with redirect_stdout(stream), redirect_stderr(stream):  # type: ignore[type-var]
-        for handler, _ in handlers:
-            handler.setStream(stream)  # type: ignore[arg-type]
+    replaced: Any = streams  # of the type of what they replace, as far as it is used
+    with redirect_stdout(replaced[sys.stdout]), redirect_stderr(replaced[sys.stderr]):
+        for handler, original in handlers:
+            handler.setStream(replaced[original])
         try:
             yield
         finally:
             for handler, original in handlers:
                 handler.setStream(original)
+            for stream in streams.values():
+                stream.finish()
 
 
 def phase_summary(row: Mapping[str, Any]) -> str:

@@ -72,6 +72,8 @@ class WandbLogger(AbstractLogger):
         finish_timeout: float = 5.0,  # seconds to wait for the last rows to be uploaded
         grace: float = 5.0,  # seconds that W&B's own process may take beyond these timeouts
     ):
+        # An empty variable is one that is not set; dryrun is W&B's old word.
+        mode = "offline" if mode in ("", "dryrun") else mode
         if mode not in MODES:
             raise ValueError(f"{_given('mode', mode)}: must be one of {', '.join(MODES)}.")
         timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout, "grace": grace}
@@ -84,11 +86,11 @@ class WandbLogger(AbstractLogger):
         self._finish_timeout, self._grace = finish_timeout, grace
         self._upload_from = run_info.folder if upload_checkpoint else None
         labels = {
-            "project": project,
-            "entity": entity,
+            "project": project or "mbrl",
+            "entity": entity or None,
             "name": name or run_info.name,
             "group": group or run_info.group,
-            "tags": _default_tags(run_info) if tags is None else _split(tags),
+            "tags": _default_tags(run_info) if tags in (None, "") else _split(tags),
         }
         _report_unused_variables({"mode": mode, **labels}, is_resumed=run_info.num_rows > 0)
         if mode == "disabled":
@@ -281,6 +283,9 @@ def _prepare_process(mode: str) -> None:
     # When the process ends, W&B reports errors of its own, and waits up to 20 seconds for a server
     # that does not answer.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for name in VARIABLES.values():  # W&B refuses empty ones
+        if not os.environ.get(name, "unset"):
+            del os.environ[name]
     # W&B's banner would break the progress display, and logging in prints too. If W&B cannot start,
     # `wandb.init` reports it later.
     with contextlib.suppress(Exception):

@@ -17,13 +17,19 @@ def log_to(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
 
 
-def quiet_libraries() -> None:
-    """Keep what libraries find worth noting out of run.log, unless hydra.verbose asks for it."""
-    if logging.getLogger().level > logging.DEBUG:
-        for name in ("jax", "matplotlib"):
-            library = logging.getLogger(name)
-            if library.level == logging.NOTSET:
-                library.setLevel(logging.WARNING)
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """In the block, keep notices of libraries out of run.log, unless hydra.verbose is set."""
+    libraries = [logging.getLogger(name) for name in ("jax", "matplotlib")]
+    is_verbose = logging.getLogger().level <= logging.DEBUG
+    quieted = [each for each in libraries if each.level == logging.NOTSET and not is_verbose]
+    for library in quieted:
+        library.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for library in quieted:
+            library.setLevel(logging.NOTSET)
 
 
 @contextmanager
@@ -39,7 +45,7 @@ def logged_to(folder: Path) -> Iterator[None]:
     file.setLevel(logging.INFO)
 
     def as_before(record: logging.LogRecord) -> bool:
-        return record.levelno >= level
+        return record.levelno >= level or _has_own_level(logging.getLogger(record.name))
 
     for handler in others:
         handler.addFilter(as_before)
@@ -58,3 +64,10 @@ def logged_to(folder: Path) -> Iterator[None]:
         for handler in others:
             handler.removeFilter(as_before)
         file.close()
+
+
+def _has_own_level(logger: logging.Logger) -> bool:
+    """Whether the logger has its level from itself or a parent below root."""
+    while logger.parent is not None and logger.level == logging.NOTSET:
+        logger = logger.parent
+    return logger.parent is not None

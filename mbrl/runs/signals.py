@@ -4,6 +4,7 @@ The first signal is a request; the run stops at the next point from which it can
 second signal stops it at once.
 """
 
+import os
 import signal
 import socket
 import sys
@@ -28,6 +29,19 @@ class Interrupted(KeyboardInterrupt):
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback."""
         return [str(self)]
+
+
+_answering_processes: set[int] = set()
+
+
+def _forget_parent() -> None:
+    """In a forked child, whose signals its parent must not answer."""
+    if os.getppid() in _answering_processes:
+        signal.set_wakeup_fd(-1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 class StopRequest:
@@ -76,10 +90,13 @@ class StopRequest:
         answering = threading.Thread(target=_answer_first, args=(receiver,), daemon=True)
         answering.start()
         fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        # In reverse order: the closed sender ends the thread.
+        _answering_processes.add(os.getpid())
+        # In reverse order. `shutdown` ends the thread, also where a child has a copy of the socket.
         self._restore.callback(receiver.close)
-        self._restore.callback(answering.join)
         self._restore.callback(sender.close)
+        self._restore.callback(answering.join)
+        self._restore.callback(sender.shutdown, socket.SHUT_RDWR)
+        self._restore.callback(_answering_processes.discard, os.getpid())
         self._restore.callback(signal.set_wakeup_fd, fd)
 
 
@@ -89,7 +106,7 @@ def _answer_first(receiver: socket.socket) -> None:
             # The terminal may be closed.
             with suppress(OSError, ValueError):
                 print(
-                    "Finishing the step, then a checkpoint. The same signal again stops at once.",
+                    "Stopping at the next checkpoint. The same signal again stops at once.",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -152,18 +152,28 @@ class Training(eqx.Module):
 
     def remaining(self, phase: Phase, env_steps: int) -> Remaining:
         """What follows from the start of `phase` at `env_steps`; learning precedes evaluation."""
-        later, steps = [], env_steps
-        while steps < self.env_steps:
-            steps = self.next_event(steps)
-            later.append(steps)
-        evaluated = filter(
-            self.evaluation_is_due, later if phase == "collecting" else [env_steps, *later]
-        )
+        evaluated = env_steps if phase == "collecting" else env_steps - 1
+        # The evaluation at the budget is counted apart.
+        earlier = (self.env_steps - 1) // self.evaluate_every - evaluated // self.evaluate_every
         return Remaining(
             steps=self.env_steps - env_steps,
-            learning_phases=sum(map(self.learning_is_due, later)) + (phase == "learning"),
-            evaluation_episodes=sum(map(self.evaluation_episodes_at, evaluated)),
+            learning_phases=self._later_learning_phases(env_steps) + (phase == "learning"),
+            evaluation_episodes=max(0, earlier) * self.evaluation_episodes
+            + self.evaluation_episodes_at(self.env_steps),
         )
+
+    def _later_learning_phases(self, env_steps: int) -> int:
+        """Phases of learning after `env_steps`, counted between the doublings of the interval."""
+        count = int(env_steps < self.warmup_steps <= self.env_steps)
+        steps = max(env_steps, self.warmup_steps)
+        while steps < self.env_steps:
+            interval, end = self.learning_interval(steps + 1), self.env_steps
+            if self.learn_interval_growth:
+                doubled = math.ceil(2 * interval / self.learn_interval_growth)
+                end = min(end, max(doubled - 1, steps + 1))
+            count += end // interval - steps // interval
+            steps = end
+        return count
 
     @property
     def learners(self) -> tuple[ModelLearner, ValueLearner, Exploration]:

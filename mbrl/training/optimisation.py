@@ -14,13 +14,13 @@ Number = float | Float[Array, ""]
 
 
 class Optimizer(eqx.Module):
-    """An optimiser whose numbers are arrays, so that runs with other numbers share its program.
+    """An optimiser with numbers as arrays, so that runs with other numbers share its program.
 
     `init` and `update` are those of `factory(**hyperparameters)`.
     """
 
     factory: Callable[..., optax.GradientTransformation] = eqx.field(static=True)
-    hyperparameters: dict[str, Float[Array, ""]]  # such as the learning rate
+    hyperparameters: dict[str, Float[Array, ""]]  # the learning rate and the weight decay
 
     def __init__(
         self,
@@ -35,18 +35,20 @@ class Optimizer(eqx.Module):
     def init(self, parameters: PyTree) -> PyTree:
         return self.factory(**self.hyperparameters).init(parameters)
 
-    def update(self, gradient: PyTree, state: PyTree, parameters: PyTree) -> tuple[PyTree, PyTree]:
+    def update(
+        self, gradient: PyTree, state: PyTree, parameters: PyTree = None
+    ) -> tuple[PyTree, PyTree]:
         return self.factory(**self.hyperparameters).update(gradient, state, parameters)
 
 
 def clipped_adamw(
-    learning_rate: Number, weight_decay: Number, max_norm: Number, warmup_updates: int
+    learning_rate: Number, weight_decay: Number, max_norm: float, warmup_updates: int
 ) -> optax.GradientTransformation:
     """AdamW with clipping by global norm and a linear warm-up to a constant `learning_rate`.
 
     The schedule depends on the number of updates so far, never on the budget of the run.
     """
-    if isinstance(max_norm, int | float) and max_norm <= 0:  # an array in a program (see Optimizer)
+    if max_norm <= 0:
         raise ValueError(f"optimizer.max_norm={max_norm}: must be positive. Try 1.0.")
     if warmup_updates < 1:
         raise ValueError(

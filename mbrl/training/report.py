@@ -32,6 +32,7 @@ class ProgressReporter:
         self._seconds: dict[Phase, float] = {}  # of a planned step, a phase of learning, an episode
         self._progress = Progress("collecting", 0)
         self._started = 0.0
+        self._compiled: set[tuple[Phase, int]] = set()  # an evaluation's program has its episodes
 
     def begin(self, phase: Phase, env_steps: int, num_episodes: int = 0) -> None:
         """A phase begins. What it calls for the first time is compiled first."""
@@ -40,7 +41,7 @@ class ProgressReporter:
         self._progress = Progress(
             phase,
             env_steps,
-            compiling=phase not in self._seconds,
+            compiling=(phase, num_episodes) not in self._compiled,
             num_episodes=num_episodes,
             ends_at=None if seconds is None else self._started + seconds,
         )
@@ -58,6 +59,7 @@ class ProgressReporter:
         seconds = perf_counter() - self._started
         if count:
             self._seconds[self._progress.phase] = seconds / count
+            self._compiled.add((self._progress.phase, self._progress.num_episodes))
         return seconds
 
     def _seconds_left(self, remaining: Remaining) -> float | None:

@@ -130,7 +130,8 @@ def test_show_prints_without_trust_and_resolves_nothing(saved, canary, monkeypat
     change(saved, "trust", ["theirs"])
     change(saved, "planner", {"_target_": "os.system", "command": f"touch {canary}"})
     change(saved, "env.id", "theirs:${oc.env:SECRET}")
-    change(saved, "model.num_members", "${oc.env:SECRET}")
+    change(saved, "model.num_members", r"\${oc.env:SECRET}")
+    change(saved, "model.pessimism", r"\\${oc.env:SECRET}")
     for choices in ({"env": "theirs", "model": "theirs", "planner": "cem"}, {}):
         (saved / "provenance.json").write_text(json.dumps({"choices": choices}))
         assert main(["show", str(saved)]) == 0

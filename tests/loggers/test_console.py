@@ -174,6 +174,22 @@ def test_messages_appear_above_the_display_unbroken_and_streams_are_restored():
         root.removeHandler(handler)
 
 
+def test_all_that_is_printed_appears_and_streams_keep_what_they_can_do():
+    console = terminal(40)
+    logger = console_logger(console)
+    original = sys.stdout
+    logger.show(Progress("collecting", 1))
+    assert sys.stdout is not original
+    assert sys.stdout.encoding == original.encoding
+    assert sys.stdout.isatty() == original.isatty()
+    print("no end of", end=" ", flush=True)
+    print("other", end=" ", file=sys.stderr)
+    print("line", end="")
+    logger.finish("completed")
+    assert "no end of line\n" in console.file.getvalue()
+    assert "other \n" in console.file.getvalue()
+
+
 def test_where_other_runs_use_the_terminal_only_evaluations_are_printed_with_the_folder_s_name():
     output = output_of(terminal(200), rows_of_a_run(), folder="sweep/3_seed=3", owns_terminal=False)
     lines = output.splitlines()

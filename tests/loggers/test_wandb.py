@@ -380,7 +380,6 @@ def test_disabled_starts_nothing_and_writes_nothing(tmp_path, monkeypatch):
     ("variable", "value", "message"),
     [
         ("WANDB_MODE", "onlin", r"^WANDB_MODE=onlin: must be one of offline, online, disabled\.$"),
-        ("WANDB_MODE", "", r"^WANDB_MODE=: must be one of"),
         ("WANDB_MODE", "online", r"^WANDB_MODE=online: needs a W&B account, but no login"),
         ("WANDB_PROJECT", "a/b", r"the environment \(WANDB_PROJECT=a/b\): Invalid project name"),
         ("WANDB_TAGS", "x" * 65, r"the environment \(WANDB_TAGS=x+\): .* 1 and 64 characters"),
@@ -396,6 +395,22 @@ def test_an_invalid_variable_is_refused_by_its_name(
     with pytest.raises(ConfigError, match=message):
         list(build_loggers(resolve(config), new_run_info(config, tmp_path)))
     assert not (tmp_path / "wandb").exists()
+
+
+@pytest.mark.usefixtures("fresh_process")
+@pytest.mark.parametrize("mode", ["", "dryrun"])
+def test_an_empty_variable_counts_as_not_set(tmp_path, monkeypatch, mode):
+    for name in VARIABLES.values():
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("WANDB_MODE", mode)
+    config = compose(["~logger.console"])
+    info = new_run_info(config, tmp_path)
+    for logger in build_loggers(resolve(config), info):
+        logger.finish("completed")
+    [folder] = runs_in(tmp_path)
+    run = run_record(records(folder))
+    assert (run["project"], run["display_name"]) == ("mbrl", info.name)
+    assert run["tags"] == ["cartpole", "ensemble", "cem"]
 
 
 def test_the_default_tags_are_the_options_of_env_model_and_planner(tmp_path):

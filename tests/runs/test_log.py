@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mbrl.runs.log import logged_to
+from mbrl.runs.log import logged_to, quiet_libraries
 
 
 def new_root(monkeypatch) -> logging.Logger:
@@ -61,3 +61,27 @@ def test_logging_is_as_before_after_an_error(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError), logged_to(tmp_path):
         raise RuntimeError
     assert (root.handlers, root.level) == ([], logging.WARNING)
+
+
+@pytest.mark.parametrize("name", ["talkative", "talkative.part"])
+def test_a_logger_with_a_level_of_its_own_is_heard_as_before(monkeypatch, tmp_path, name):
+    root = new_root(monkeypatch)
+    own = logging.FileHandler(tmp_path / "own.log")
+    root.addHandler(own)
+    monkeypatch.setattr(logging.getLogger("talkative"), "level", logging.INFO)
+    with logged_to(tmp_path):
+        logging.getLogger(name).info("a fact")
+        logging.getLogger("other").info("not asked for")
+    own.close()
+    assert (tmp_path / "own.log").read_text() == "a fact\n"
+
+
+@pytest.mark.parametrize(("root_level", "is_quiet"), [(logging.INFO, True), (logging.DEBUG, False)])
+def test_libraries_are_quiet_in_a_run_only(monkeypatch, root_level, is_quiet):
+    new_root(monkeypatch).setLevel(root_level)
+    library = logging.getLogger("matplotlib")
+    monkeypatch.setattr(library, "level", logging.NOTSET)
+    with quiet_libraries():
+        assert library.isEnabledFor(logging.INFO) is not is_quiet
+        assert library.isEnabledFor(logging.WARNING)
+    assert library.level == logging.NOTSET

@@ -73,3 +73,31 @@ def test_other_threads_receive_no_request():
     thread.start()
     thread.join()
     assert answers == [False]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows has not")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
+def test_a_forked_child_neither_delays_the_end_nor_has_its_signals_answered():
+    with redirect_stderr(io.StringIO()) as stderr:
+        with StopRequest() as should_stop:
+            child = os.fork()
+            if child == 0:
+                sleep(60)
+                os._exit(0)
+            started = monotonic()
+        assert monotonic() - started < 30
+        with StopRequest() as should_stop:
+            second = os.fork()
+            if second == 0:
+                signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+                sleep(60)
+                os._exit(1)
+            sleep(0.2)
+            os.kill(second, signal.SIGTERM)
+            assert os.waitpid(second, 0)[1] == 0
+            sleep(0.2)
+            assert not should_stop()
+        assert stderr.getvalue() == ""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)

@@ -1,8 +1,13 @@
 """The reports of the loop: phases, and the expected end of the run."""
 
+import copy
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mbrl.assemble import assemble
+from mbrl.config.build import build
 from mbrl.training import report
 from mbrl.training.loop import train
 from mbrl.training.report import ProgressReporter, Remaining
@@ -10,6 +15,11 @@ from mbrl.training.snapshot import Snapshot
 from tests.configs import resolved
 
 EPISODE_LIMIT = 200
+
+
+@pytest.fixture(scope="module")
+def training():
+    return build(resolved().tree.training)
 
 
 @pytest.fixture
@@ -61,6 +71,55 @@ def test_a_phase_compiles_until_its_first_step(clock):
     reporter.begin("evaluating", 80, num_episodes=5)
     assert [progress.compiling for progress in shown] == [True, False, False]
     assert (shown[1].episodes, shown[1].num_episodes, shown[1].env_steps) == (2, 5, 40)
+
+
+def test_an_evaluation_of_another_size_is_compiled_too(clock):
+    shown = []
+    reporter = ProgressReporter(shown.append, lambda *_: Remaining(1, 1, 1), EPISODE_LIMIT)
+    for num_episodes in (5, 5, 20, 20):
+        reporter.begin("evaluating", 40, num_episodes)
+        reporter.end(num_episodes)
+    assert [progress.compiling for progress in shown] == [True, False, True, False]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    budget=st.integers(1, 2000),
+    warmup=st.sampled_from([1, 7, 50, 200]),
+    learn_every=st.sampled_from([1, 3, 20, 100]),
+    growth=st.sampled_from([0.0, 0.013, 0.05, 0.5, 1.0]),
+    evaluate_every=st.sampled_from([1, 40, 999, 5000]),
+    final=st.sampled_from([None, 20]),
+    data=st.data(),
+)
+def test_what_remains_is_what_the_schedule_has(
+    training, budget, warmup, learn_every, growth, evaluate_every, final, data
+):
+    """Counted without a walk over all events, which a long run has many of."""
+    changed = {
+        "env_steps": budget,
+        "warmup_steps": warmup,
+        "learn_every": learn_every,
+        "learn_interval_growth": growth,
+        "evaluate_every": evaluate_every,
+        "evaluation_episodes": 5,
+        "final_evaluation_episodes": final,
+    }
+    training = copy.copy(training)
+    for name, value in changed.items():
+        object.__setattr__(training, name, value)
+    events = [0]
+    while events[-1] < budget:
+        events.append(training.next_event(events[-1]))
+    now = data.draw(st.sampled_from(events[:-1]))
+    later = [event for event in events if event > now]
+    learned = sum(map(training.learning_is_due, later))
+    evaluated = filter(training.evaluation_is_due, later)
+    episodes = sum(map(training.evaluation_episodes_at, evaluated))
+    assert training.remaining("collecting", now) == (budget - now, learned, episodes)
+    if now and training.evaluation_is_due(now):
+        expected = (budget - now, learned, episodes + training.evaluation_episodes_at(now))
+        assert training.remaining("evaluating", now) == expected
 
 
 @pytest.mark.slow
