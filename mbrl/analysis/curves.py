@@ -12,7 +12,7 @@ from typing import Any
 from mbrl.analysis.compare import read_runs
 from mbrl.analysis.comparison_table import quoted
 from mbrl.analysis.grouping import ABSENT, infer_choices
-from mbrl.analysis.records import MAX_NUMBER
+from mbrl.analysis.records import MAX_NUMBER, printable
 from mbrl.analysis.summary import Run
 from mbrl.runs.columns import Columns
 
@@ -34,7 +34,9 @@ def load_metrics(folders: Folder | Iterable[Folder]) -> Columns:
     paths = [folders] if isinstance(folders, str | os.PathLike) else folders
     found = read_runs([Path(path).expanduser() for path in paths])
     for entry in found.unreadable:
-        logger.warning("Left out: %s", entry.reason)
+        # The error of a failed run need not name its folder.
+        folder = f"{printable(str(entry.folder))}: " if entry.status == "failed" else ""
+        logger.warning("Left out: %s%s", folder, entry.reason)
     return learning_curves(found.runs, found.grouping.names)
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import secrets
 import shutil
 import sys
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mbrl.errors import ConfigError, one_line
 from mbrl.launchers.submitit import LOGS, queued_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
-from mbrl.runs.folder import CONTENT, discard_refused, lock, remove_empty_day
+from mbrl.runs.folder import discard_refused, foreign_files, lock, remove_empty_day
 from mbrl.runs.reader import is_running, read_metrics, status
 from mbrl.tables import Entry, format_number, print_listing
 
@@ -29,6 +30,7 @@ a sweep that is running, and folders that hold anything else than a run's files.
 SWEEP_FILES = ("multirun.yaml", "sweep.json", ".lock", LOGS)
 
 Run = Record | UnreadableRun
+WhyJobsAreKept = Callable[[Path], tuple[str, Collection[str]]]
 
 
 def main(arguments: list[str]) -> int:
@@ -70,11 +72,12 @@ def _select(paths: Sequence[Path]) -> tuple[list[Run], list[tuple[Run, str]]]:
     kept: list[tuple[Run, str]] = []
     records, unreadable = read_records(paths)
     runs: list[Run] = [*records, *unreadable]
+    why_jobs_are_kept = cache(_why_jobs_are_kept)  # asks Slurm once per sweep
     for run in runs:
         if isinstance(run, UnreadableRun) and run.status == "damaged":
             kept.append((run, f"it is damaged ({run.reason.rstrip('.')})"))
         elif _is_left_over(run.folder, run.status):
-            reason = _why_kept(run.folder)
+            reason = _why_kept(run.folder, why_jobs_are_kept) or _why_in_use(run.folder)
             if reason:
                 kept.append((run, reason))
             else:
@@ -90,11 +93,30 @@ def _is_left_over(folder: Path, status: str) -> bool:
     return status == "failed"
 
 
-def _why_kept(folder: Path) -> str:
-    """Why the folder of a run that is left over must stay; empty if it can be removed."""
-    foreign = sorted(path.name for path in folder.iterdir() if not CONTENT.fullmatch(path.name))
+def _why_jobs_are_kept(sweep: Path) -> tuple[str, Collection[str]]:
+    """Why all jobs of a sweep must stay, or an empty text; and the names of those in a queue."""
+    file = sweep / ".lock"
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        return "the .lock of its sweep is not a regular file", ()
+    if (sweep / "optuna.db").exists():
+        return "it belongs to a search, whose trials refer to it", ()
+    try:
+        return "", queued_jobs(sweep)
+    except ConfigError as error:
+        return f"its sweep may be in a queue ({str(error).rstrip('.')})", ()
+
+
+def _why_kept(folder: Path, why_jobs_are_kept: WhyJobsAreKept = _why_jobs_are_kept) -> str:
+    """Why the folder of a run that is left over must stay, apart from locks; empty if it need not.
+
+    `why_jobs_are_kept` may cache its answers.
+    """
     if not is_run(folder):
         return "it has no config.yaml"
+    try:
+        foreign = foreign_files(folder)
+    except OSError as error:
+        return f"its files cannot be listed ({one_line(error)})"
     if foreign:
         listed = printable(", ".join(foreign[:3]))
         return f"it holds {listed}, which no run writes"
@@ -102,27 +124,17 @@ def _why_kept(folder: Path) -> str:
         return "it is a link"
     if Path.cwd().is_relative_to(folder.resolve()):
         return "it is the working directory"
-    if is_running(folder):
-        return "a process is using it"
     sweep = _sweep_of(folder)
-    reason, waiting = ("", ()) if sweep is None else _why_jobs_are_kept(sweep)
+    reason, waiting = ("", ()) if sweep is None else why_jobs_are_kept(sweep)
     return reason or ("it is in Slurm's queue" if folder.name in waiting else "")
 
 
-@cache
-def _why_jobs_are_kept(sweep: Path) -> tuple[str, Collection[str]]:
-    """Why all jobs of a sweep must stay, or an empty text; and the names of those in a queue."""
-    file = sweep / ".lock"
-    if file.is_symlink() or (file.exists() and not file.is_file()):
-        return "the .lock of its sweep is not a regular file", ()
-    if is_running(sweep):
-        return "its sweep is running", ()
-    if (sweep / "optuna.db").exists():
-        return "it belongs to a search, whose trials refer to it", ()
-    try:
-        return "", queued_jobs(sweep)
-    except ConfigError as error:
-        return f"its sweep may be in a queue ({str(error).rstrip('.')})", ()
+def _why_in_use(folder: Path) -> str:
+    """Which lock of a run or its sweep is held, as a reason to keep it; empty if none is."""
+    sweep = _sweep_of(folder)
+    if sweep is not None and is_running(sweep):
+        return "its sweep is running"
+    return "a process is using it" if is_running(folder) else ""
 
 
 def _sweep_of(folder: Path) -> Path | None:
@@ -133,22 +145,39 @@ def _sweep_of(folder: Path) -> Path | None:
 def _remove(run: Run) -> str:
     """Remove a run and what then is empty. Returns why it could not, or an empty text."""
     sweep = _sweep_of(run.folder)
+    name = printable(str(run.folder))
+    # In the same folder, so on the same file system; hidden, so that the rest is never a run.
+    rest = run.folder.with_name(f".removing-{secrets.token_hex(4)}")
     try:
         with ExitStack() as stack:
             for locked in (sweep, run.folder):
                 if locked is not None:
                     stack.callback(os.close, lock(locked))
-            now = status(run.folder)
-            # This process holds the lock, so what is recorded as running was killed.
-            if not _is_left_over(run.folder, "killed" if now == "running" else now):
-                return f"Kept: {printable(str(run.folder))}: it is {now} by now."
-            shutil.rmtree(run.folder)
+            reason = _why_kept_by_now(run.folder)
+            if reason:
+                return f"Kept: {name}: {reason}."
+            run.folder.rename(rest)
+            try:
+                shutil.rmtree(rest)
+            except OSError as error:
+                where = printable(str(rest))
+                return f"Partly removed: {name}: {one_line(error)}. The rest is in {where}."
             if sweep is not None:
-                discard_refused(sweep, SWEEP_FILES)
+                with suppress(OSError):  # the run itself is removed
+                    discard_refused(sweep, SWEEP_FILES)
     except READ_ERRORS as error:
-        return f"Kept: {printable(str(run.folder))}: {one_line(error)}."
+        return f"Kept: {name}: {one_line(error)}."
     remove_empty_day(run.folder.parent)
     return ""
+
+
+def _why_kept_by_now(folder: Path) -> str:
+    """Why a run that was to be removed must stay after all. This process holds its locks."""
+    now = status(folder)
+    # What is recorded as running was killed, since its lock was free.
+    if not _is_left_over(folder, "killed" if now == "running" else now):
+        return f"it is {now} by now"
+    return _why_kept(folder)
 
 
 def _confirm(question: str) -> bool:

@@ -15,6 +15,7 @@ from mbrl.errors import one_line
 from mbrl.run_info import CHECKPOINT_FOLDER, checkpoint_files
 
 FACTS = "facts"  # the name of the array that holds a checkpoint's facts, as JSON
+WRITING = ".writing"  # the name of a checkpoint until it is complete
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def save_checkpoint(
     named: dict[str, Any] = {FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays}
     np.savez(content, allow_pickle=False, **named)
     path = checkpoints / f"{facts['env_steps']:012}-{_digest(content.getbuffer())}.npz"
-    temporary = checkpoints / ".writing"
+    temporary = checkpoints / WRITING
     temporary.unlink(missing_ok=True)
     try:
         with temporary.open("xb") as file:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line
-from mbrl.runs.checkpoints import sync_folder
+from mbrl.run_info import CHECKPOINT_FOLDER, CHECKPOINT_NAME
+from mbrl.runs.checkpoints import WRITING, sync_folder
 from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; before, it is "running"
@@ -25,8 +26,10 @@ FIRST_FILES = (*HYDRA_FILES, ".lock", "config.yaml", "provenance.json", "summary
 # All names in a run's folder; the last are those of files that were being written.
 CONTENT = re.compile(
     r"\.hydra|run\.log|\.lock|config\.yaml|provenance\.json|summary\.json|checkpoint|wandb"
-    r"|metrics(\.superseded(\.\d+)?)?\.jsonl|learning_curve\.png|\.[\w.]+\.tmp"
+    r"|tensorboard|metrics(\.superseded(\.\d+)?)?\.jsonl|learning_curve\.png|\.[\w.]+\.tmp"
 )
+FOLDERS = (".hydra", CHECKPOINT_FOLDER, "wandb", "tensorboard")
+CHECKPOINT_CONTENT = re.compile(rf"{CHECKPOINT_NAME.pattern}(\.damaged)?|{WRITING}")
 LOCK_TRIES = 10
 MAX_NAME_LENGTH = 100  # characters; file systems allow 255 bytes, but paths add up
 
@@ -169,6 +172,24 @@ class RunFolder:
                 self.path,
                 failure,
             )
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """The paths in a run's folder that no run writes, relative to it and in order.
+
+    Looks into `checkpoint`, but not into the folders of Hydra and of loggers. Raises OSError if a
+    folder cannot be read.
+    """
+    foreign = [
+        path.name
+        for path in folder.iterdir()
+        if not CONTENT.fullmatch(path.name) or (path.is_dir() and path.name not in FOLDERS)
+    ]
+    checkpoints = folder / CHECKPOINT_FOLDER
+    for path in checkpoints.iterdir() if checkpoints.is_dir() else ():
+        if not CHECKPOINT_CONTENT.fullmatch(path.name) or path.is_dir():
+            foreign.append(f"{CHECKPOINT_FOLDER}/{path.name}")
+    return sorted(foreign)
 
 
 def discard_refused(folder: Path, files: Collection[str]) -> None:

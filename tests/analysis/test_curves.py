@@ -95,6 +95,14 @@ def test_damaged_runs_are_named_in_warnings(tmp_path, caplog):
         assert str(tmp_path / name) in message
 
 
+def test_a_failed_run_without_a_valid_config_is_named_in_the_warning(tmp_path, caplog):
+    make_run(tmp_path / "good", (1.0,))
+    refused = make_run(tmp_path / "refused", status="failed", error="ConfigError: horizon=0")
+    (refused / "config.yaml").write_text("[")
+    load_metrics(tmp_path)
+    assert caplog.messages == [f"Left out: {refused}: ConfigError: horizon=0"]
+
+
 def test_without_evaluations_the_columns_are_empty(tmp_path):
     make_run(tmp_path / "run", status=None)
     curves = load_metrics(tmp_path)

@@ -3,14 +3,19 @@
 import json
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from mbrl import experiment
 from mbrl.__main__ import main
+from mbrl.config.compose import compose
 from mbrl.errors import ConfigError
-from mbrl.runs.folder import lock
+from mbrl.runs.checkpoints import WRITING, save_checkpoint
+from mbrl.runs.finder import run_folders, runs_in
+from mbrl.runs.folder import foreign_files, lock
 from tests.analysis.made_runs import make_run
 
 TODAY = "runs/2026-01-01"
@@ -150,9 +155,110 @@ def test_a_run_that_is_completed_during_the_question_stays(outputs, capsys, on_t
     assert (run / "config.yaml").exists()
 
 
-def test_a_folder_with_other_files_stays(outputs, capsys):
-    (make_run(outputs / "a", (), status="failed") / "thesis.tex").touch()
-    assert refusal_to_remove(capsys, outputs) == "it holds thesis.tex, which no run writes"
+def write(path: Path, text: str = "") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda run: write(run / "thesis.tex"), "it holds thesis.tex, which no run writes"),
+        (
+            lambda run: write(run / "checkpoint" / "notes.txt"),
+            "it holds checkpoint/notes.txt, which no run writes",
+        ),
+        (lambda run: (run / "config.yaml").unlink(), "it has no config.yaml"),
+        (lambda run: os.chdir(run), "it is the working directory"),
+        (
+            lambda run: write(run.parent / "optuna.db"),
+            "it belongs to a search, whose trials refer to it",
+        ),
+        (
+            lambda run: write(run.parent / ".submitit" / "jobs.json", '{"0_seed=0": "17_0"}'),
+            "it is in Slurm's queue",
+        ),
+    ],
+    ids=["file", "checkpoint", "config", "working directory", "search", "queue"],
+)
+def test_what_changes_during_the_question_counts(
+    outputs, capsys, on_terminal, tmp_path, monkeypatch, change, reason
+):
+    run = make_sweep(outputs, "failed") / "0_seed=0"
+    write(tmp_path / "bin" / "squeue", "#!/bin/sh\necho 17_0\n")
+    (tmp_path / "bin" / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    trees = []
+
+    def answer(question):
+        change(run)
+        trees.append(tree(outputs))
+        return "y"
+
+    on_terminal(answer)
+    assert main(["clean", str(outputs)]) == 1
+    assert f"Kept: {run}: {reason}." in capsys.readouterr().out
+    new = {run / ".lock", run.parent / ".lock"}
+    assert set(tree(outputs)) - new == set(trees[0]) - new
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "checkpoint/my_notes.txt", "run.log/notes.txt"])
+def test_a_folder_with_other_files_stays(outputs, capsys, name):
+    write(make_run(outputs / "a", (), status="failed") / name)
+    listed = name.removesuffix("/notes.txt")
+    assert refusal_to_remove(capsys, outputs) == f"it holds {listed}, which no run writes"
+
+
+def test_all_that_a_run_can_leave_in_its_checkpoints_is_removed(outputs, capsys):
+    run = make_run(outputs / "a", (), status="failed")
+    save_checkpoint(run, {}, {"env_steps": 50}, max_checkpoints=2)
+    [path] = (run / "checkpoint").iterdir()
+    path.rename(f"{path}.damaged")
+    save_checkpoint(run, {}, {"env_steps": 100}, max_checkpoints=2)
+    (run / "checkpoint" / WRITING).touch()
+    clean(capsys, outputs, "--yes")
+    assert tree(outputs) == []
+
+
+@pytest.mark.parametrize(
+    "logger",
+    [
+        "files",
+        pytest.param("wandb", marks=pytest.mark.slow),
+        pytest.param("tensorboard", marks=pytest.mark.extras),
+    ],
+)
+def test_a_failed_run_is_removed_with_what_its_loggers_wrote(outputs, capsys, logger):
+    run = outputs / "a"
+    overrides = ["training=smoke", "planner=random", f"logger={logger}", "~logger.console"]
+    experiment.run(compose([*overrides, f"hydra.run.dir={run}"]))
+    assert (run / logger).exists() == (logger != "files")
+    assert foreign_files(run) == []
+    (run / "summary.json").write_text('{"status": "failed"}')
+    clean(capsys, outputs, "--yes")
+    assert tree(outputs) == []
+
+
+def test_the_rest_of_a_run_that_is_partly_removed_is_named_and_is_no_run(
+    outputs, capsys, monkeypatch
+):
+    sweep = make_sweep(outputs, "failed", "completed")
+
+    def remove_and_fail(folder):
+        (folder / "config.yaml").unlink()
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_and_fail)
+        assert main(["clean", str(outputs), "--yes"]) == 1
+    output = capsys.readouterr().out
+    pattern = r"^Partly removed: (\S+): the disk is gone\. The rest is in (\S+)\.$"
+    [(name, rest)] = re.findall(pattern, output, re.MULTILINE)
+    assert "Removed 0 of 1 run." in output
+    assert name == str(sweep / "0_seed=0")
+    assert not Path(name).exists()
+    assert (Path(rest).parent, (Path(rest) / "summary.json").exists()) == (sweep, True)
+    assert [*run_folders(outputs), *runs_in(sweep)] == [sweep / "1_seed=1"] * 2
 
 
 def test_damaged_runs_stay(outputs, capsys):
