@@ -6,6 +6,7 @@ result = mbrl.run(mbrl.compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
+import shlex
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,8 +36,8 @@ from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.result import RunResult
-from mbrl.runs.signals import StopRequest
-from mbrl.tables import RunConsole, format_number, print_table
+from mbrl.runs.signals import Interrupted, StopRequest
+from mbrl.tables import RunConsole, format_number, format_path, print_table
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
@@ -113,8 +114,9 @@ def execute(
                 writer.show,
             )
             if should_stop():
-                sentence = f"Interrupted. Resume by `python -m mbrl resume {folder.path}`."
-                raise should_stop.interrupted(sentence)
+                # The command has a line of its own, to be copied.
+                command = f"python -m mbrl resume {shlex.quote(format_path(folder.path))}"
+                raise should_stop.interrupted(f"Interrupted. To resume the run:\n    {command}")
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         logger.info("Completed with a return of %s.", format_number(score))
         _report(config, info)
@@ -133,7 +135,9 @@ def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLog
 def _log_beginning(info: RunInfo, parts: Parts, start: Snapshot) -> None:
     """Begins the story of the run in run.log: its device, its parts and their sizes."""
     budget, device = parts.training.env_steps, jax.devices()[0].device_kind
-    logger.info("%s from step %d to %d, on %s.", info.name, start.env_steps, budget, device)
+    beginning = "Resumed at" if start.env_steps else "From"
+    steps = f"{beginning} step {start.env_steps}, to {budget}"
+    logger.info("%s on %s. %s.", info.name, device, steps)
     for sentence in parts.describe():
         logger.info("%s", sentence)
 
@@ -152,7 +156,8 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
         names = (config.tree.env.id, info.choices["model"], info.choices["planner"])
         console = RunConsole(soft_wrap=True, highlight=False, markup=False)
         print_table(result_table(*names, config.tree.seed, rows), console)
-        console.print(f"Run folder: {info.folder}")  # outside the table, which would break it
+        # Outside the table, which would break it.
+        console.print(f"Run folder: {format_path(info.folder)}")
 
 
 def _restore(
@@ -274,11 +279,18 @@ def _discarded_if_refused(files: Collection[str]) -> Iterator[None]:
 
 @contextmanager
 def _as_run_errors(folder: Path) -> Iterator[None]:
-    """Turns the faults of a run into one sentence with a remedy; the traceback goes to run.log."""
+    """Turns the faults of a run into one sentence with a remedy; tracebacks go to run.log."""
     try:
         yield
-    except (FloatingPointError, *FAULTS) as error:
+    except Interrupted:
+        logger.info("Interrupted.")
+        raise
+    except ConfigError:
+        raise
+    except Exception as error:
         logger.info("The run failed.", exc_info=True)
+        if not isinstance(error, (FloatingPointError, *FAULTS)):
+            raise
         resume = f" Once fixed, resume from its checkpoints: `python -m mbrl resume {folder}`."
         # Diverged learning would diverge again.
         remedy = "" if isinstance(error, FloatingPointError) else resume

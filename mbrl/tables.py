@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.align import VerticalAlignMethod
 from rich.cells import cell_len
@@ -182,6 +183,11 @@ def fit_words(
         limit -= 1
         widths = [max(low, min(high, limit)) for low, high in zip(least, most, strict=True)]
     return widths
+
+
+def format_path(path: Path) -> str:
+    """The path as short as it can be copied: relative to the working directory if it is inside."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def format_number(value: float | None) -> str:

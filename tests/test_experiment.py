@@ -72,7 +72,7 @@ def test_the_log_tells_the_story_of_the_run_and_not_that_of_libraries(tmp_path, 
     assert {record.name.partition(".")[0] for record in caplog.records} == {"mbrl"}
     story = "\n".join(record.getMessage() for record in caplog.records)
     expected = (
-        r"cartpole_ensemble_random_seed0 from step 0 to 60, on cpu\.",
+        r"cartpole_ensemble_random_seed0 on cpu\. From step 0, to 60\.",
         r"Environment CartPole-v1: 4 numbers an observation, actions Discrete\(num_actions=2\)",
         r"Model WorldModel\. Trainable parameters: \d+ \(model\), \d+ \(value\)\.",
         r"Planner RandomPlanner\. Replay buffer: 1000 transitions, 0\.0 MB\.",

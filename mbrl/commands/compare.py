@@ -59,8 +59,11 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m mbrl compare", description=DESCRIPTION)
-    help_text = "folder of a run, of a sweep, or of many of them, such as outputs"
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=help_text)
+    help_text = "folder of a run, of a sweep, or of many of them; default: outputs"
+    default = [Path("outputs")]
+    parser.add_argument(
+        "paths", nargs="*", type=Path, default=default, metavar="FOLDER", help=help_text
+    )
     help_text = "group by these choices or settings only, for example planner,model.num_members"
     parser.add_argument("--by", type=_names, default=(), metavar="NAME[,NAME]", help=help_text)
     help_text = "return to be reached; default: the environment's env.solved_score"

@@ -41,7 +41,7 @@ def compose(
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(as_sentence(error, words)) from error
+        raise ConfigError(as_sentence(error, words)) from None
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(config):
         del config.hydra

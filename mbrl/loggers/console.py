@@ -40,7 +40,7 @@ class ConsoleLogger(AbstractDisplay):
     """
 
     def __init__(self, run_info: RunInfo, console: Console | None = None):
-        self._total = run_info.config["training"]["env_steps"]
+        self._total = int(run_info.config["training"]["env_steps"])
         self._console = console or RunConsole(file=sys.stdout)  # which `show` replaces
         self._owns_terminal = run_info.owns_terminal
         self._redraws = self._console.is_terminal and run_info.owns_terminal
@@ -159,7 +159,9 @@ def _lines_above(console: Console) -> Iterator[None]:
     handlers = [
         (handler, handler.stream)
         for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream in streams
+        if isinstance(handler, logging.StreamHandler)
+        and handler is not logging.lastResort  # it always takes the present stderr
+        and handler.stream in streams
     ]
     replaced: Any = streams  # of the type of what they replace, as far as it is used
     with redirect_stdout(replaced[sys.stdout]), redirect_stderr(replaced[sys.stderr]):
@@ -186,6 +188,7 @@ def _phase(progress: Progress) -> str:
     phase: str = progress.phase
     if progress.num_episodes:
         phase += f", {progress.episodes} of {progress.num_episodes} episodes finished"
+        phase += f", step {progress.episode_steps}"
     return f"compiling, then {phase}" if progress.compiling else phase
 
 

@@ -106,7 +106,8 @@ def _answer_first(receiver: socket.socket) -> None:
             # The terminal may be closed.
             with suppress(OSError, ValueError):
                 print(
-                    "Stopping at the next checkpoint. The same signal again stops at once.",
+                    "Stopping with a checkpoint, after this phase at the latest. "
+                    "The same signal again stops at once.",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -27,13 +27,13 @@ def evaluate(
     num_episodes: int,
     first_seed: int,
     should_stop: Callable[[], bool] = lambda: False,
-    advance: Callable[[int], None] = lambda num_finished: None,
+    advance: Callable[[int, int], None] = lambda num_finished, step: None,
 ) -> Evaluation | None:
     """Runs `num_episodes` episodes, planned in one batch; None if `should_stop`.
 
     Episode i is reset with `first_seed + i`, and its key is folded from i alone, so that its return
     does not depend on the number of episodes. Finished episodes stay in the batch, masked.
-    `advance` receives their number after every step.
+    After every step, `advance` receives their number and that of the steps.
     """
     episodes = np.arange(num_episodes)
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def evaluate(
                 lengths[i] += 1
                 running[i] = not (terminated or truncated)
             step += 1
-            advance(num_episodes - int(running.sum()))
+            advance(num_episodes - int(running.sum()), step)
     return None if running.any() else Evaluation(returns, lengths)
 
 

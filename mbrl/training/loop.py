@@ -306,7 +306,7 @@ class _Loop:
             num_episodes,
             self.training.evaluation_seed,
             self.should_stop,
-            lambda num_finished: self.reporter.advance(env_steps, num_finished),
+            lambda *finished_and_step: self.reporter.advance(env_steps, *finished_and_step),
         )
         if evaluation is None:
             return False

@@ -47,10 +47,13 @@ class ProgressReporter:
         )
         self._show(self._progress)
 
-    def advance(self, env_steps: int, episodes: int = 0) -> None:
+    def advance(self, env_steps: int, episodes: int = 0, episode_steps: int = 0) -> None:
         """The phase has taken a step, so all that it calls is compiled."""
         self._progress = self._progress._replace(
-            env_steps=env_steps, episodes=episodes, compiling=False
+            env_steps=env_steps,
+            episodes=episodes,
+            episode_steps=episode_steps,
+            compiling=False,
         )
         self._show(self._progress)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from mbrl.loggers.console import ConsoleLogger, result_table
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
+from mbrl.runs.log import logged_to
 from mbrl.tables import format_duration, format_number, print_table
 
 FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
@@ -128,8 +129,8 @@ def test_a_terminal_shows_the_final_state(width):
         (Progress("collecting", 150, compiling=True), "\ncompiling, then collecting"),
         (Progress("learning", 150), "\nlearning"),
         (
-            Progress("evaluating", 150, episodes=3, num_episodes=20),
-            "\nevaluating, 3 of 20 episodes finished",
+            Progress("evaluating", 150, episodes=3, num_episodes=20, episode_steps=90),
+            "\nevaluating, 3 of 20 episodes finished, step 90",
         ),
     ],
 )
@@ -188,6 +189,18 @@ def test_all_that_is_printed_appears_and_streams_keep_what_they_can_do():
     logger.finish("completed")
     assert "no end of line\n" in console.file.getvalue()
     assert "other \n" in console.file.getvalue()
+
+
+def test_a_program_without_logging_of_its_own_can_show_the_display(tmp_path, monkeypatch):
+    """As a Python session on a terminal: then warnings go to Python's handler of last resort."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    console = terminal()
+    with logged_to(tmp_path):
+        logger = console_logger(console)
+        logger.show(Progress("collecting", 1))
+        logging.getLogger("theirs").warning("a warning")
+        logger.finish("completed")
+    assert "a warning" in console.file.getvalue()
 
 
 def test_where_other_runs_use_the_terminal_only_evaluations_are_printed_with_the_folder_s_name():

@@ -66,11 +66,11 @@ def test_a_phase_compiles_until_its_first_step(clock):
     shown = []
     reporter = ProgressReporter(shown.append, lambda *_: Remaining(1, 1, 1), EPISODE_LIMIT)
     reporter.begin("evaluating", 40, num_episodes=5)
-    reporter.advance(40, 2)
+    reporter.advance(40, 2, 7)
     reporter.end(5)
     reporter.begin("evaluating", 80, num_episodes=5)
     assert [progress.compiling for progress in shown] == [True, False, False]
-    assert (shown[1].episodes, shown[1].num_episodes, shown[1].env_steps) == (2, 5, 40)
+    assert (shown[1].episodes, shown[1].episode_steps, shown[1].env_steps) == (2, 7, 40)
 
 
 def test_an_evaluation_of_another_size_is_compiled_too(clock):
