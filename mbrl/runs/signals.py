@@ -106,8 +106,7 @@ def _answer_first(receiver: socket.socket) -> None:
             # The terminal may be closed.
             with suppress(OSError, ValueError):
                 print(
-                    "Stopping with a checkpoint, after this phase at the latest. "
-                    "The same signal again stops at once.",
+                    "Stopping after this step or phase. The same signal again stops at once.",
                     file=sys.stderr,
                     flush=True,
                 )
