@@ -38,8 +38,8 @@ def check_devices() -> None:
         platforms = jax.config.values["jax_platforms"]
         named = f"JAX_PLATFORMS={platforms}: " if platforms else ""
         raise ConfigError(
-            f"{named}JAX finds no device ({one_line(error) or 'none of this kind'}). Install JAX "
-            "for it, or set JAX_PLATFORMS=cpu."
+            f"{named}JAX finds no device ({one_line(error)}). Install JAX for it, or set "
+            "JAX_PLATFORMS=cpu."
         ) from error
 
 
