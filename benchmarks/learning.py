@@ -28,7 +28,7 @@ from learning_results import Result, load_results, save_results
 from mbrl.analysis.comparison_plot import COLOURS, DASHES, INK, MARKERS, style
 from mbrl.analysis.statistics import bootstrap_interval, mean
 from mbrl.config.compose import compose
-from mbrl.runs.folder import write_atomic
+from mbrl.regular_files import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_SEEDS = 10

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mbrl.analysis.compare import Run, compare
-from mbrl.runs.folder import write_atomic
+from mbrl.regular_files import write_atomic
 from mbrl.runs.reader import read_metrics
 
 

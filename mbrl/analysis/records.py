@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mbrl.errors import CorruptRun
-from mbrl.runs.finder import refuse_links_out, run_folders
+from mbrl.regular_files import check_entries
+from mbrl.runs.finder import run_folders
 from mbrl.runs.folder import STATUSES
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.saved_config import leaves, read_config
@@ -109,13 +110,9 @@ def as_unreadable(error: Exception, folder: Path) -> UnreadableRun:
 def read_record(folder: Path) -> Record:
     """Read the run in `folder`.
 
-    Raises one of READ_ERRORS if a file is not what a run writes, or leads out of the folder.
+    Raises one of READ_ERRORS if a file is not what a run writes.
     """
-    refuse_links_out(folder)
-    for name in ("metrics.jsonl", "summary.json", "provenance.json", ".lock"):
-        path = folder / name
-        if path.exists() and not path.is_file():  # reading from a pipe, for example, never ends
-            raise CorruptRun(f"{path} is not a regular file. Remove it.")
+    check_entries(folder)
     run_status = status(folder)
     if run_status not in (*STATUSES, *UNFINISHED):
         raise CorruptRun(

@@ -7,7 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.errors import ConfigError
-from mbrl.runs.finder import is_run, is_sweep, refuse_links_out
+from mbrl.regular_files import check_entries
+from mbrl.runs.finder import is_run, is_sweep
 
 MISSING = object()
 OUTPUTS = Path("outputs")
@@ -39,14 +40,14 @@ def tolerance(text: str) -> float:
 def resolve_folder(path: Path) -> Path:
     """The folder of a run or sweep, given itself or its config.yaml.
 
-    Raises ConfigError if it holds neither, CorruptRun if one of its files is a link to elsewhere.
+    Raises ConfigError if it holds neither, CorruptRun if it holds a link or a pipe.
     """
     folder = path.parent if path.name == "config.yaml" else path
     if not is_run(folder) and not is_sweep(folder):
         raise ConfigError(
             f"{path} is neither a run, which has a config.yaml, nor a sweep. Check the path."
         )
-    refuse_links_out(folder)
+    check_entries(folder)
     return folder
 
 

@@ -19,7 +19,8 @@ from mbrl.config.launch import check_environment_id, run_info_from_hydra
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.launchers.job import Job
-from mbrl.runs.folder import RunFolder, write_atomic, write_json
+from mbrl.regular_files import write_atomic, write_json
+from mbrl.runs.folder import RunFolder
 from mbrl.runs.saved_config import read_config
 
 

@@ -14,7 +14,7 @@ from mbrl.errors import ConfigError, one_line
 from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.report import is_done
-from mbrl.runs.folder import write_json
+from mbrl.regular_files import write_json
 
 LOGS = ".submitit"  # in the sweep's folder: the jobs' output, and jobs.json with their Slurm ids
 POLL_INTERVAL = {"local": 0.5, "slurm": 5.0}  # seconds

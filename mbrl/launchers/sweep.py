@@ -28,7 +28,8 @@ from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.job import AbstractBackend
 from mbrl.launchers.job_files import compose_job, save_job
 from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
-from mbrl.runs.folder import lock, write_json
+from mbrl.regular_files import write_json
+from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_summary
 from mbrl.runs.signals import Interrupted, interrupted_by
 

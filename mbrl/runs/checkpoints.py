@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mbrl.errors import one_line
+from mbrl.regular_files import sync_folder, write_atomic
 from mbrl.run_info import CHECKPOINT_FOLDER, checkpoint_files
 
 FACTS = "facts"  # the name of the array that holds a checkpoint's facts, as JSON
@@ -44,18 +44,7 @@ def save_checkpoint(
     named: dict[str, Any] = {FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays}
     np.savez(content, allow_pickle=False, **named)
     path = checkpoints / f"{facts['env_steps']:012}-{_digest(content.getbuffer())}.npz"
-    temporary = checkpoints / WRITING
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(checkpoints)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(path, content.getbuffer(), checkpoints / WRITING)
     for old in checkpoint_files(folder)[max_checkpoints:]:
         if old != path:
             old.unlink()
@@ -97,15 +86,6 @@ def newest_checkpoint(folder: Path) -> int | None:
     """The real steps of the newest checkpoint, taken from its name."""
     paths = checkpoint_files(folder)
     return int(paths[0].name.split("-")[0]) if paths else None
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's list of files to disk, so that a loss of power does not undo a rename."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(content: bytes, path: Path) -> Checkpoint:

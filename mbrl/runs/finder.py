@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mbrl.errors import CorruptRun
-
 # Any of these shows that a folder without a config.yaml is, or was to be, a run's.
 TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
 SKIPPED = ("wandb", "checkpoint", "__pycache__")  # besides hidden folders
@@ -36,22 +34,6 @@ def job_order(folder: Path) -> tuple[int, str]:
     """A sorting key by number: `10_seed=1` comes after `9_seed=0`."""
     number = folder.name.split("_")[0]
     return (int(number) if number.isdigit() else -1, folder.name)
-
-
-def refuse_links_out(folder: Path) -> None:
-    """Raise CorruptRun for a symbolic link in a run's folder that leads out of it.
-
-    Writing to it would change a file elsewhere. W&B's own folder is not checked: only W&B writes
-    there, and it links to its logs.
-    """
-    inside = folder.resolve()
-    for path in (*folder.iterdir(), *folder.glob("checkpoint/*")):
-        target = Path(os.path.realpath(path))
-        if path.is_symlink() and not target.is_relative_to(inside):
-            raise CorruptRun(
-                f"{path} is a link that leads out of the run's folder, to {target}. "
-                "Remove it, or replace it by a copy of its target."
-            )
 
 
 def run_folders(path: Path) -> Iterator[Path]:

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import re
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line
+from mbrl.regular_files import check_entries, open_regular, sync_folder, write_atomic, write_json
 from mbrl.run_info import CHECKPOINT_FOLDER, CHECKPOINT_NAME
-from mbrl.runs.checkpoints import WRITING, sync_folder
+from mbrl.runs.checkpoints import WRITING
 from mbrl.runs.reader import final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; before, it is "running"
@@ -61,6 +61,7 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
+        check_entries(self.path)
         self._lock = lock(self.path)
         try:
             if not self.resume:
@@ -121,7 +122,7 @@ class RunFolder:
         """Write the rows so far to disk, so that they survive a loss of power."""
         file = self.path / "metrics.jsonl"
         if file.exists():
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 os.fsync(opened.fileno())
             sync_folder(self.path)
 
@@ -215,9 +216,10 @@ def lock(path: Path, file: str = ".lock") -> int:
     """Lock a run's folder, almost without waiting; return the file descriptor that holds the lock.
 
     Closing the descriptor releases the lock. Raises BlockingIOError if another process (or another
-    `RunFolder` in this one) holds it.
+    `RunFolder` in this one) holds it, and CorruptRun if it is not a regular file.
     """
-    descriptor = os.open(path / file, os.O_RDWR | os.O_CREAT, 0o666)
+    with open_regular(path / file, "r+b") as opened:
+        descriptor = os.dup(opened.fileno())
     try:
         _flock(descriptor)
     except BlockingIOError:
@@ -242,30 +244,6 @@ def _flock(descriptor: int) -> None:
         except BlockingIOError:
             time.sleep(0.02)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically; NaN and infinity become null."""
-    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
-    values = json.loads(json.dumps(values), parse_constant=lambda name: None)
-    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: readers see the old or the new one, even after a loss of power."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        # Mode "x" fails if the file exists by now: it could be a link that leads elsewhere.
-        with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def safe_name(text: str) -> str:

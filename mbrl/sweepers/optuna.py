@@ -26,8 +26,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.config.launch import check_no_wandb_agent
 from mbrl.errors import ConfigError, RunError, one_line
+from mbrl.regular_files import write_atomic
 from mbrl.run_info import FORMAT
-from mbrl.runs.folder import lock, write_atomic
+from mbrl.runs.folder import lock
 from mbrl.runs.reader import status
 from mbrl.sweepers.report import EVALUATION_SEED, report
 from mbrl.sweepers.search_space import search_space

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mbrl.errors import RunError
-from mbrl.runs.folder import write_atomic
+from mbrl.regular_files import write_atomic
 from mbrl.sweepers.search_space import SearchSpace
 from mbrl.sweepers.study import database_in
 from mbrl.tables import format_number, print_table

@@ -1,7 +1,4 @@
-import pytest
-
-from mbrl.errors import CorruptRun
-from mbrl.runs.finder import is_run, is_sweep, refuse_links_out, run_folders, runs_in
+from mbrl.runs.finder import is_run, is_sweep, run_folders, runs_in
 
 
 def test_the_runs_of_a_sweep_are_ordered_by_number(tmp_path):
@@ -15,29 +12,6 @@ def test_the_runs_of_a_sweep_are_ordered_by_number(tmp_path):
     (tmp_path / "9_seed=9" / ".hydra" / "config.yaml").touch()
     assert is_run(tmp_path / "9_seed=9")
     assert not is_sweep(tmp_path / "9_seed=9")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["metrics.jsonl", "checkpoint", "checkpoint/000000000100-0123456789abcdef.npz", "summary.json"],
-)
-def test_a_link_out_of_the_folder_is_refused(tmp_path, name):
-    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
-    elsewhere.mkdir()
-    (run / name).parent.mkdir(parents=True)
-    (run / name).symlink_to(elsewhere)
-    with pytest.raises(CorruptRun, match="leads out of the run's folder"):
-        refuse_links_out(run)
-
-
-def test_links_inside_the_folder_and_to_it_are_allowed(tmp_path):
-    run = tmp_path / "run"
-    (run / "wandb").mkdir(parents=True)
-    (run / "latest").symlink_to(run / "wandb")
-    (run / "wandb" / "debug.log").symlink_to(tmp_path / "logs")
-    (tmp_path / "link").symlink_to(run)
-    refuse_links_out(run)
-    refuse_links_out(tmp_path / "link")
 
 
 def test_all_runs_below_a_folder_are_found_even_without_a_config(tmp_path):

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from mbrl.errors import RunError
-from mbrl.runs.folder import HYDRA_FILES, RunFolder, discard_refused, safe_name, write_json
+from mbrl.regular_files import write_json
+from mbrl.runs.folder import HYDRA_FILES, RunFolder, discard_refused, safe_name
 from mbrl.runs.reader import read_summary
 
 HOLD_THE_LOCK = """

@@ -1,0 +1,111 @@
+"""Reading and writing files in folders whose content can be anyone's.
+
+Only regular files are opened, and none through a link: a link leads elsewhere, and reading a pipe
+would wait for ever.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mbrl.errors import CorruptRun
+
+MAX_BYTES = 100_000_000  # of a file that is read as a whole
+
+
+def check_entries(folder: Path) -> None:
+    """Raise CorruptRun unless all in a run's or sweep's folder are regular files and folders.
+
+    The same for its checkpoints. What other programs keep in deeper folders is not checked. A
+    folder that does not exist passes.
+    """
+    for path in (folder, folder / "checkpoint"):
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for entry in entries:
+            if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
+                raise _not_regular(path / entry.name)
+
+
+def open_regular(path: Path, mode: str = "rb") -> IO[bytes]:
+    """Open a regular file in binary `mode`: rb, ab, or r+b. The last two create a missing one.
+
+    Raises CorruptRun for a link and for anything else that is not a regular file.
+    """
+    flags = {"rb": os.O_RDONLY, "ab": os.O_WRONLY | os.O_APPEND | os.O_CREAT}
+    flags["r+b"] = os.O_RDWR | os.O_CREAT
+    safe = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without waiting for a pipe's other end
+    try:
+        descriptor = os.open(path, flags[mode] | safe, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a pipe, a folder
+            raise _not_regular(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return os.fdopen(descriptor, mode)
+
+
+def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises CorruptRun for a file that is larger or not regular, and FileNotFoundError for none.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise CorruptRun(f"{path} is larger than {max_bytes} bytes, which no such file of a run is")
+    return content
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically; NaN and infinity become null."""
+    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
+    values = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def write_atomic(
+    path: Path, content: str | bytes | memoryview, temporary: Path | None = None
+) -> None:
+    """Write a file atomically: readers see the old or the new one, even after a loss of power.
+
+    It is written under the name `temporary` first, by default `.<name>.tmp` in the same folder.
+    """
+    temporary = temporary or path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        # Mode "x" fails if the file exists by now: it could be a link that leads elsewhere.
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's list of files to disk, so that a loss of power does not undo a rename."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_regular(path: Path) -> CorruptRun:
+    kind = f"a link to {os.readlink(path)}" if path.is_symlink() else "not a regular file"
+    return CorruptRun(
+        f"{path} is {kind}, which no run writes, and is not opened. Remove it, or replace it by a "
+        "copy of what belongs there."
+    )
