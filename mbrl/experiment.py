@@ -40,7 +40,7 @@ from mbrl.runs.signals import Interrupted, StopRequest
 from mbrl.tables import RunConsole, format_number, format_path, print_table
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
-from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
+from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,9 @@ def _restore(
     """
     training, num_recorded = parts.training, len(read_metrics(folder.path))
     # A checkpoint that counts more rows than are recorded is useless: its rows would be missing.
-    checkpoint = load_checkpoint(folder.path, lambda facts: facts["num_rows"] <= num_recorded)
+    checkpoint = load_checkpoint(
+        folder.path, lambda facts: facts["num_rows"] <= num_recorded, max_bytes(parts.state)
+    )
     start, num_rows, seconds = Snapshot(parts.state), 0, 0.0
     if checkpoint is not None:
         start = _load_snapshot(checkpoint, folder, parts, fingerprint)

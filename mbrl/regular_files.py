@@ -15,6 +15,7 @@ from typing import IO, Any
 from mbrl.errors import CorruptRun
 
 MAX_BYTES = 100_000_000  # of a file that is read as a whole
+MAX_METRICS_BYTES = 2_000_000_000  # of metrics.jsonl, which grows with a run
 
 
 def check_entries(folder: Path) -> None:

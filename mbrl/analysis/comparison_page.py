@@ -99,7 +99,8 @@ def page(comparison: Comparison, figure: PageFigure, command: str) -> str:
 
 def write_page(comparison: Comparison, command: str, path: Path) -> None:
     """Write the page to a new file at `path`."""
-    with path.open("x", encoding="utf-8") as file:
+    # The command can have the name of a folder that is not UTF-8.
+    with path.open("x", encoding="utf-8", errors="replace") as file:
         file.write(page(comparison, draw_for_page(comparison), command))
 
 

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mbrl.errors import CorruptRun
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
-from mbrl.runs.folder import STATUSES
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.saved_config import leaves, read_config
+from mbrl.runs.schemas import CONFIG_SCHEMA, MAX_NUMBER, parse_time, what_is_wrong
 
 READ_ERRORS = (CorruptRun, OSError, ValueError, RecursionError)  # what reading a folder can raise
-MAX_NUMBER = 1e15  # of any number here: far beyond returns and steps, yet sums and axes can hold it
 UNFINISHED = ("running", "killed", "never started")  # the statuses besides STATUSES
 # Why a run without an error has no result.
 HINTS = {
@@ -114,10 +115,6 @@ def read_record(folder: Path) -> Record:
     """
     check_entries(folder)
     run_status = status(folder)
-    if run_status not in (*STATUSES, *UNFINISHED):
-        raise CorruptRun(
-            f"{folder / 'summary.json'} has status={printable(run_status)[:80]}, which no run has."
-        )
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
     try:
         return _read_record(folder, run_status, summary)
@@ -132,40 +129,42 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
     provenance = read_provenance(folder)
     if run_status in ("running", "killed"):  # the summary is still that of the start
         summary |= final_values(read_metrics(folder))
-    env, training = config.get("env"), config.get("training")
-    if (
-        not isinstance(env, dict)
-        or not isinstance(env.get("id"), str)
-        or not isinstance(training, dict)
-    ):
+    try:
+        CONFIG_SCHEMA.validate_python(config)
+    except ValidationError as error:
         raise CorruptRun(
-            f"{folder / 'config.yaml'} is not the saved config of a run: "
-            "it has no env.id or no training."
-        )
-    budget = parse_number(training.get("env_steps"), "training.env_steps")
-    choices, git = provenance.get("choices") or {}, provenance.get("git") or {}
-    overrides = provenance.get("overrides") or ()
+            f"{folder / 'config.yaml'} is not the saved config of a run ({what_is_wrong(error)})."
+        ) from error
+    env, budget = config["env"], config["training"].get("env_steps")
+    if "started" in provenance:
+        started = parse_time(provenance["started"])
+    else:
+        started = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
     return Record(
         folder=folder,
         status=run_status,
         error=printable(str(summary.get("error") or "")),
-        started=_started(folder, provenance),
+        started=started,
         environment=printable(env["id"]),
-        seed=_parse_whole_number(config.get("seed"), "seed"),
+        seed=config["seed"],
         budget=None if budget is None else int(budget),
-        env_steps=_parse_whole_number(summary.get("env_steps", 0), "env_steps"),
-        wall_seconds=parse_number(summary.get("wall_seconds"), "wall_seconds") or 0.0,
+        env_steps=summary.get("env_steps", 0),
+        wall_seconds=summary.get("wall_seconds", 0.0),
         score=parse_number(summary.get("evaluation/return_mean"), "evaluation/return_mean"),
-        solved_score=parse_number(env.get("solved_score"), "env.solved_score"),
-        random_score=parse_number(env.get("random_score"), "env.random_score"),
-        best_score=parse_number(env.get("best_score"), "env.best_score"),
+        solved_score=env.get("solved_score"),
+        random_score=env.get("random_score"),
+        best_score=env.get("best_score"),
         settings=dict(leaves(config)),
-        choices={printable(str(name)): printable(str(text)) for name, text in choices.items()},
+        choices={
+            printable(group): printable(option)
+            for group, option in provenance.get("choices", {}).items()
+        },
         # `model.reward` for the override `+model/reward=known`
         overrides=frozenset(
-            str(override).partition("=")[0].lstrip("+~").replace("/", ".") for override in overrides
+            override.partition("=")[0].lstrip("+~").replace("/", ".")
+            for override in provenance.get("overrides", ())
         ),
-        commit=printable(str(git.get("commit") or "")),
+        commit=printable((provenance.get("git") or {}).get("commit", "")),
     )
 
 
@@ -193,21 +192,3 @@ def parse_number(value: Any, name: str) -> float | None:
             f"{name}={printable(str(value))[:80]}: must be null or a number of at most 15 digits."
         )
     return float(value)
-
-
-def _parse_whole_number(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
-        raise CorruptRun(
-            f"{name}={printable(str(value))[:80]}: must be a whole number, at least 0 and of at "
-            "most 15 digits."
-        )
-    return value
-
-
-def _started(folder: Path, provenance: Mapping[str, Any]) -> datetime:
-    """The start according to provenance.json; if unknown, the age of config.yaml."""
-    try:
-        started = datetime.fromisoformat(str(provenance.get("started")))
-    except ValueError:
-        started = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
-    return started if started.tzinfo else started.replace(tzinfo=UTC)

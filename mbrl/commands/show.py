@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _result(folder: Path, settings: Mapping[str, str], provenance: Mapping[str, Any]) -> Table:
-    choices = provenance.get("choices") or {}
+    choices = provenance.get("choices", {})
     model, planner = choices.get("model", "unknown"), choices.get("planner", "unknown")
     summary = read_summary(folder) if (folder / "summary.json").exists() else {}
     mean, std = summary.get("evaluation/return_mean"), summary.get("evaluation/return_std")
@@ -71,7 +71,7 @@ def _result(folder: Path, settings: Mapping[str, str], provenance: Mapping[str, 
     cells |= {
         "environment": settings.get("env.id", "unknown"),
         "model, planner": f"{model}, {planner}",
-        "seed": settings["seed"],
+        "seed": settings.get("seed", "?"),
         "evaluation return": f"{format_number(mean)} ± {format_number(std)}",
         "env steps": f"{summary.get('env_steps', 0)} of {settings.get('training.env_steps', '?')}",
         "last checkpoint": "none" if checkpoint is None else f"{checkpoint} env steps",
@@ -89,9 +89,9 @@ def _settings(saved: Mapping[str, Any], provenance: Mapping[str, Any]) -> Table:
     """First the choices that are not the defaults, then settings that differ from the choices'."""
     # Only words, since the file can be anyone's.
     chosen = {
-        group: str(choice)
-        for group, choice in (provenance.get("choices") or {}).items()
-        if group in GROUPS and re.fullmatch(r"\w+", str(choice))
+        group: choice
+        for group, choice in provenance.get("choices", {}).items()
+        if group in GROUPS and re.fullmatch(r"\w+", choice)
     }
     if not chosen:
         return Table("What was chosen is unknown; all settings are in config.yaml", box=None)
@@ -157,20 +157,20 @@ def _origin(provenance: Mapping[str, Any]) -> Table:
     if not all(name in provenance for name in RECORDED):
         table.add_row("provenance", "none: the run ended before it was written")
         return table
-    git, packages = provenance.get("git") or {}, provenance["packages"] or {}
+    git, packages = provenance.get("git") or {}, provenance["packages"]
     changes = git.get("diff")
     more = f" and {len(changes.splitlines())} lines of changes" if changes else ""
     versions = [f"{name} {packages[name]}" for name in PACKAGES if name in packages]
-    resumes = [str(resume["started"]) for resume in provenance.get("resumes", ())]
+    resumes = [resume["started"] for resume in provenance.get("resumes", ())]
     cores, num_threads = provenance["cores"], provenance["threads"]["num_threads"]
     cells = {
-        "command": shlex.join(map(str, provenance["command"])),
+        "command": shlex.join(provenance["command"]),
         "started": provenance["started"],
         "resumed": ", ".join(resumes) or "never",
-        "commit": str(git.get("commit", "unknown")) + more,
+        "commit": git.get("commit", "unknown") + more,
         "versions": ", ".join([f"Python {provenance['python']}", *versions]),
         "platform": provenance["platform"],
-        "devices": ", ".join(str(device["kind"]) for device in provenance["devices"]),
+        "devices": ", ".join(device["kind"] for device in provenance["devices"]),
         "cores": f"{cores['usable']} of {cores['machine']}, {num_threads} threads",
     }
     for name, cell in cells.items():

@@ -91,21 +91,21 @@ def run_info_from_provenance(
     owns_terminal: bool = True,
 ) -> RunInfo:
     """RunInfo of the saved run in `folder`. Raises ConfigError where its variables are not set."""
-    environment = _strings(provenance.get("environment"))
+    environment = provenance.get("environment", {})
     for name, value in environment.items():  # a saved file sets none itself
         if os.environ.get(name) != value:
             raise ConfigError(
                 f"{name}={os.environ.get(name)!r}: the run was started with {value!r} "
                 "(hydra.job.env_set), which may change its results. Set the variable and repeat."
             )
-    group, run_id = provenance.get("group"), str(provenance.get("run_id"))
+    run_id = provenance.get("run_id") or ""
     info = RunInfo(
         folder=folder.absolute(),
-        name=str(provenance.get("name") or folder.name),
-        group=None if group is None else str(group),
-        choices={"model": "", "planner": ""} | _strings(provenance.get("choices")),
+        name=provenance.get("name") or folder.name,
+        group=provenance.get("group"),
+        choices={"model": "", "planner": ""} | provenance.get("choices", {}),
         trust=trust,
-        overrides=tuple(str(override) for override in provenance.get("overrides") or ()),
+        overrides=tuple(provenance.get("overrides", ())),
         environment=environment,
         owns_terminal=owns_terminal,
     )
@@ -129,11 +129,7 @@ def read_run(
             "other names. Check out that commit to use the run."
         )
     config = load_saved_config(folder / "config.yaml", trust)
-    devices = [each.get("platform") for each in provenance.get("devices") or ()]
+    devices = [device["platform"] for device in provenance.get("devices", ())]
     if devices[:1] == ["cpu"]:  # JAX prefers any other kind of device by itself
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     return config, provenance, trust
-
-
-def _strings(mapping: Any) -> dict[str, str]:
-    return {str(key): str(value) for key, value in dict(mapping or {}).items()}

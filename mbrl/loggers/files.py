@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.regular_files import MAX_METRICS_BYTES, open_regular, read_regular
 from mbrl.run_info import RunInfo
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ class FilesLogger(AbstractLogger):
     def __init__(self, run_info: RunInfo):
         self._path = run_info.folder / "metrics.jsonl"
         # Cut off what follows the last newline: part of a row that a killed run was writing.
-        content = self._path.read_bytes() if self._path.exists() else b""
+        content = read_regular(self._path, MAX_METRICS_BYTES) if self._path.exists() else b""
         length = content.rfind(b"\n") + 1
         if length < len(content):
             logger.warning(
@@ -34,8 +35,8 @@ class FilesLogger(AbstractLogger):
     def log(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(finite_or_none(row), allow_nan=False)
         # Rows are few. Opening the file for each one needs no flushing and leaves nothing to close.
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with open_regular(self._path, "ab") as file:
+            file.write(f"{line}\n".encode())
 
     def finish(self, status: str) -> None:
         pass

@@ -7,6 +7,7 @@ from typing import Any
 
 from mbrl.extras import optional_import
 from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.regular_files import open_regular
 from mbrl.run_info import RunInfo
 
 FOLDER = "tensorboard"
@@ -71,7 +72,7 @@ def _import(module: str) -> Any:
 def _kept_rows(run_info: RunInfo) -> Iterator[dict[str, Any]]:
     """The rows of metrics.jsonl that a resumed run keeps."""
     if run_info.num_rows > 0:
-        with (run_info.folder / "metrics.jsonl").open(encoding="utf-8") as file:
+        with open_regular(run_info.folder / "metrics.jsonl") as file:
             for _, line in zip(range(run_info.num_rows), file, strict=False):
                 yield json.loads(line)
 

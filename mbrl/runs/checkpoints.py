@@ -4,15 +4,18 @@ import hashlib
 import io
 import json
 import logging
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from mbrl.errors import one_line
-from mbrl.regular_files import sync_folder, write_atomic
+from mbrl.regular_files import MAX_BYTES, read_regular, sync_folder, write_atomic
 from mbrl.run_info import CHECKPOINT_FOLDER, checkpoint_files
+from mbrl.runs.schemas import FACTS_SCHEMA, what_is_wrong
 
 FACTS = "facts"  # the name of the array that holds a checkpoint's facts, as JSON
 WRITING = ".writing"  # the name of a checkpoint until it is complete
@@ -52,15 +55,17 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True
+    folder: Path,
+    usable: Callable[[Mapping[str, Any]], bool] = lambda facts: True,
+    max_bytes: int = MAX_BYTES,
 ) -> Checkpoint | None:
     """Load the newest intact checkpoint of a run whose facts are `usable`; None if there is none.
 
     A damaged one is renamed to `….damaged` with a warning, and the one before it is tried. Raises
-    OSError if a file cannot be read.
+    OSError if a file cannot be read, and CorruptRun for one that is larger than `max_bytes`.
     """
     for path in checkpoint_files(folder):
-        content = path.read_bytes()
+        content = read_regular(path, max_bytes)
         try:
             checkpoint = _parse(content, path)
             is_usable = usable(checkpoint.facts)
@@ -85,20 +90,32 @@ def load_checkpoint(
 def newest_checkpoint(folder: Path) -> int | None:
     """The real steps of the newest checkpoint, taken from its name."""
     paths = checkpoint_files(folder)
-    return int(paths[0].name.split("-")[0]) if paths else None
+    return _env_steps(paths[0]) if paths else None
 
 
 def _parse(content: bytes, path: Path) -> Checkpoint:
     """Raises ValueError, or any error of NumPy or JSON, for a file that a run did not write."""
     if not path.stem.endswith(_digest(content)):
         raise ValueError("its content does not match its checksum")
+    members = zipfile.ZipFile(io.BytesIO(content)).infolist()
+    is_stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    if not is_stored or sum(member.file_size for member in members) > len(content):
+        raise ValueError("it is compressed, as no checkpoint is")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    facts = json.loads(arrays.pop(FACTS).tobytes())
-    all_arrays = all(isinstance(array, np.ndarray) for array in arrays.values())
-    if not isinstance(facts, dict) or not all_arrays:
-        raise ValueError("it does not hold arrays and facts")
-    return Checkpoint(arrays, facts)
+    try:
+        facts = FACTS_SCHEMA.validate_json(arrays.pop(FACTS).tobytes())
+    except ValidationError as error:
+        raise ValueError(what_is_wrong(error)) from error
+    if facts["env_steps"] != _env_steps(path):
+        raise ValueError("its env_steps is not that of its name")
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("it does not hold arrays only")
+    return Checkpoint(arrays, dict(facts))
+
+
+def _env_steps(path: Path) -> int:
+    return int(path.name.split("-")[0])
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 # Any of these shows that a folder without a config.yaml is, or was to be, a run's.
 TRACES = ("metrics.jsonl", "summary.json", "provenance.json", ".hydra")
+MAX_DEPTH = 50  # folders below each other; runs are about four deep
 SKIPPED = ("wandb", "checkpoint", "__pycache__")  # besides hidden folders
 
 
@@ -33,23 +34,33 @@ def runs_in(path: Path) -> list[Path]:
 def job_order(folder: Path) -> tuple[int, str]:
     """A sorting key by number: `10_seed=1` comes after `9_seed=0`."""
     number = folder.name.split("_")[0]
-    return (int(number) if number.isdigit() else -1, folder.name)
+    # Not all digits make a number: `²` does not.
+    return (int(number) if number.isdecimal() else -1, folder.name)
 
 
 def run_folders(path: Path) -> Iterator[Path]:
-    """Every run folder at or below `path`, at any depth; a sweep's in the order of its jobs.
+    """Every run folder at or below `path`; a sweep's in the order of its jobs.
 
     Includes folders without a config.yaml that show another trace of a run, which was refused
-    before it started or is damaged. Links to folders are not followed.
+    before it started or is damaged, and those that cannot be searched: reading one as a run reports
+    why. Links to folders are not followed.
     """
-    try:
-        if is_run(path) or any((path / name).exists() for name in TRACES):
-            yield path
-            return
-        below = [Path(entry) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
-    except OSError:  # an unreadable folder: reading it as a run reports why
-        yield path
-        return
-    for folder in sorted(below, key=job_order):
-        if not folder.name.startswith(".") and folder.name not in SKIPPED:
-            yield from run_folders(folder)
+    folders = [(path, 0)]
+    while folders:  # last in, first out, so that the order is that of a walk
+        folder, depth = folders.pop()
+        try:
+            is_trace = is_run(folder) or any((folder / name).exists() for name in TRACES)
+            entries = [] if is_trace else list(os.scandir(folder))
+        except OSError:
+            is_trace, entries = True, []
+        if is_trace or depth > MAX_DEPTH:
+            yield folder
+            continue
+        below = [
+            Path(entry)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False)
+            and not entry.name.startswith(".")
+            and entry.name not in SKIPPED
+        ]
+        folders += [(each, depth + 1) for each in sorted(below, key=job_order, reverse=True)]

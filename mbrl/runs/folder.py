@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line
-from mbrl.regular_files import check_entries, open_regular, sync_folder, write_atomic, write_json
+from mbrl.regular_files import (
+    MAX_METRICS_BYTES,
+    check_entries,
+    open_regular,
+    read_regular,
+    sync_folder,
+    write_atomic,
+    write_json,
+)
 from mbrl.run_info import CHECKPOINT_FOLDER, CHECKPOINT_NAME
 from mbrl.runs.checkpoints import WRITING
 from mbrl.runs.reader import final_values, read_metrics, read_provenance
@@ -92,7 +100,7 @@ class RunFolder:
         Called on entering a new run; for a resumed one, once it is known that it can be resumed.
         """
         file = self.path / "config.yaml"
-        if not file.exists() or file.read_text(encoding="utf-8") != self.config_yaml:
+        if not file.exists() or read_regular(file) != self.config_yaml.encode():
             write_atomic(file, self.config_yaml)
         summary = {"status": "running", "env_steps": 0, "wall_seconds": 0.0}
         write_json(self.path / "summary.json", summary | self._final_values())
@@ -101,10 +109,12 @@ class RunFolder:
     def truncate_metrics(self, num_rows: int) -> None:
         """Keep the first rows in metrics.jsonl; append the others to metrics.superseded.jsonl."""
         file, old = self.path / "metrics.jsonl", self.path / "metrics.superseded.jsonl"
-        lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        lines = (
+            read_regular(file, MAX_METRICS_BYTES).splitlines(keepends=True) if file.exists() else []
+        )
         # A last line without a newline is part of a row that a killed run was writing.
         superseded = b"".join(line for line in lines[num_rows:] if line.endswith(b"\n"))
-        before = old.read_bytes() if old.exists() else b""
+        before = read_regular(old, MAX_METRICS_BYTES) if old.exists() else b""
         # They are there already if a resume was killed between these two writes.
         if not before.endswith(superseded):
             write_atomic(old, before + superseded)

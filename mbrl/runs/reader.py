@@ -1,27 +1,17 @@
 """Reading run folders, including those of runs that are active or were killed."""
 
 import fcntl
-import json
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mbrl.errors import CorruptRun, one_line
+from pydantic import TypeAdapter, ValidationError
 
-# The types of the entries of a provenance.json that are used. The file can be anyone's.
-PROVENANCE_TYPES = {
-    "choices": dict,
-    "command": list,
-    "cores": dict,
-    "devices": list,
-    "environment": dict,
-    "git": dict,
-    "overrides": list,
-    "packages": dict,
-    "resumes": list,
-    "threads": dict,
-}
+from mbrl.errors import CorruptRun
+from mbrl.regular_files import MAX_METRICS_BYTES, open_regular, read_regular
+from mbrl.runs.schemas import PROVENANCE_SCHEMA, ROW_SCHEMA, SUMMARY_SCHEMA, what_is_wrong
 
 logger = logging.getLogger(__name__)
 
@@ -36,32 +26,33 @@ def read_metrics(
     of the cost; of other lines only the first and last character are checked.
 
     A last line that is cut off, as a killed run leaves it, is dropped with a warning. Raises
-    CorruptRun for any other line that is not a JSON object.
+    CorruptRun for any other line that is not a row.
     """
     file = Path(path) / name
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    content = b""
+    with suppress(FileNotFoundError):
+        content = read_regular(file, MAX_METRICS_BYTES)
+    lines = content.splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
-        if having not in line and line.startswith("{") and line.endswith("}"):
+        if having.encode() not in line and line.startswith(b"{") and line.endswith(b"}"):
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if isinstance(row, dict):
-            if not having or having in row:
-                rows.append(row)
-        elif number == len(lines):
-            logger.warning(
-                "%s: line %d is cut off and was left out; the run was killed while writing it.",
-                file,
-                number,
-            )
-        else:
+            row = ROW_SCHEMA.validate_json(line)
+        except ValidationError as error:
+            if number == len(lines) and not line.endswith(b"}"):
+                logger.warning(
+                    "%s: line %d is cut off and was left out; the run was killed while writing it.",
+                    file,
+                    number,
+                )
+                break
             raise CorruptRun(
-                f"{file}: line {number} is not a JSON object, so the file is damaged. "
-                "Remove that line to read the rest."
-            )
+                f"{file}: line {number} is not a row of metrics ({what_is_wrong(error)}), so the "
+                "file is damaged. Remove that line to read the rest."
+            ) from error
+        if not having or having in row:
+            rows.append(row)
     return rows
 
 
@@ -71,13 +62,10 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     The summary of a failed run has an `error`, too. Raises FileNotFoundError if there is no
     summary, CorruptRun if it is damaged.
     """
-    file = Path(path) / "summary.json"
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise CorruptRun(
-            f"{file} is damaged ({one_line(error)}). Remove it, then resume the run."
-        ) from error
+        return _read_json(
+            Path(path) / "summary.json", SUMMARY_SCHEMA, "Remove it, then resume the run"
+        )
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is not the folder of a run: it has no summary.json. Check the path."
@@ -89,35 +77,29 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
     Raises CorruptRun if it is damaged.
     """
-    file = Path(path) / "provenance.json"
-    if not file.exists():
-        return {}
     try:
-        provenance = dict(json.loads(file.read_text(encoding="utf-8")))
-        for name, kind in PROVENANCE_TYPES.items():
-            value: Any = provenance.get(name)
-            valid = isinstance(value, kind | None)
-            if valid and value and name in ("devices", "resumes"):
-                valid = all(isinstance(entry, dict) for entry in value)
-            if not valid:
-                raise TypeError(f"{name} has the wrong type")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CorruptRun(
-            f"{file} is damaged ({one_line(error)}). Remove it to continue without it."
-        ) from error
-    return provenance
+        file = Path(path) / "provenance.json"
+        return _read_json(file, PROVENANCE_SCHEMA, "Remove it to continue without it")
+    except FileNotFoundError:
+        return {}
+
+
+def _read_json(file: Path, schema: TypeAdapter, remedy: str) -> dict[str, Any]:
+    try:
+        return schema.validate_json(read_regular(file))
+    except ValidationError as error:
+        raise CorruptRun(f"{file} is damaged ({what_is_wrong(error)}). {remedy}.") from error
 
 
 def is_running(path: str | Path) -> bool:
     """Whether a process is running the run in the folder `path`, that is, holds its lock."""
-    file = Path(path) / ".lock"
-    if not file.is_file():
-        return False
-    with file.open("rb") as opened:
-        try:
+    try:
+        with open_regular(Path(path) / ".lock") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
     return False
 
 

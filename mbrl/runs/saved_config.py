@@ -9,9 +9,11 @@ from typing import Any
 import yaml
 
 from mbrl.errors import CorruptRun, one_line
+from mbrl.regular_files import read_regular
 
 MAX_FILE_SIZE = 1_000_000  # bytes; a saved config has about 5000
 MAX_DEPTH = 50  # levels of nesting
+MAX_KEYS = 5000  # of all mappings; a saved config has about 200
 MAX_BRACKETS = 200  # lists and mappings written with brackets, each of which may be a level
 # Possible anchors, aliases, tags and explicit keys, and possibly deep nesting: a wide indent, or a
 # list that starts on the line of another.
@@ -52,7 +54,12 @@ class Loader(BaseLoader):
         for first, resolvers in BaseLoader.yaml_implicit_resolvers.items()
     }
 
+    num_keys = 0  # so far
+
     def construct_mapping(self, node, deep=False):
+        self.num_keys += len(node.value)
+        if self.num_keys > MAX_KEYS:
+            raise ValueError(f"it has more than {MAX_KEYS} keys, which no saved config has")
         names = [key.value for key, _ in node.value if key.tag == self.DEFAULT_SCALAR_TAG]
         if len(set(names)) < len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
@@ -136,11 +143,7 @@ def _read_text(file: Path) -> str:
             f"{file.parent} has no config.yaml: the run was refused before it started, or the file "
             "was removed."
         )
-    with file.open("rb") as opened:
-        content = opened.read(MAX_FILE_SIZE + 1)
-    if len(content) > MAX_FILE_SIZE:
-        raise ValueError(f"it is larger than {MAX_FILE_SIZE} bytes, which no saved config is")
-    text = content.decode("utf-8")
+    text = read_regular(file, MAX_FILE_SIZE).decode("utf-8")
     if re.search("[\x85\u2028\u2029]", text):  # libyaml reads them differently from PyYAML
         raise ValueError("it has a Unicode line break; no saved config has any")
     # Rarely true, so most files are parsed once.

@@ -8,12 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from mbrl.data.replay import HostReplay
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.collect import Episode, init_episode
 from mbrl.training.explore import Exploration
 from mbrl.training.state import TrainState, is_key
 
 Arrays = dict[str, np.ndarray]
+
+MAX_EPISODE_BYTES = 1_000_000_000  # of the episode in progress
+MAX_SECONDS = 1e15
 
 
 class Snapshot(NamedTuple):
@@ -54,6 +58,7 @@ def from_arrays(
     """
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
     host_replay = _replace_arrays(start.replay.to_host(), arrays, "replay", same_length=False)
+    _check_counts(counters, host_replay, start.replay.capacity)
     state = TrainState(
         **_replace_arrays(_without_replay(start), arrays, "state"),
         replay=start.replay.from_host(host_replay),
@@ -63,8 +68,40 @@ def from_arrays(
     )
     episode = None
     if "episode.observations" in arrays:
+        _check_episode(arrays, counters["env_steps"])
         episode = _episode_from_arrays(arrays, planner_state, np.asarray(noise))
     return Snapshot(state, **counters, episode=episode)
+
+
+def max_bytes(state: TrainState) -> int:
+    """An upper bound on the size of a checkpoint: a full replay buffer and a long episode."""
+    arrays = [_raw(leaf) for leaf in jax.tree.leaves(state) if _is_array(leaf)]
+    return sum(array.nbytes for array in arrays) + MAX_EPISODE_BYTES
+
+
+def _check_counts(counters: Mapping[str, float], replay: HostReplay, capacity: int) -> None:
+    """Raises ValueError for counters and lengths that no run has."""
+    env_steps = counters["env_steps"]
+    bounds = dict.fromkeys(("env_steps", "num_episodes", "evaluated_at"), env_steps)
+    bounds["collecting_seconds"] = MAX_SECONDS
+    for name, bound in bounds.items():
+        if not 0 <= counters[name] <= bound:
+            raise ValueError(f"The checkpoint's {name} is {counters[name]}.")
+    lengths = {len(leaf) for leaf in jax.tree.leaves(replay.transitions)}
+    if replay.num_added != env_steps or lengths != {min(env_steps, capacity)}:
+        raise ValueError("The checkpoint's replay buffer does not hold its real steps.")
+
+
+def _check_episode(arrays: Mapping[str, np.ndarray], env_steps: int) -> None:
+    """Raises ValueError for an episode in progress that no run has."""
+    num_steps = len(arrays["episode.actions"])
+    for name, replayed in (("observations", "observation"), ("actions", "action")):
+        saved, expected = arrays[f"episode.{name}"], arrays[f"replay.transitions.{replayed}"]
+        if saved.shape[1:] != expected.shape[1:] or saved.dtype.kind != expected.dtype.kind:
+            raise ValueError(f"The checkpoint's episode.{name} is {saved.dtype}{saved.shape}.")
+    lengths = [len(arrays[f"episode.{name}"]) for name in ("observations", "rewards")]
+    if not 0 < num_steps <= env_steps or lengths != [num_steps + 1, num_steps]:
+        raise ValueError("The checkpoint's episode has parts of different lengths, or no step.")
 
 
 def _without_replay(state: TrainState) -> dict[str, PyTree]:

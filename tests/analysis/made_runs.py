@@ -80,7 +80,7 @@ def make_run(
             "training": "default",
             "logger": "files",
         }
-        started = f"2026-01-01T00:00:{seed:02}+00:00"
+        started = f"2026-01-01T00:00:{abs(seed):02}+00:00"
         content = {"choices": choices, "overrides": overrides, "started": started}
         (folder / "provenance.json").write_text(json.dumps(content))
     if status is None:

@@ -193,8 +193,7 @@ def test_a_provenance_cannot_set_paths_or_choices(saved, tmp_path, canary, monke
             "model": "[pkg://evil]",
             "env": "../../etc",
         },
-        "devices": [{"platform": 3}],
-        "packages": {"jax": [1]},
+        "devices": [{"platform": "../../etc", "kind": ""}],
     }
     (saved / "provenance.json").write_text(json.dumps(provenance))
     before = sorted(os.listdir(tmp_path))

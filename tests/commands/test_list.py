@@ -1,5 +1,6 @@
 """The command `list`, end to end."""
 
+import os
 import re
 
 import pytest
@@ -67,7 +68,8 @@ def test_unreadable_runs_are_explained_and_failed_ones_by_their_error(tmp_path, 
     lines = listed(capsys, tmp_path)
     assert sorted(line.split()[2] for line in lines[:2]) == ["damaged", "failed"]
     [damaged] = [line for line in lines if line.startswith("Damaged: ")]
-    assert damaged.startswith(f"Damaged: {tmp_path}/a: seed=-1: must be a whole number, at least 0")
+    config = tmp_path / "a" / "config.yaml"
+    assert damaged.startswith(f"Damaged: {config} is not the saved config of a run (seed: ")
     assert f"Failed: {tmp_path}/b: {error}" in lines
     assert len(listed(capsys, tmp_path, "--status", "failed")) == 2
 
@@ -171,3 +173,22 @@ def test_where_there_are_no_runs_yet_it_says_how_to_begin(tmp_path, monkeypatch,
     (tmp_path / "outputs").mkdir()
     assert main(["list"]) == 0
     assert capsys.readouterr().out == "No runs in outputs.\n"
+
+
+@pytest.mark.parametrize(
+    "odd", ["\u00b2_x", "\u0663_x", "9" * 200, os.fsdecode(b"\xff"), "a\x1b[2J", "a\nb"]
+)
+def test_a_folder_with_an_odd_name_spoils_nothing(tmp_path, capsys, odd):
+    outputs = tmp_path / "outputs"
+    make_run(outputs / "good", seed=1)
+    make_run(outputs / odd)
+    make_run(outputs / f"{odd}_damaged", provenance=False)
+    (outputs / f"{odd}_damaged" / "provenance.json").write_text('{"started": "0001-01-01"}')
+    (outputs / "multirun.yaml").touch()
+    for command in (["list"], ["list", "--failed"], ["show"], ["clean"]):
+        assert main([*command, str(outputs)]) == 0
+    assert main(["compare", str(outputs), f"--folder={tmp_path}/comparison"]) == 0
+    shown = capsys.readouterr().out
+    assert "good" in shown
+    assert "\x1b[2J" not in shown
+    assert odd.isprintable() == (odd in (tmp_path / "comparison" / "compare.csv").read_text())

@@ -1,6 +1,11 @@
+import hashlib
+import io
+import json
+
 import numpy as np
 import pytest
 
+from mbrl.errors import CorruptRun
 from mbrl.runs.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 
 
@@ -58,3 +63,50 @@ def test_other_files_are_ignored(tmp_path):
 def test_arrays_of_objects_are_refused(tmp_path):
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         save_checkpoint(tmp_path, {"weights": np.array([object()])}, {"env_steps": 1}, 2)
+
+
+def write_checkpoint(folder, arrays: dict, compress: bool = False) -> None:
+    """Write a file as anyone can, with the right name and checksum."""
+    content = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(content, **arrays)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:16]
+    (folder / "checkpoint" / f"{20:012}-{digest}.npz").write_bytes(content.getvalue())
+
+
+FACTS = {"env_steps": 20, "num_rows": 3, "wall_seconds": 1.5, "config": "abc"}
+DAMAGED = [
+    {"env_steps": -7},
+    {"env_steps": 21},
+    {"env_steps": 20.0},
+    {"num_rows": -3},
+    {"num_rows": 1.5},
+    {"num_rows": True},
+    {"wall_seconds": -1e9},
+    {"wall_seconds": float("nan")},
+    {"config": 3},
+]
+
+
+@pytest.mark.parametrize("changes", DAMAGED, ids=str)
+def test_facts_that_cannot_be_are_damage(tmp_path, caplog, changes):
+    save(tmp_path, 10)
+    facts = np.frombuffer(json.dumps(FACTS | changes).encode(), np.uint8)
+    write_checkpoint(tmp_path, {"facts": facts})
+    assert load_checkpoint(tmp_path).facts["env_steps"] == 10
+    assert "is damaged" in caplog.text
+
+
+def test_a_compressed_file_is_not_expanded(tmp_path, caplog):
+    save(tmp_path, 10)
+    facts = np.frombuffer(json.dumps(FACTS).encode(), np.uint8)
+    write_checkpoint(tmp_path, {"facts": facts, "a": np.zeros(10**6)}, compress=True)
+    assert load_checkpoint(tmp_path).facts["env_steps"] == 10
+    assert "it is compressed, as no checkpoint is" in caplog.text
+
+
+def test_a_large_file_is_not_read(tmp_path):
+    save(tmp_path, 10)
+    with (tmp_path / "checkpoint" / f"{20:012}-{'0' * 16}.npz").open("wb") as file:
+        file.truncate(10**13)  # takes no space
+    with pytest.raises(CorruptRun, match="is larger than 1000 bytes"):
+        load_checkpoint(tmp_path, max_bytes=1000)

@@ -91,6 +91,8 @@ def test_an_edited_value_is_read_as_omegaconf_reads_it(tmp_path, text):
         ("a: [1", "cannot be read"),
         ("[a]", "is not a mapping of settings"),
         ("a: " + "x" * 1_000_000, "larger than 1000000 bytes"),
+        ("a: {" + "".join(f"b{n}: 1, " for n in range(5001)) + "}", "more than 5000 keys"),
+        ("".join(f"a{n}: 1\n" for n in range(60_000)), "more than 5000 keys"),
         ("a: 'x\x85y'", "Unicode line break"),
         ("a: {b: &x 1}", "anchor, alias or tag"),
         ("a: !!str 1", "anchor, alias or tag"),

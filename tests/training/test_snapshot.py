@@ -6,7 +6,7 @@ import pytest
 
 from mbrl.assemble import assemble
 from mbrl.training.collect import Collector, NonDeterministicEnvironment, episode_seed
-from mbrl.training.snapshot import Snapshot, from_arrays, to_arrays
+from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
 from tests.configs import ACTION_KINDS, point_mass_with, resolved_small
 
 STEPS = 7
@@ -134,3 +134,49 @@ def test_a_snapshot_of_another_model_is_refused(other, message):
     training, _, planner, fresh = assembled(*without_bonus, *other)
     with pytest.raises(ValueError, match=message):
         from_arrays(to_arrays(snapshot), fresh, planner, training.exploration)
+
+
+IMPOSSIBLE = {
+    "env_steps": [-7, STEPS - 1, 10**15],
+    "num_episodes": [-1, STEPS + 1],
+    "evaluated_at": [-1, STEPS + 1],
+    "collecting_seconds": [-1e9, np.nan, np.inf, 1e300],
+    "replay.num_added": [np.int32(-3), np.int32(STEPS + 1)],
+    "replay.transitions.reward": [np.zeros(0, np.float32), np.zeros(STEPS + 1, np.float32)],
+    "episode.actions": [np.zeros(0, np.int32), np.zeros(STEPS), np.zeros((STEPS, 2), np.int32)],
+    "episode.rewards": [np.zeros(STEPS - 1)],
+    "episode.observations": [np.zeros((0, 4)), np.zeros((STEPS, 4)), np.zeros((STEPS + 1, 3))],
+}
+
+
+@pytest.fixture(scope="module")
+def random_snapshot():
+    """Arrays of a snapshot, and what converts them back."""
+    _, snapshot = started("planner=random", at_random=True)
+    training, _, planner, fresh = assembled("planner=random")
+    return to_arrays(snapshot), (fresh, planner, training.exploration)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [(name, i) for name, values in IMPOSSIBLE.items() for i in range(len(values))],
+)
+def test_counters_and_lengths_that_no_run_has_are_refused(random_snapshot, name, value):
+    arrays, others = random_snapshot
+    assert from_arrays(arrays, *others).env_steps == STEPS
+    assert name in arrays
+    with pytest.raises(ValueError, match="The checkpoint's"):
+        from_arrays(arrays | {name: np.asarray(value)}, *others)
+
+
+def test_an_episode_without_steps_is_refused(random_snapshot):
+    arrays, others = random_snapshot
+    empty = {f"episode.{name}": arrays[f"episode.{name}"][:0] for name in ("actions", "rewards")}
+    empty["episode.observations"] = arrays["episode.observations"][:1]
+    with pytest.raises(ValueError, match="or no step"):
+        from_arrays(arrays | empty, *others)
+
+
+def test_a_checkpoint_is_smaller_than_its_bound(random_snapshot):
+    arrays, (fresh, _, _) = random_snapshot
+    assert sum(array.nbytes for array in arrays.values()) < max_bytes(fresh)
