@@ -9,6 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from mbrl.config.hydra_internals import Callbacks, config_loader
+from mbrl.config.output_folder import check_output_folder
 from mbrl.runs.log import logged_to
 
 
@@ -16,13 +17,15 @@ def call_as_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Calls `task` with the config in a new folder, with Hydra's files and a run.log.
 
     `config` has Hydra's settings under `hydra`. Hydra's callbacks, launchers and logging belong to
-    the command line; here the program's own logging stays as it is. Raises what `task` raises.
+    the command line; here the program's own logging stays as it is. Raises what `task` raises, and
+    CorruptRun for a folder that holds a link or a pipe.
     """
 
     def logged(task_config: DictConfig) -> Any:
         with logged_to(Path(config.hydra.runtime.output_dir)):
             return task(task_config)
 
+    check_output_folder(config)
     context = HydraContext(config_loader(), Callbacks())
     result = run_job(logged, config, "hydra.run.dir", None, context, configure_logging=False)
     if result.status == JobStatus.FAILED:
