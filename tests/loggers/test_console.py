@@ -6,13 +6,13 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
-from rich.console import Console
 
 from mbrl.loggers.console import ConsoleLogger, result_table
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
 from mbrl.runs.log import logged_to
 from mbrl.tables import format_duration, format_number, print_table
+from mbrl.terminal import Console
 
 FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
 TOTAL = 1000
