@@ -3,6 +3,8 @@
 And text that is harmless wherever it is shown, since errors name what others wrote.
 """
 
+import re
+
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
 
 
@@ -10,7 +12,7 @@ class _Sentence(Exception):
     """Has a message of one printable line, since it is shown in many places."""
 
     def __init__(self, sentence: str):
-        super().__init__(printable(" ".join(map(str.strip, sentence.split("\n")))))
+        super().__init__(printable(re.sub(r" *\n *", " ", sentence.strip())))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""

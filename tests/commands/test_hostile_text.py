@@ -204,11 +204,11 @@ def configs(tmp_path_factory) -> Path:
     ("arguments", "expected"),
     [
         (["planner=none_such"], f"a{printable(TEXTS[0])}"),
-        (["--help"], f"a{printable(TEXTS[0])}"),
+        (["--help"], "owned"),
         (["planner='evil\u202e'", "--cfg", "job"], "_target_: "),
         (["planner='evil\u202e'", "--info", "config"], "Config search path"),
         (["planner='evil\u202e'"], "Error: "),
-        (["evil\u202e=1"], "Error: evil�"),
+        (["evil\u202e=1"], "evil�=1"),
     ],
 )
 def test_a_foreign_config(configs, tmp_path, program, arguments, expected):
