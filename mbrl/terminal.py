@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -51,36 +50,6 @@ class RunConsole(Console):
         RunConsole(stderr=True).say(
             "The output was closed. The run continues; its folder has everything."
         )
-
-
-class LineStream:
-    """A stream whose lines a console prints, which may have a display below them.
-
-    Rich's own redirection breaks long lines, and with them paths and commands. Colours are dropped,
-    since the text may be that of others. Everything but writing is that of the original stream.
-    """
-
-    def __init__(self, console: Console, stream: Any):
-        self._console, self._stream = console, stream
-        self._line = ""
-        self._lock = threading.RLock()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with self._lock:
-            *lines, self._line = (self._line + text).split("\n")
-            self._console.say(*(Text.from_ansi(line).plain for line in lines))
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing, since a display has whole lines above it."""
-
-    def finish(self) -> None:
-        """Print what has no end of line."""
-        if self._line:
-            self.write("\n")
 
 
 class ArgumentParser(argparse.ArgumentParser):

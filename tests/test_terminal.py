@@ -1,6 +1,5 @@
 import io
 import re
-import sys
 
 import pytest
 from rich.table import Column, Table
@@ -8,7 +7,7 @@ from rich.text import Text
 
 from mbrl.errors import ConfigError, printable, printable_lines
 from mbrl.tables import print_table
-from mbrl.terminal import ArgumentParser, Console, LineStream, RunConsole
+from mbrl.terminal import ArgumentParser, Console, RunConsole
 
 # Text that sets a title, clears the screen, links, forges a line, colours, turns the direction of
 # writing, is no text at all, or is Rich's markup: wrong, right, and an emoji.
@@ -74,17 +73,6 @@ def test_errors_are_printable_wherever_they_are_shown(attack):
     message = str(ConfigError(f"planner={attack}: unknown."))
     assert message.startswith("planner=")
     assert message.isprintable()
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_lines_of_a_stream_are_printed_as_plain_text(attack):
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    stream = LineStream(console, sys.stdout)
-    stream.write(f"first {attack}\nno end")
-    stream.finish()
-    printed = console.file.getvalue()
-    assert is_harmless(printed)
-    assert printed.endswith("\nno end\n")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

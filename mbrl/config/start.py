@@ -1,6 +1,6 @@
 """Starting Hydra for a command line."""
 
-import sys
+import io
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from mbrl.config.hydra_guard import check_command_line
 from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
 from mbrl.config.plain_errors import plain_errors
-from mbrl.terminal import Console, LineStream
+from mbrl.terminal import Console
 
 
 def start(hydra_main: Callable[[], Any], arguments: Sequence[str]) -> None:
@@ -22,11 +22,11 @@ def start(hydra_main: Callable[[], Any], arguments: Sequence[str]) -> None:
         given = get_args_parser().parse_args(arguments)
         if given.help or given.hydra_help or given.cfg or given.info:
             # Hydra prints settings and the names of files, which can be those of others.
-            stream: Any = LineStream(Console(file=sys.stdout), sys.stdout)
+            reports = io.StringIO()
             try:
-                with redirect_stdout(stream):
+                with redirect_stdout(reports):
                     hydra_main()
             finally:
-                stream.finish()
+                Console().say(*reports.getvalue().splitlines())
         else:
             hydra_main()

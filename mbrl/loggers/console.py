@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -19,7 +20,7 @@ from mbrl.loggers.base import AbstractDisplay
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
 from mbrl.tables import format_duration, format_number
-from mbrl.terminal import Console, LineStream, RunConsole
+from mbrl.terminal import Console, RunConsole
 
 
 @contextmanager
@@ -120,10 +121,41 @@ class ConsoleLogger(AbstractDisplay):
         ]
 
 
+class _LinesAbove:
+    """A stream whose lines a console prints above its display, without breaking long ones.
+
+    Rich's own redirection breaks them, and with them paths and commands. Colours are dropped, since
+    the text may be that of others. Everything but writing is that of the original stream.
+    """
+
+    def __init__(self, console: Console, stream: Any):
+        self._console, self._stream = console, stream
+        self._line = ""
+        self._lock = threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            *lines, self._line = (self._line + text).split("\n")
+            for line in lines:
+                self._console.say(Text.from_ansi(line).plain)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing, since a display has whole lines above it."""
+
+    def finish(self) -> None:
+        """Print what has no end of line."""
+        if self._line:
+            self.write("\n")
+
+
 @contextmanager
 def _lines_above(console: Console) -> Iterator[None]:
     """Replaces stdout and stderr, also for the log handlers that hold them."""
-    streams = {stream: LineStream(console, stream) for stream in (sys.stdout, sys.stderr)}
+    streams = {stream: _LinesAbove(console, stream) for stream in (sys.stdout, sys.stderr)}
     handlers = [
         (handler, handler.stream)
         for handler in logging.getLogger().handlers

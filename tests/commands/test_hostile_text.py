@@ -204,7 +204,7 @@ def configs(tmp_path_factory) -> Path:
     ("arguments", "expected"),
     [
         (["planner=none_such"], f"a{printable(TEXTS[0])}"),
-        (["--help"], "owned"),
+        (["--help"], f"a{printable(TEXTS[0])}"),
         (["planner='evil\u202e'", "--cfg", "job"], "_target_: "),
         (["planner='evil\u202e'", "--info", "config"], "Config search path"),
         (["planner='evil\u202e'"], "Error: "),
