@@ -5,9 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from mbrl.config.hydra_guard import check_command_line
-from mbrl.config.hydra_internals import use_local_launcher
-from mbrl.config.plain_errors import plain_errors
+from mbrl.config.start import start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -18,7 +16,4 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    with plain_errors(within_hydra=True):
-        use_local_launcher()  # first, since the check composes with it
-        check_command_line(sys.argv[1:])
-        main()
+    start(main, sys.argv[1:])

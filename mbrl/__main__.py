@@ -1,11 +1,11 @@
 """`mbrl <command>` or `python -m mbrl <command>`: start runs, and work with saved ones."""
 
-import argparse
 import importlib
 import sys
 
 from mbrl import __version__
 from mbrl.config.plain_errors import plain_errors
+from mbrl.terminal import ArgumentParser
 
 # In the order of `--help`. A command is imported when it is called, since some set up JAX.
 COMMANDS = {
@@ -21,7 +21,7 @@ COMMANDS = {
 
 def main(arguments: list[str]) -> int:
     """Run a command; return its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         "python -m mbrl",
         description="Starts runs and works with saved ones.",
     )

@@ -1,13 +1,18 @@
-"""Errors that a user can act on: each is one clear sentence that says what to do."""
+"""Errors that a user can act on: each is one clear sentence that says what to do.
+
+And text that is harmless wherever it is shown, since errors name what others wrote.
+"""
+
+import re
 
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
 
 
 class _Sentence(Exception):
-    """Joins its message on one line, since it is printed as it is."""
+    """Has a message of one printable line, since it is shown in many places."""
 
     def __init__(self, sentence: str):
-        super().__init__(" ".join(sentence.split()))
+        super().__init__(printable(re.sub(r" *\n *", " ", sentence.strip())))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""
@@ -28,6 +33,21 @@ class RunError(_Sentence, RuntimeError):
 
 class CorruptRun(_Sentence, ValueError):
     """A file of a run that is missing, damaged, or not what a run writes: which, and why."""
+
+
+def printable(text: str) -> str:
+    """Text on one line, with `�` for characters that steer a terminal or the direction of writing.
+
+    Line ends and other white space become blanks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text whose lines are to stay apart."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def one_line(error: BaseException) -> str:

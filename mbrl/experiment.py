@@ -37,7 +37,8 @@ from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.result import RunResult
 from mbrl.runs.signals import Interrupted, StopRequest
-from mbrl.tables import RunConsole, format_number, format_path, print_table
+from mbrl.tables import format_number, format_path, print_table
+from mbrl.terminal import RunConsole
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
 from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
@@ -154,10 +155,10 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
         logger.warning("Cannot draw the learning curve (%s).", error)
     if info.owns_terminal:
         names = (config.tree.env.id, info.choices["model"], info.choices["planner"])
-        console = RunConsole(soft_wrap=True, highlight=False, markup=False)
+        console = RunConsole()
         print_table(result_table(*names, config.tree.seed, rows), console)
         # Outside the table, which would break it.
-        console.print(f"Run folder: {format_path(info.folder)}")
+        console.say(f"Run folder: {format_path(info.folder)}")
 
 
 def _restore(

@@ -1,19 +1,20 @@
 """Tables and numbers as the terminal shows them: without a broken word or path."""
 
-import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.align import VerticalAlignMethod
 from rich.cells import cell_len
-from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
+
+from mbrl.errors import printable, printable_lines
+from mbrl.terminal import Console
 
 GAP = 2  # blanks between the columns of rows without a frame, and before the first
 WORD = re.compile(r"\[[^\]]*\]|\S+")
@@ -25,19 +26,8 @@ class Entry:
     """A row below a heading of its own, such as a folder, that stays on one line to be copied."""
 
     heading: str
-    cells: Sequence[Text]  # none for a heading without a row
+    cells: Sequence[str | Text]  # none for a heading without a row
     notes: Sequence[str] = ()  # lines below the row
-
-
-class RunConsole(Console):
-    """The console of a run, which does not end where its output is closed, as by `| head -1`."""
-
-    def on_broken_pipe(self) -> None:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), self.file.fileno())
-        print(
-            "The output was closed. The run continues; its folder has everything.", file=sys.stderr
-        )
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -80,7 +70,7 @@ def print_entries(
     """
     console = console or Console()
     rows = [entry.cells for entry in entries if entry.cells]
-    texts = {name: [row[index].plain for row in rows] for index, name in enumerate(names)}
+    texts = {name: [_plain(row[index]) for row in rows] for index, name in enumerate(names)}
     is_shared = {name: len(rows) > 1 and len(set(texts[name])) == 1 for name in optional}
     shared = [name for name in names if is_shared.get(name)]
     columns = {name: texts[name] for name in names if name not in shared}
@@ -94,12 +84,11 @@ def print_entries(
         header = [Text(name, style="bold") for name in columns]
         console.print(_row(header, widths, "bottom"))
     for entry in entries:
-        console.print(Text(entry.heading), soft_wrap=True)
+        console.say(entry.heading)
         if entry.cells:
             cells = dict(zip(names, entry.cells, strict=True))
             console.print(_row([cells[name] for name in columns], widths))
-        for note in entry.notes:
-            console.print(Text(f"{' ' * GAP}{note}"), soft_wrap=True)
+        console.say(*(f"{' ' * GAP}{note}" for note in entry.notes))
     if left_out:
         text = Text(f"A wider terminal also shows: {', '.join(left_out)}.", style="italic")
         console.print(text, soft_wrap=True)
@@ -130,10 +119,10 @@ def print_listing(
 
     In a narrow terminal, headings and notes are on lines of their own.
     """
-    columns = [Column(Text(name), no_wrap=True) for name in (*names, *last)]
-    table = Table(*columns, title=Text(title), title_justify="left")
+    columns = [Column(name, no_wrap=True) for name in (*names, *last)]
+    table = Table(*columns, title=title, title_justify="left")
     for entry in entries:
-        table.add_row(*entry.cells, Text(entry.heading), *map(Text, entry.notes))
+        table.add_row(*entry.cells, entry.heading, *entry.notes)
     console = Console()
     if has_room(table, console, one_line=True):
         print_table(table, console)
@@ -142,7 +131,7 @@ def print_listing(
 
 
 def _row(
-    cells: Sequence[Text], widths: Sequence[int | None], vertical: VerticalAlignMethod = "top"
+    cells: Sequence[str | Text], widths: Sequence[int | None], vertical: VerticalAlignMethod = "top"
 ) -> Padding:
     columns = [Column(width=width, overflow="fold", vertical=vertical) for width in widths]
     row = Table(*columns, box=None, show_header=False, padding=(0, GAP, 0, 0), pad_edge=False)
@@ -151,14 +140,12 @@ def _row(
 
 
 def _framed_widths(table: Table, width: int, one_line: bool = False) -> list[int] | None:
-    columns = [
-        [
-            cell.plain if isinstance(cell, Text) else str(cell)
-            for cell in (column.header, *column.cells)
-        ]
-        for column in table.columns
-    ]
+    columns = [list(map(_plain, (column.header, *column.cells))) for column in table.columns]
     return fit_words(columns, width - FRAME * len(columns) - 1, one_line)
+
+
+def _plain(cell: Any) -> str:
+    return printable_lines(cell.plain) if isinstance(cell, Text) else printable(str(cell))
 
 
 def fit_words(

@@ -1,11 +1,11 @@
 import io
 
 import pytest
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mbrl.tables import Entry, fit_words, has_room, print_entries, print_table
+from mbrl.terminal import Console
 
 NAMES = ("status", "mean return", "interval")
 ROWS = (("completed", "-1000001", "12\n[-4.903, 4.236]"), ("never started", "3", "–"))
@@ -18,7 +18,7 @@ def terminal(width: int) -> Console:
 def table() -> Table:
     made = Table(*NAMES)
     for row in ROWS:
-        made.add_row(*row)
+        made.add_row(*map(Text, row))
     return made
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from mbrl.analysis.compare import Comparison
 from mbrl.analysis.comparison_warnings import completed
-from mbrl.analysis.records import printable
 from mbrl.analysis.statistics import Interval
 from mbrl.analysis.summary import GroupSummary, Run, Section
+from mbrl.errors import printable
 from mbrl.tables import format_duration, format_number
 
 DASH = "–"
@@ -157,8 +157,8 @@ def _exact(value: float) -> str:
 
 
 def quoted(text: str) -> str:
-    """Printable text for a CSV file, with a quote before what a spreadsheet takes for a formula."""
-    text = text if text.isprintable() else printable(text)
+    """Printable text, with a quote before what a spreadsheet would take for a formula."""
+    text = printable(text)
     try:
         float(text)
     except ValueError:

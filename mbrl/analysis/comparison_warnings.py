@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mbrl.analysis.compare import Comparison
-from mbrl.analysis.records import HINTS, printable
+from mbrl.analysis.records import HINTS
 from mbrl.analysis.statistics import Interval
 from mbrl.analysis.summary import GroupSummary, Run, Section
+from mbrl.errors import printable
 
 FEW_RUNS = 3  # fewer do not support an interval
 ENOUGH_RUNS = 10  # from here on, the bootstrap's intervals are wide enough

@@ -12,8 +12,9 @@ from typing import Any
 from mbrl.analysis.compare import read_runs
 from mbrl.analysis.comparison_table import quoted
 from mbrl.analysis.grouping import ABSENT, infer_choices
-from mbrl.analysis.records import MAX_NUMBER, printable
+from mbrl.analysis.records import MAX_NUMBER
 from mbrl.analysis.summary import Run
+from mbrl.errors import printable
 from mbrl.runs.columns import Columns
 
 FIRST = ("folder", "group", "environment", "model", "planner", "seed", "status")

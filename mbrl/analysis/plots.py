@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mbrl.errors import printable
+
 EPISODES, EVALUATION, GRID, INK = "#9aa5b1", "#0b6fa4", "#e4e7eb", "#323f4b"
 # Distinguishable beside each other, also when printed in grey.
 LOSSES = ("#c2410c", "#7a5195", "#2f855a", "#b7791f", "#4a5568", "#97266d")
@@ -26,7 +28,8 @@ def learning_curve(rows: Sequence[Row], path: str | Path, title: str) -> None:
     """
     figure = Figure(figsize=(8, 6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", wrap=True)
+    style: dict[str, Any] = {"color": INK, "fontweight": "bold", "wrap": True}
+    figure.suptitle(printable(title), x=0.01, ha="left", parse_math=False, **style)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 2))
     _draw_returns(upper, rows)
     _draw_losses(lower, rows)
@@ -73,7 +76,7 @@ def _draw_losses(axes: Axes, rows: Sequence[Row]) -> None:
         # The loss of a known part is 0, which a logarithmic axis cannot show.
         positive = losses > 0
         if positive.any():
-            label = name.removeprefix("loss/")
+            label = printable(name.removeprefix("loss/")).replace("$", r"\$")  # no formula
             line: dict[str, Any] = {"markersize": 4, "linewidth": 1.4}
             axes.plot(steps[positive], losses[positive], ".-", color=color, label=label, **line)
             axes.set_yscale("log")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mbrl.errors import CorruptRun
+from mbrl.errors import CorruptRun, printable
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
@@ -166,17 +166,6 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         ),
         commit=printable((provenance.get("git") or {}).get("commit", "")),
     )
-
-
-def printable(text: str) -> str:
-    """Text on one line, with `�` for control characters.
-
-    These could steer a terminal or change the direction of writing.
-    """
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    return "".join(character if character.isprintable() else "�" for character in line)
 
 
 def parse_number(value: Any, name: str) -> float | None:

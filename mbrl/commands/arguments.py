@@ -9,12 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 from mbrl.errors import ConfigError
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import is_run, is_sweep
+from mbrl.terminal import ArgumentParser, Console
 
 MISSING = object()
 OUTPUTS = Path("outputs")
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(ArgumentParser):
     """Parser for a command that takes the folder of a run or sweep, and may take overrides."""
 
     def __init__(self, command: str, description: str, takes_overrides: bool = True):
@@ -65,7 +66,7 @@ def have_runs_begun(paths: Sequence[Path]) -> bool:
     Raises ConfigError for any other path that is not a folder.
     """
     if paths == [OUTPUTS] and not OUTPUTS.exists():
-        print("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
+        Console().say("There are no runs here yet. Start one: python -m mbrl run planner=mcts")
         return False
     for path in paths:
         if not path.is_dir():

@@ -1,6 +1,5 @@
 """`python -m mbrl clean [FOLDER...]`: remove runs that failed, and runs without results."""
 
-import argparse
 import os
 import secrets
 import shutil
@@ -10,10 +9,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
-from mbrl.analysis.records import HINTS, READ_ERRORS, Record, UnreadableRun, printable, read_records
+from mbrl.analysis.records import HINTS, READ_ERRORS, Record, UnreadableRun, read_records
 from mbrl.commands.arguments import add_folders, have_runs_begun
 from mbrl.errors import ConfigError, one_line
 from mbrl.launchers.submitit import LOGS, queued_jobs
@@ -22,6 +18,7 @@ from mbrl.runs.finder import is_run
 from mbrl.runs.folder import discard_refused, foreign_files, lock, remove_empty_day
 from mbrl.runs.reader import is_running, read_metrics, status
 from mbrl.tables import Entry, format_number, print_listing
+from mbrl.terminal import ArgumentParser, Console
 
 DESCRIPTION = """Removes the folders of runs that failed, and of single runs that were killed,
 interrupted or never started and have neither an evaluation nor a checkpoint. Lists them with what
@@ -35,17 +32,17 @@ WhyJobsAreKept = Callable[[Path], tuple[str, Collection[str]]]
 
 def main(arguments: list[str]) -> int:
     """Remove runs. The exit status is 0, or 1 if one that was to be removed is still there."""
-    parser = argparse.ArgumentParser("python -m mbrl clean", description=DESCRIPTION)
+    parser = ArgumentParser("python -m mbrl clean", description=DESCRIPTION)
     add_folders(parser)
     parser.add_argument("--yes", action="store_true", help="remove them without asking")
     given = parser.parse_args(arguments)
     if not have_runs_begun(given.paths):
         return 0
-    removable, kept = _select(given.paths)
+    console, (removable, kept) = Console(), _select(given.paths)
     for run, reason in kept:
-        _say(f"Kept: {printable(str(run.folder))}: {reason}.")
+        console.say(f"Kept: {run.folder}: {reason}.")
     if not removable:
-        _say(f"There is nothing to remove in {', '.join(map(str, given.paths))}.")
+        console.say(f"There is nothing to remove in {', '.join(map(str, given.paths))}.")
         return 0
     names = ("status", "env steps", "checkpoint", "evaluation return")
     print_listing("To be removed", names, ("folder", "why"), [_entry(run) for run in removable])
@@ -57,12 +54,11 @@ def main(arguments: list[str]) -> int:
                 f"{number}."
             )
         if not _confirm(f"Remove {number}? [y/N] "):
-            _say("Nothing was removed.")
+            console.say("Nothing was removed.")
             return 0
     failures = [failure for run in removable if (failure := _remove(run))]
-    for failure in failures:
-        _say(failure)
-    _say(f"Removed {len(removable) - len(failures)} of {number}.")
+    console.say(*failures)
+    console.say(f"Removed {len(removable) - len(failures)} of {number}.")
     return 1 if failures else 0
 
 
@@ -118,8 +114,7 @@ def _why_kept(folder: Path, why_jobs_are_kept: WhyJobsAreKept = _why_jobs_are_ke
     except OSError as error:
         return f"its files cannot be listed ({one_line(error)})"
     if foreign:
-        listed = printable(", ".join(foreign[:3]))
-        return f"it holds {listed}, which no run writes"
+        return f"it holds {', '.join(foreign[:3])}, which no run writes"
     if folder.is_symlink():
         return "it is a link"
     if Path.cwd().is_relative_to(folder.resolve()):
@@ -145,7 +140,6 @@ def _sweep_of(folder: Path) -> Path | None:
 def _remove(run: Run) -> str:
     """Remove a run and what then is empty. Returns why it could not, or an empty text."""
     sweep = _sweep_of(run.folder)
-    name = printable(str(run.folder))
     # In the same folder, so on the same file system; hidden, so that the rest is never a run.
     rest = run.folder.with_name(f".removing-{secrets.token_hex(4)}")
     try:
@@ -155,18 +149,17 @@ def _remove(run: Run) -> str:
                     stack.callback(os.close, lock(locked))
             reason = _why_kept_by_now(run.folder)
             if reason:
-                return f"Kept: {name}: {reason}."
+                return f"Kept: {run.folder}: {reason}."
             run.folder.rename(rest)
             try:
                 shutil.rmtree(rest)
             except OSError as error:
-                where = printable(str(rest))
-                return f"Partly removed: {name}: {one_line(error)}. The rest is in {where}."
+                return f"Partly removed: {run.folder}: {one_line(error)}. The rest is in {rest}."
             if sweep is not None:
                 with suppress(OSError):  # the run itself is removed
                     discard_refused(sweep, SWEEP_FILES)
     except READ_ERRORS as error:
-        return f"Kept: {name}: {one_line(error)}."
+        return f"Kept: {run.folder}: {one_line(error)}."
     remove_empty_day(run.folder.parent)
     return ""
 
@@ -184,7 +177,7 @@ def _confirm(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:  # Ctrl-D
-        print()
+        Console().say("")
         return False
 
 
@@ -198,8 +191,4 @@ def _entry(run: Run) -> Entry:
     else:
         reason = run.reason
     cells = (run.status, steps, "none" if checkpoint is None else str(checkpoint), score)
-    return Entry(printable(str(run.folder)), [Text(cell) for cell in cells], [reason])
-
-
-def _say(text: str) -> None:
-    Console(soft_wrap=True, highlight=False).print(Text(text))
+    return Entry(str(run.folder), cells, [reason])

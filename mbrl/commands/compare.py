@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from mbrl.errors import ConfigError
 from mbrl.tables import Entry, has_room, print_entries, print_listing, print_table
+from mbrl.terminal import ArgumentParser, Console
 
 if TYPE_CHECKING:
     from mbrl.analysis.compare import Comparison
@@ -53,12 +53,12 @@ def main(arguments: list[str]) -> int:
         from mbrl.analysis.curves import learning_curves, write_curves
 
         write_curves(learning_curves(comparison.runs, comparison.grouping.names), folder / CURVES)
-        print(f"Written: {folder / CURVES}")
+        Console().say(f"Written: {folder / CURVES}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m mbrl compare", description=DESCRIPTION)
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("python -m mbrl compare", description=DESCRIPTION)
     help_text = "folder of a run, of a sweep, or of many of them; default: outputs"
     default = [Path("outputs")]
     parser.add_argument(
@@ -116,15 +116,10 @@ def _print(comparison: "Comparison") -> None:
     sections = [*comparison.sections, *([comparison.aggregate] if comparison.aggregate else [])]
     for section in sections:
         _print_section(title(section), header(section, comparison), rows(section))
-    console = Console(soft_wrap=True, highlight=False)
-    for sentence in notes(comparison):
-        console.print(Text(f"Note: {sentence}"))
+    Console().say(*(f"Note: {sentence}" for sentence in notes(comparison)))
     lines = unfinished(comparison)
     if lines:
-        entries = [
-            Entry(folder, [Text(status), Text(group)], [why])
-            for status, group, folder, why in lines
-        ]
+        entries = [Entry(folder, [status, group], [why]) for status, group, folder, why in lines]
         print_listing("Not completed", ("status", "group"), ("folder", "why"), entries)
 
 
@@ -144,10 +139,10 @@ def _print_section(title: str, names: Sequence[str], lines: Sequence[Sequence[st
 
 
 def _table(title: str, names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    columns = [Column(Text(name), overflow="fold") for name in names]
-    table = Table(*columns, title=Text(title), title_justify="left")
-    for line in lines:
-        table.add_row(*map(Text, line))
+    columns = [Column(name, overflow="fold") for name in names]
+    table = Table(*columns, title=title, title_justify="left")
+    for group, *cells in lines:
+        table.add_row(group, *map(Text, cells))  # which may have two lines
     return table
 
 
@@ -159,5 +154,4 @@ def _write(comparison: "Comparison", folder: Path, command: str) -> None:
     draw(comparison, [folder / "compare.png", folder / "compare.pdf"])
     write_csv(comparison, folder / "compare.csv")
     write_page(comparison, command, folder / "compare.html")
-    message = Text(f"Written: {folder}/compare.html, .png, .pdf, .csv")
-    Console(soft_wrap=True, highlight=False).print(message)
+    Console().say(f"Written: {folder}/compare.html, .png, .pdf, .csv")

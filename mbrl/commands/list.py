@@ -7,22 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from mbrl.analysis.grouping import infer_choices
-from mbrl.analysis.records import (
-    HINTS,
-    UNFINISHED,
-    Record,
-    UnreadableRun,
-    printable,
-    read_records,
-)
+from mbrl.analysis.records import HINTS, UNFINISHED, Record, UnreadableRun, read_records
 from mbrl.commands.arguments import add_folders, have_runs_begun
 from mbrl.runs.folder import STATUSES
 from mbrl.tables import Entry, format_number, has_room, print_entries, print_table
+from mbrl.terminal import ArgumentParser, Console
 
 DESCRIPTION = """Lists runs and sweeps, the newest last, with their start, status, settings, result
 and folder. A sweep has a line that counts its jobs; the jobs follow it. In a narrow terminal, the
@@ -65,7 +58,7 @@ class _Line(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """List runs. The exit status is 0."""
-    parser = argparse.ArgumentParser("python -m mbrl list", description=DESCRIPTION)
+    parser = ArgumentParser("python -m mbrl list", description=DESCRIPTION)
     add_folders(parser)
     help_text = f"only runs of these statuses, separated by commas: {', '.join(ALL_STATUSES)}"
     selection = parser.add_mutually_exclusive_group()
@@ -82,14 +75,14 @@ def main(arguments: list[str]) -> int:
     lines = list(_lines(records, unreadable, statuses))
     if lines:
         _print(lines, with_reasons=given.failed)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console()
     for entry in () if given.failed else unreadable:
         if entry.status in statuses:
-            folder = f" {printable(str(entry.folder))}:" if entry.status == "failed" else ""
-            console.print(Text(f"{entry.status.capitalize()}:{folder} {entry.reason}"))
+            folder = f" {entry.folder}:" if entry.status == "failed" else ""
+            console.say(f"{entry.status.capitalize()}:{folder} {entry.reason}")
     if not lines:
         named = f" with the status {' or '.join(statuses)}" if statuses != ALL_STATUSES else ""
-        console.print(Text(f"No runs{named} in {', '.join(map(str, given.paths))}."))
+        console.say(f"No runs{named} in {', '.join(map(str, given.paths))}.")
     return 0
 
 
@@ -120,8 +113,8 @@ def _print(lines: Sequence[_Line], with_reasons: bool) -> None:
     print_entries("", COLUMNS, entries, OPTIONAL, console, one_line=True)
 
 
-def _coloured(cell: str) -> Text:
-    return Text(cell, style=COLOURS.get(cell, ""))
+def _coloured(cell: str) -> str | Text:
+    return Text(cell, COLOURS[cell]) if cell in COLOURS else cell
 
 
 def _shorten(names: Sequence[str], length: int) -> Mapping[str, str]:
@@ -159,8 +152,7 @@ def _lines(
     for run in unreadable:
         modified = datetime.fromtimestamp(run.folder.stat().st_mtime).astimezone()
         cells = (_format_time(modified), run.status, *["–"] * 6)
-        name = printable(str(run.folder))
-        lines[run.folder] = _Line(run.status, modified, cells, name, run.reason)
+        lines[run.folder] = _Line(run.status, modified, cells, str(run.folder), run.reason)
     sweeps: dict[Path, list[Path]] = {}  # sweep → jobs; a run without a sweep → itself
     for folder in lines:
         is_job = (folder.parent / "multirun.yaml").exists()
@@ -177,7 +169,7 @@ def _lines(
             listed = ", ".join(f"{counts[name]} {name}" for name in ALL_STATUSES if counts[name])
             summary = f"{counts.total()} job{'s' if counts.total() > 1 else ''}: {listed}"
             cells = (_format_time(started[sweep]), summary, *[""] * 6)
-            yield _Line("", started[sweep], cells, printable(str(sweep)))
+            yield _Line("", started[sweep], cells, str(sweep))
             indent = "  "
         for line in shown:
             yield line._replace(indent=indent)
@@ -196,7 +188,7 @@ def _record_line(record: Record, choices: Mapping[str, str]) -> _Line:
         format_number(record.score),
     )
     reason = record.error or HINTS.get(record.status, "")
-    return _Line(record.status, record.started, cells, printable(str(record.folder)), reason)
+    return _Line(record.status, record.started, cells, str(record.folder), reason)
 
 
 def _format_time(moment: datetime) -> str:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
 from mbrl.config.compose import compose
@@ -24,6 +22,7 @@ from mbrl.runs.log import log_to
 from mbrl.runs.metric_diff import Difference, differences
 from mbrl.runs.reader import is_completed, read_metrics, read_provenance
 from mbrl.tables import format_number, print_table
+from mbrl.terminal import Console
 
 DESCRIPTION = """Runs a saved run again in a new folder, from its config.yaml alone, and compares
 every metric except timings. Exit status 0: all metrics are equal, bit by bit or within --tolerance.
@@ -71,17 +70,18 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     if not completed:  # compare the rows that the saved run has
         repeated = repeated[: len(recorded)]
     found = differences(recorded, repeated, tolerance)
+    console = Console()
     criterion = "bit by bit" if tolerance == 0 else f"within {tolerance}"
     if not found:
-        _print(f"The same {criterion}: all {len(recorded)} rows of {saved}.")
+        console.say(f"The same {criterion}: all {len(recorded)} rows of {saved}.")
         return 0
-    _print(f"Different from {saved}: {len(found)} metrics are not the same {criterion}.")
+    console.say(f"Different from {saved}: {len(found)} metrics are not the same {criterion}.")
     print_table(_differences_table(found))
     changed = _changes_table(provenance, read_provenance(folder))
     if changed.row_count:
         print_table(changed)
     else:
-        _print("Versions, device, cores and commit are the same.")
+        console.say("Versions, device, cores and commit are the same.")
     return 1
 
 
@@ -98,14 +98,10 @@ def _reproduce_sweep(sweep: Path, folder: Path, overrides: Sequence[str], tolera
             if status is not None:
                 statuses.append(status)
                 result = {0: "the same", 1: "different"}.get(status, "failed")
-                table.add_row(Text(run.name), result)
+                table.add_row(run.name, result)
     print_table(table)
     processes.check("Interrupted.")
     return max(statuses)
-
-
-def _print(sentence: str) -> None:
-    Console(soft_wrap=True).print(sentence, highlight=False, markup=False)
 
 
 def _differences_table(found: Sequence[Difference]) -> Table:
@@ -134,7 +130,7 @@ def _changes_table(then: Mapping[str, Any], now: Mapping[str, Any]) -> Table:
                 text = value if isinstance(value, str) else json.dumps(value)
                 if len(text) > MAX_LENGTH:
                     text = f"{text[: MAX_LENGTH - 3]}… ({len(text)} characters)"
-                cells.append(Text(text))
+                cells.append(text)
             table.add_row(name, *cells)
     return table
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbrl.analysis.records import printable
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
 from mbrl.config.launch import check_no_wandb_agent, read_run, run_info_from_provenance
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
@@ -19,6 +18,7 @@ from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
+from mbrl.terminal import Console, RunConsole
 
 DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
 the same metrics and weights as those of an uninterrupted run. Rows after the checkpoint move to
@@ -53,7 +53,7 @@ def _resume_run(
     budget = config.training.env_steps
     override(config, overrides, RESUMABLE_SETTINGS, RULE)
     if is_completed(folder) and config.training.env_steps == budget:
-        print(
+        Console().say(
             f"{folder} is completed, with {budget} real steps. To extend it: "
             f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
         )
@@ -84,7 +84,7 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
         folders = [folder for folder in runs_in(sweep) if extended or not is_done(folder)]
         with ProcessGroup() as processes:
             for folder in folders:
-                print(folder, flush=True)
+                RunConsole().say(str(folder))
                 command = [sys.executable, "-m", "mbrl", "resume", str(folder)]
                 processes.run([*command, f"--tolerance={tolerance}", *overrides])
         status = print_jobs(sweep)
@@ -107,10 +107,11 @@ def _check_all_jobs_saved(sweep: Path) -> None:
             f"{file} is damaged ({type(error).__name__}). Remove it to resume the jobs in the "
             "folder."
         ) from error
-    command = printable(f"{command} hydra.sweep.dir={shlex.quote(str(sweep))}")
+    command += f" hydra.sweep.dir={shlex.quote(str(sweep))}"
     if (sweep / ".search.lock").exists():
-        print(f"This is a search; only its last jobs are resumed. To continue it: {command}")
-        sys.stdout.flush()
+        RunConsole().say(
+            f"This is a search; only its last jobs are resumed. To continue it: {command}"
+        )
         return
     missing = num_jobs - len(runs_in(sweep))
     if missing > 0:

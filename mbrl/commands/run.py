@@ -7,9 +7,8 @@ import hydra
 from omegaconf import DictConfig
 
 from mbrl.config.config_folder import CONFIG_FOLDER
-from mbrl.config.hydra_guard import check_command_line
-from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
-from mbrl.config.plain_errors import plain_errors
+from mbrl.config.hydra_internals import get_args_parser
+from mbrl.config.start import start
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="config")
@@ -28,8 +27,5 @@ def main(arguments: list[str]) -> int:
         option = f"--config-path={Path(given.config_path).absolute()}"
         arguments = [*arguments[:end], option, *arguments[end:]]
     sys.argv = ["mbrl run", *arguments]  # from which Hydra reads
-    with plain_errors(within_hydra=True):
-        use_local_launcher()
-        check_command_line(arguments)
-        run_hydra()
+    start(run_hydra, arguments)
     return 0

@@ -8,9 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mbrl.commands.arguments import Parser, resolve_folder
 from mbrl.config.allowlist import read_settings
@@ -23,6 +21,7 @@ from mbrl.runs.finder import is_run
 from mbrl.runs.reader import read_provenance, read_summary, status
 from mbrl.runs.saved_config import leaves
 from mbrl.tables import format_duration, format_number, print_table
+from mbrl.terminal import Console
 
 DESCRIPTION = """Prints the result of a run, its settings that are not the defaults, the code,
 versions and machine that computed it, and its folder. For a sweep's folder, prints its jobs."""
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> int:
     saved, provenance = read_settings(folder / "config.yaml"), read_provenance(folder)
     print_table(_result(folder, dict(leaves(saved)), provenance))
     # Not in the table, which would break it in a narrow terminal.
-    Console(soft_wrap=True, highlight=False).print(Text(f"Folder: {folder.absolute()}"))
+    Console().say(f"Folder: {folder.absolute()}")
     print_table(_settings(saved, provenance))
     print_table(_origin(provenance))
     return 0
@@ -81,7 +80,7 @@ def _result(folder: Path, settings: Mapping[str, str], provenance: Mapping[str, 
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, cell in cells.items():
-        table.add_row(name, Text(str(cell)))
+        table.add_row(name, str(cell))
     return table
 
 
@@ -99,12 +98,12 @@ def _settings(saved: Mapping[str, Any], provenance: Mapping[str, Any]) -> Table:
     for group, choice in chosen.items():
         default = DEFAULTS.get(group, "none")
         if choice != default:
-            table.add_row(group, Text(default), Text(choice))
+            table.add_row(group, default, choice)
     then, now = dict(leaves(_base_settings(saved, chosen))), dict(leaves(saved))
     for name in [*now, *(name for name in then if name not in now)]:
         before, after = then.get(name, ABSENT), now.get(name, ABSENT)
         if before != after and name != "seed":
-            table.add_row(name, Text(before), Text(after))
+            table.add_row(name, before, after)
     return table
 
 
@@ -174,5 +173,5 @@ def _origin(provenance: Mapping[str, Any]) -> Table:
         "cores": f"{cores['usable']} of {cores['machine']}, {num_threads} threads",
     }
     for name, cell in cells.items():
-        table.add_row(name, Text(str(cell)))
+        table.add_row(name, str(cell))
     return table

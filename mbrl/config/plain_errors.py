@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.hydra_errors import as_sentence
 from mbrl.errors import ConfigError, CorruptRun, RunError
+from mbrl.terminal import Console
 
 # Says that HYDRA_FULL_ERROR was set here and not by the user: processes of a sweep inherit both.
 PLAIN_ERRORS_FLAG = "MBRL_PLAIN_ERRORS"
@@ -32,8 +33,9 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        print(f"Error: {as_sentence(error, sys.argv[1:])}", file=sys.stderr)
+        Console(stderr=True).say(f"Error: {as_sentence(error, sys.argv[1:])}")
         sys.exit(status)
     except KeyboardInterrupt as interruption:
-        print(str(interruption) or "Interrupted before the run began.", file=sys.stderr)
+        message = str(interruption) or "Interrupted before the run began."
+        Console(stderr=True).say(*message.split("\n"))
         sys.exit(128 + getattr(interruption, "signum", signal.SIGINT))

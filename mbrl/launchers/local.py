@@ -1,11 +1,11 @@
 """One job after the other, in this process."""
 
-import sys
 import traceback
 from collections.abc import Sequence
 
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
+from mbrl.terminal import RunConsole
 
 # After this many jobs the compiled programs are dropped: each uses some of the memory maps that
 # Linux allows a process.
@@ -18,7 +18,7 @@ class Local(AbstractBackend):
     def run(self, jobs: Sequence[Job]) -> None:
         check_not_running(jobs)
         for index, job in enumerate(jobs):
-            print(f"Job {index + 1} of {len(jobs)}: {job.folder.name}", flush=True)
+            RunConsole().say(f"Job {index + 1} of {len(jobs)}: {job.folder.name}")
             if index > 0 and (
                 job.program != jobs[index - 1].program or index % MAX_JOBS_PER_CACHE == 0
             ):
@@ -28,6 +28,6 @@ class Local(AbstractBackend):
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
-                print(f"Error: {error}", file=sys.stderr)
+                RunConsole(stderr=True).say(f"Error: {error}")
             except Exception:  # a bug, which the next job may not meet
-                traceback.print_exc()
+                RunConsole(stderr=True).say(*traceback.format_exc().splitlines())

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mbrl.errors import ConfigError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.processes import ProcessGroup
+from mbrl.terminal import RunConsole
 
 
 class ProcessPool(AbstractBackend):
@@ -25,7 +26,7 @@ class ProcessPool(AbstractBackend):
     def run(self, jobs: Sequence[Job]) -> None:
         check_not_running(jobs)
         n_jobs = self._n_jobs or max_parallel_jobs(jobs)
-        print(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time", flush=True)
+        RunConsole().say(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time")
         # Threads suffice, because each only waits for its process.
         with ProcessGroup() as processes, ThreadPoolExecutor(n_jobs) as threads:
             list(threads.map(lambda job: processes.run(job.command(), job.environment), jobs))

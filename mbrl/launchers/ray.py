@@ -11,6 +11,7 @@ from mbrl.errors import ConfigError, one_line
 from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, usable_cores
 from mbrl.runs.signals import interrupted_by
+from mbrl.terminal import RunConsole
 
 OBJECT_STORE_BYTES = 100 * 2**20  # small, because tasks exchange only folder names
 # Seconds to wait for the process of a lost node to notice the loss and end.
@@ -104,9 +105,8 @@ class Ray(AbstractBackend):
                     try:
                         self._ray.get(task)
                     except self._ray.exceptions.RayError as error:
-                        print(
-                            f"{job.folder.name}: {str(error).strip().splitlines()[-1]}", flush=True
-                        )
+                        reason = str(error).strip().splitlines()[-1]
+                        RunConsole().say(f"{job.folder.name}: {reason}")
         except KeyboardInterrupt:
             for task in tasks:
                 self._ray.cancel(

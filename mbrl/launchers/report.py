@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from mbrl.analysis.records import (
     READ_ERRORS,
@@ -16,7 +15,8 @@ from mbrl.analysis.records import (
 from mbrl.errors import CorruptRun
 from mbrl.runs.finder import runs_in
 from mbrl.runs.reader import is_completed
-from mbrl.tables import RunConsole, format_duration, format_number, print_table
+from mbrl.tables import format_duration, format_number, print_table
+from mbrl.terminal import RunConsole
 
 
 def print_jobs(sweep: Path) -> int:
@@ -28,19 +28,18 @@ def print_jobs(sweep: Path) -> int:
         if isinstance(job, Record):
             score, duration = format_number(job.score), format_duration(job.wall_seconds)
             cells = (str(job.env_steps), score, duration)
-        table.add_row(Text(job.folder.name), job.status, *cells)
-    print_table(table, RunConsole())
-    for job in jobs:
-        if _reason(job):
-            print(f"{job.folder.name}: {_reason(job)}")
+        table.add_row(job.folder.name, job.status, *cells)
+    console = RunConsole()
+    print_table(table, console)
+    console.say(*(f"{job.folder.name}: {_reason(job)}" for job in jobs if _reason(job)))
     unfinished = sum(job.status != "completed" for job in jobs)
     folder = shlex.quote(str(sweep))
     if unfinished:
-        print(
+        console.say(
             f"{unfinished} of {len(jobs)} jobs are not completed. "
             f"To finish them: python -m mbrl resume {folder}"
         )
-    print(f"To compare them: python -m mbrl compare {folder}")
+    console.say(f"To compare them: python -m mbrl compare {folder}")
     return 1 if unfinished else 0
 
 

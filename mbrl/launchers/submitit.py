@@ -15,6 +15,7 @@ from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.report import is_done
 from mbrl.regular_files import write_json
+from mbrl.terminal import RunConsole
 
 LOGS = ".submitit"  # in the sweep's folder: the jobs' output, and jobs.json with their Slurm ids
 POLL_INTERVAL = {"local": 0.5, "slurm": 5.0}  # seconds
@@ -70,7 +71,7 @@ class Submitit(AbstractBackend):
         run(jobs, logs)
         for job in jobs:
             if not is_done(job.folder):
-                print(f"{job.folder.name} is not completed. Its output is in {logs}.", flush=True)
+                RunConsole().say(f"{job.folder.name} is not completed. Its output is in {logs}.")
 
     def _run_on_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
         sweep = jobs[0].folder.parent
@@ -93,11 +94,10 @@ class Submitit(AbstractBackend):
             while queued_jobs(sweep):
                 time.sleep(POLL_INTERVAL["slurm"])
         except KeyboardInterrupt:
-            print(
+            RunConsole().say(
                 "The jobs stay in Slurm's queue. To wait for them again, give the same command "
                 f"with hydra.sweep.dir={sweep}. "
-                f"To end them: scancel {' '.join(submitted.values())}",
-                flush=True,
+                f"To end them: scancel {' '.join(submitted.values())}"
             )
             raise
 

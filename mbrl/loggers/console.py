@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, 
 from time import perf_counter
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -19,7 +19,8 @@ from rich.text import Text
 from mbrl.loggers.base import AbstractDisplay
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
-from mbrl.tables import RunConsole, format_duration, format_number
+from mbrl.tables import format_duration, format_number
+from mbrl.terminal import Console, RunConsole
 
 
 @contextmanager
@@ -88,22 +89,21 @@ class ConsoleLogger(AbstractDisplay):
         steps = max(self._progress.env_steps, self._latest.get("env_steps", 0))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            Text("■") if self._status else self._spinner,
+            "■" if self._status else self._spinner,
             ProgressBar(self._total, min(steps, self._total), width=30),
             f"{steps}/{self._total} steps",
             "" if self._status else _time_left(self._progress),
         )
         returns, losses = "  ".join(self._returns()), "  ".join(self._losses())
         phase = self._status or _phase(self._progress)
-        return Group(bar, Text(phase), Text(returns), Text(losses, style="dim"))
+        return Group(bar, phase, returns, Text(losses, style="dim"))
 
     def _print_line(self, event: str) -> None:
         steps, width = self._latest["env_steps"], len(str(self._total))
         seconds = format_duration(self._latest["wall_seconds"])
         time_left = _time_left(self._progress) if steps < self._total else ""
         parts = [f"{steps:>{width}}/{self._total} steps", seconds, event, time_left]
-        line = self._prefix + "  ".join(filter(None, parts))
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._console.say(self._prefix + "  ".join(filter(None, parts)))
 
     def _returns(self) -> list[str]:
         parts = []
@@ -124,8 +124,8 @@ class ConsoleLogger(AbstractDisplay):
 class _LinesAbove:
     """A stream whose lines a console prints above its display, without breaking long ones.
 
-    Rich's own redirection breaks them, and with them paths and commands. Everything but writing is
-    that of the original stream.
+    Rich's own redirection breaks them, and with them paths and commands. Colours are dropped, since
+    the text may be that of others. Everything but writing is that of the original stream.
     """
 
     def __init__(self, console: Console, stream: Any):
@@ -140,7 +140,7 @@ class _LinesAbove:
         with self._lock:
             *lines, self._line = (self._line + text).split("\n")
             for line in lines:
-                self._console.print(Text.from_ansi(line), soft_wrap=True)
+                self._console.say(Text.from_ansi(line).plain)
         return len(text)
 
     def flush(self) -> None:
@@ -159,9 +159,7 @@ def _lines_above(console: Console) -> Iterator[None]:
     handlers = [
         (handler, handler.stream)
         for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler)
-        and handler is not logging.lastResort  # it always takes the present stderr
-        and handler.stream in streams
+        if isinstance(handler, logging.StreamHandler) and handler.stream in streams
     ]
     replaced: Any = streams  # of the type of what they replace, as far as it is used
     with redirect_stdout(replaced[sys.stdout]), redirect_stderr(replaced[sys.stderr]):
@@ -230,7 +228,7 @@ def result_table(
         "wall time": f"{wall_time} ({', '.join(phases)})",
     }
     for name, cell in cells.items():
-        table.add_row(name, Text(cell))
+        table.add_row(name, cell)
     return table
 
 

@@ -268,5 +268,5 @@ def safe_name(text: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._=,+-]", "-", text).lstrip(".-")
     if safe == text and len(text) <= MAX_NAME_LENGTH:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{safe[: MAX_NAME_LENGTH - len(digest) - 1]}-{digest}".lstrip("-")

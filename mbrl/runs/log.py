@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mbrl.errors import printable_lines
+
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"  # Hydra's
+
+
+class Formatter(logging.Formatter):
+    """Makes messages printable, which may hold text of others, for terminals and run.log.
+
+    All lines but the first are indented: none can be taken for another message.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
 def log_to(folder: Path) -> None:
@@ -14,7 +26,9 @@ def log_to(folder: Path) -> None:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.WARNING)
     file = logging.FileHandler(folder / "run.log", encoding="utf-8")
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
+    for handler in (file, terminal):
+        handler.setFormatter(Formatter(FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
 
 
 @contextmanager
@@ -41,7 +55,7 @@ def logged_to(folder: Path) -> Iterator[None]:
     """
     root, file = logging.getLogger(), logging.FileHandler(folder / "run.log", encoding="utf-8")
     level, others = root.level, list(root.handlers)
-    file.setFormatter(logging.Formatter(FORMAT))
+    file.setFormatter(Formatter(FORMAT))
     file.setLevel(logging.INFO)
 
     def as_before(record: logging.LogRecord) -> bool:
@@ -51,7 +65,9 @@ def logged_to(folder: Path) -> Iterator[None]:
         handler.addFilter(as_before)
     added: list[logging.Handler] = [file]
     if not others and logging.lastResort:
-        added.append(logging.lastResort)
+        added.append(logging.StreamHandler(sys.stderr))
+        added[-1].setLevel(logging.lastResort.level)
+        added[-1].setFormatter(Formatter())
     for handler in added:
         root.addHandler(handler)
     root.setLevel(min(level, logging.INFO))

@@ -7,11 +7,12 @@ second signal stops it at once.
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
+
+from mbrl.terminal import RunConsole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -105,10 +106,8 @@ def _answer_first(receiver: socket.socket) -> None:
         if received[0] in SIGNALS:
             # The terminal may be closed.
             with suppress(OSError, ValueError):
-                print(
-                    "Stopping after this step or phase. The same signal again stops at once.",
-                    file=sys.stderr,
-                    flush=True,
+                RunConsole(stderr=True, force_jupyter=False).say(
+                    "Stopping after this step or phase. The same signal again stops at once."
                 )
             break
     while receiver.recv(64):

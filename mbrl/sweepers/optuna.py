@@ -5,7 +5,6 @@ The mean score over the seeds goes back to Optuna.
 
 import math
 import os
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -34,6 +33,7 @@ from mbrl.sweepers.report import EVALUATION_SEED, report
 from mbrl.sweepers.search_space import search_space
 from mbrl.sweepers.settings import search_settings
 from mbrl.sweepers.study import BATCH, check_same_search, open_study
+from mbrl.terminal import RunConsole
 
 # Other start states than those on which results are reported, which tuning would bias.
 TUNING_EVALUATION_SEED = 20000
@@ -108,7 +108,7 @@ class OptunaSearch:
                 pass
             return report(self._study, self._space, self._settings.seeds, self._config)
         except KeyboardInterrupt:
-            print(f"To resume the search, {self._resume}", file=sys.stderr)
+            RunConsole(stderr=True).say(f"To resume the search, {self._resume}")
             raise
         finally:
             os.close(descriptor)

@@ -12,13 +12,13 @@ from optuna import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
-from rich.text import Text
 
 from mbrl.errors import RunError
 from mbrl.regular_files import write_atomic
 from mbrl.sweepers.search_space import SearchSpace
 from mbrl.sweepers.study import database_in
 from mbrl.tables import format_number, print_table
+from mbrl.terminal import RunConsole
 
 MAX_ROWS = 10  # trials in the table, besides the failed ones
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -38,7 +38,8 @@ def report(
     # Completed trials, best first, then pruned ones, whose means are over fewer seeds.
     ranked = [t for group in groups for t in sorted(group, key=_score, reverse=best_first)]
     failed = study.get_trials(states=(FAIL,))
-    print_table(_table(study, space, seeds, [*ranked[:MAX_ROWS], *failed]))
+    console = RunConsole()
+    print_table(_table(study, space, seeds, [*ranked[:MAX_ROWS], *failed]), console)
     if not ranked:
         raise RunError(
             f"All {len(failed)} trials of the search failed. "
@@ -47,9 +48,10 @@ def report(
     command, folder = _best_command(config, space, ranked[0]), Path(config.hydra.sweep.dir)
     file = folder.absolute() / "best_command.txt"
     write_atomic(file, command + "\n")
-    print(f"The best settings on the seeds for reports (also in {file}):\n\n    {command}\n")
-    print("To browse the search: pip install optuna-dashboard, then\n")
-    print(f"    optuna-dashboard {shlex.quote(database_in(folder))}\n")
+    console.say(f"The best settings on the seeds for reports (also in {file}):", "")
+    console.say(f"    {command}", "")
+    console.say("To browse the search: pip install optuna-dashboard, then", "")
+    console.say(f"    optuna-dashboard {shlex.quote(database_in(folder))}", "")
     return dict(ranked[0].params)
 
 
@@ -63,13 +65,13 @@ def _table(
 ) -> Table:
     states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
     counts = ", ".join(f"{states[state]} {name}" for state, name in STATES.items() if states[state])
-    table = Table(caption=Text(f"{states.total()} trials: {counts}"), caption_justify="left")
+    table = Table(caption=f"{states.total()} trials: {counts}", caption_justify="left")
     # The last part of each setting's name where it is unique, else the whole name.
     tails = [key.rpartition(".")[2] for key in space.distributions]
     pairs = zip(space.distributions, tails, strict=True)
     settings = [tail if tails.count(tail) == 1 else key for key, tail in pairs]
     for name in ("trial", "mean score", *settings, *(f"seed {s}" for s in seeds), "", "jobs"):
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(name, overflow="fold")
     for trial in trials:
         attributes = trial.user_attrs
         cells = [str(trial.number), format_number(trial.value)]
@@ -82,7 +84,7 @@ def _table(
         cells += [format_number(attributes["scores"].get(str(seed))) for seed in seeds]
         cells.append(attributes["failure"] or STATES[trial.state])
         cells.append(", ".join(map(str, attributes["jobs"].values())))
-        table.add_row(*map(Text, cells))
+        table.add_row(*cells)
     return table
 
 

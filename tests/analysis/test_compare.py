@@ -83,7 +83,7 @@ def test_folders_with_control_characters_are_shown_without_them(tmp_path):
     make_run(tmp_path / "\x1b[2Jgone\n", status="failed")
     (make_run(tmp_path / "\x1b[2Jodd") / "summary.json").write_text("{")
     shown = [folder for _, _, folder, _ in unfinished(compare([tmp_path]))]
-    assert shown == [f"{tmp_path}/�[2Jgone", f"{tmp_path}/�[2Jodd"]
+    assert shown == [f"{tmp_path}/�[2Jgone ", f"{tmp_path}/�[2Jodd"]
 
 
 def test_a_failed_run_counts_as_reaching_the_threshold_later_than_any(two_planners):

@@ -70,3 +70,9 @@ def test_points_leave_out_values_that_are_missing_or_not_finite():
     assert steps.tolist() == [1, 5]
     assert values.tolist() == [2, 3]
     assert points([], "x")[0].shape == (0,)
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;owned\x07", "\udc80", "$\\frac$", "\r\nforged"])
+def test_text_of_others_is_drawn_as_it_is(tmp_path, text):
+    learning_curve([LEARNING | {f"loss/{text}": 1.0}], tmp_path / "curve.png", title=text)
+    assert imread(tmp_path / "curve.png").size

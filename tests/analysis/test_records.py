@@ -4,9 +4,10 @@ import os
 import pytest
 import yaml
 
-from mbrl.analysis.records import UnreadableRun, printable, read_records
+from mbrl.analysis.records import UnreadableRun, read_records
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
+from mbrl.errors import printable
 from mbrl.runs.folder import lock
 from tests.analysis.made_runs import make_run, settings
 
@@ -160,6 +161,6 @@ def test_control_characters_are_replaced(tmp_path):
         json.dumps(provenance | {"choices": {"planner": "\x1b[2Jcem"}})
     )
     [record], _ = read_records([tmp_path])
-    assert record.error == "�]0;owned� �evil twice"
+    assert record.error == "�]0;owned� �evil  twice"
     assert record.choices == {"planner": "�[2Jcem"}
     assert printable("größer – 机器") == "größer – 机器"

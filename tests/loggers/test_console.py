@@ -6,13 +6,13 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
-from rich.console import Console
 
 from mbrl.loggers.console import ConsoleLogger, result_table
 from mbrl.progress import Progress
 from mbrl.run_info import RunInfo
 from mbrl.runs.log import logged_to
 from mbrl.tables import format_duration, format_number, print_table
+from mbrl.terminal import Console
 
 FOLDER = Path("outputs/runs/2025-12-31/23-59-59.123456_gymnasium_ensemble_mcts_seed12345")
 TOTAL = 1000
@@ -189,6 +189,16 @@ def test_all_that_is_printed_appears_and_streams_keep_what_they_can_do():
     logger.finish("completed")
     assert "no end of line\n" in console.file.getvalue()
     assert "other \n" in console.file.getvalue()
+
+
+def test_what_is_printed_above_the_display_has_no_colours_and_links():
+    console = terminal()
+    logger = console_logger(console)
+    logger.show(Progress("collecting", 1))
+    print("\x1b]8;;http://x\x1b\\a link\x1b]8;;\x1b\\ \x1b[31mred\x1b[0m \u202e\x9b2J [/x]")
+    logger.finish("completed")
+    assert "a link red ��2J [/x]\n" in console.file.getvalue()
+    assert not re.search("\x1b]|[\x9b\u202e]", console.file.getvalue())
 
 
 def test_a_program_without_logging_of_its_own_can_show_the_display(tmp_path, monkeypatch):

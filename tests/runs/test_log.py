@@ -1,11 +1,12 @@
 """run.log of runs inside a program that has logging of its own."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from mbrl.runs.log import logged_to, quiet_libraries
+from mbrl.runs.log import log_to, logged_to, quiet_libraries
 
 
 def new_root(monkeypatch) -> logging.Logger:
@@ -33,6 +34,24 @@ def test_messages_go_to_the_file_and_warnings_to_the_terminal(monkeypatch, tmp_p
     assert "a detail" not in text
     assert "later" not in text
     assert capsys.readouterr().err == "a warning\nlater\n"
+
+
+@pytest.mark.parametrize("start", [log_to, logged_to])
+def test_messages_steer_no_terminal_and_forge_no_line(monkeypatch, tmp_path, capsys, start):
+    root = new_root(monkeypatch)
+    context = start(tmp_path) or nullcontext()
+    with context:
+        logging.getLogger("theirs").warning("a \x1b]0;owned\x07\r%s", "\u202e\n[forged] \udc80")
+        try:
+            raise ValueError("\x1b[2J\nforged")
+        except ValueError:
+            logging.getLogger("theirs").exception("failed")
+    for handler in root.handlers if start is log_to else ():
+        handler.close()
+    for text in ((tmp_path / "run.log").read_text(), capsys.readouterr().err):
+        assert "a �]0;owned� �\n    [forged] �\n" in text
+        assert "failed\n    Traceback (most recent call last):\n" in text
+        assert "    ValueError: �[2J\n    forged\n" in text
 
 
 def test_handlers_of_the_program_receive_what_they_did_before(monkeypatch, tmp_path, capsys):
