@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_guard import guarded_command_line
 from mbrl.config.hydra_internals import use_local_launcher
 from mbrl.config.plain_errors import plain_errors
 
@@ -20,5 +20,5 @@ def main(config: DictConfig) -> float:
 if __name__ == "__main__":
     with plain_errors(within_hydra=True):
         use_local_launcher()  # first, since the check composes with it
-        check_command_line(sys.argv[1:])
-        main()
+        with guarded_command_line(sys.argv[1:]):
+            main()

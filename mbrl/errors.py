@@ -30,6 +30,13 @@ class CorruptRun(_Sentence, ValueError):
     """A file of a run that is missing, damaged, or not what a run writes: which, and why."""
 
 
+def refusal_in(error: BaseException | None) -> ConfigError | None:
+    """The ConfigError that led to an error of OmegaConf or Hydra; None if there was none."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def one_line(error: BaseException) -> str:
     """A foreign error's message on one line, without a final full stop; or else its type."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mbrl.config.config_folder import CONFIG_FOLDER
-from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_guard import guarded_command_line
 from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
 from mbrl.config.plain_errors import plain_errors
 
@@ -30,6 +30,6 @@ def main(arguments: list[str]) -> int:
     sys.argv = ["mbrl run", *arguments]  # from which Hydra reads
     with plain_errors(within_hydra=True):
         use_local_launcher()
-        check_command_line(arguments)
-        run_hydra()
+        with guarded_command_line(arguments):
+            run_hydra()
     return 0
