@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from mbrl.config.allowlist import trusted_packages
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, refusal_in
 from mbrl.loggers.destination import VARIABLES
 
 REFERENCE = re.compile(r"oc\.env:\s*(\w+)")
@@ -20,8 +22,8 @@ _is_guarded = False
 def guarded_environment(is_foreign: bool, command_line: Sequence[str]) -> Iterator[None]:
     """In the block, a foreign config can read W&B's settings and what the command line names.
 
-    Reading another variable raises ConfigError, inside errors of OmegaConf and Hydra. config.yaml
-    and W&B would show its value. trust=[hydra] allows all. Blocks may be nested; the outer counts.
+    Reading another variable raises ConfigError, since config.yaml and W&B would show its value.
+    trust=[hydra] allows all. Blocks may be nested; the outer one counts.
     """
     global _is_guarded
     if _is_guarded or not is_foreign or "hydra" in trusted_packages(command_line):
@@ -41,6 +43,8 @@ def guarded_environment(is_foreign: bool, command_line: Sequence[str]) -> Iterat
     _is_guarded = True
     try:
         yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise refusal_in(error) or error from None
     finally:
         _is_guarded = False
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)

@@ -59,9 +59,11 @@ def run_info_from_hydra(config: DictConfig, command_line: Sequence[str] | None =
 
 def permit_uploads(config: ResolvedConfig, info: RunInfo) -> ResolvedConfig:
     """The config of a new run with the W&B destination that counts, which config.yaml then has."""
+    if info.config_source == "own":
+        return config
     settings = copy.deepcopy(config.settings)
     for name, node in wandb_loggers(config).items():
-        run_info, wanted = replace(info, logger_name=name), destination(node)
+        run_info, wanted = replace(info, logger_name=str(name)), destination(node)
         used = permitted(run_info, wanted)
         message = warning(run_info, wanted, used)
         if message:  # once a sweep, not once a job

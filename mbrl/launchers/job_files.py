@@ -165,7 +165,7 @@ def _arguments(folder: Path, config: ResolvedConfig, info: RunInfo) -> tuple[str
     allowed = [f"trust={json.dumps(trust)}"] if trust else []
     for name, node in loggers.items():
         for key in ("mode",) if is_own else ("mode", "entity", "project"):
-            if name.isidentifier() and key in node:
+            if str(name).isidentifier() and key in node:
                 allowed.append(f"logger.{name}.{key}={json.dumps(node[key], ensure_ascii=False)}")
     return tuple(allowed)
 

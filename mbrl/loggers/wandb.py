@@ -52,10 +52,12 @@ class WandbLogger(AbstractLogger):
     id and its project.
 
     The variables of VARIABLES are the defaults of conf/logger/wandb.yaml. config.yaml has the
-    values that the run used, and a resumed run keeps them. Mode "disabled" records nothing.
+    values that a new run used. A saved or foreign config alone neither uploads nor names the
+    account (`destination.py`). Mode "disabled" records nothing.
 
     Raises ValueError for mode "online" without a login, for a timeout that is not positive, for a
-    WANDB_DIR that cannot be written, and for a project or tags that W&B refuses.
+    WANDB_DIR that cannot be written, for a project or tags that W&B refuses, and what
+    `destination.py` raises.
     """
 
     def __init__(
