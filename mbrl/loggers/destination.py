@@ -39,6 +39,21 @@ def destination(settings: Mapping[str, Any]) -> Destination:
     return Destination(mode, settings.get("entity") or None, settings.get("project") or "mbrl")
 
 
+def destination_of(run_info: RunInfo, settings: Mapping[str, Any]) -> Destination:
+    """The destination of a run that starts now; logs what of the settings is not used.
+
+    Raises ValueError where a run may not be uploaded, or may not start in this working directory.
+    """
+    wanted = destination(settings)
+    used = permitted(run_info, wanted)
+    message = warning(run_info, wanted, used)
+    if message:
+        logger.warning("%s", message)
+    if used.mode != "disabled":
+        check_working_directory(run_info)
+    return used
+
+
 def permitted(run_info: RunInfo, wanted: Destination) -> Destination:
     """What counts of the wanted destination; all of it in a config that is the user's own.
 

@@ -17,12 +17,9 @@ from mbrl.errors import one_line
 from mbrl.loggers.base import AbstractLogger, finite_or_none
 from mbrl.loggers.destination import (
     VARIABLES,
-    check_working_directory,
-    destination,
-    permitted,
+    destination_of,
     report_unused_variables,
     split_tags,
-    warning,
 )
 from mbrl.run_info import RunInfo, checkpoint_files, wandb_agent_run_id
 from mbrl.wandb_internals import is_logged_in, time_limit
@@ -74,8 +71,8 @@ class WandbLogger(AbstractLogger):
         finish_timeout: float = 5.0,  # seconds to wait for the last rows to be uploaded
         grace: float = 5.0,  # seconds that W&B's own process may take beyond these timeouts
     ):
-        wanted = destination({"mode": mode, "project": project, "entity": entity})
-        mode, entity, project = used = permitted(run_info, wanted)
+        wanted = {"mode": mode, "entity": entity, "project": project}
+        mode, entity, project = destination_of(run_info, wanted)
         if mode not in MODES:
             raise ValueError(f"{_given('mode', mode)}: must be one of {', '.join(MODES)}.")
         timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout, "grace": grace}
@@ -95,12 +92,8 @@ class WandbLogger(AbstractLogger):
             "tags": _default_tags(run_info) if tags in (None, "") else split_tags(tags),
         }
         report_unused_variables({"mode": mode, **labels}, is_resumed=run_info.num_rows > 0)
-        message = warning(run_info, wanted, used)
-        if message:
-            logger.warning("%s", message)
         if mode == "disabled":
             return
-        check_working_directory(run_info)
         arguments: dict[str, Any] = {
             "dir": _folder(run_info),
             "config": _config(run_info),

@@ -293,8 +293,9 @@ def test_a_sweep_of_one_s_own_is_online_in_all_its_jobs(server, launcher, num_jo
 def test_foreign_files_neither_upload_nor_name_the_destination(server, tmp_path, sweep):
     (tmp_path / "their" / "experiment").mkdir(parents=True)
     (tmp_path / "their" / "experiment" / "theirs.yaml").write_text(FOREIGN)
-    command = ["run", "--config-dir=their", "experiment=theirs", *SMALL]
-    command = ["run", "-m", "hydra/launcher=joblib", *command[1:]] if sweep else command
+    command = ["run", "-m"] if sweep else ["run"]
+    command += ["--config-dir=their", "experiment=theirs", *SMALL]
+    command += ["hydra/launcher=joblib"] if sweep else []
     printed = mbrl(*command, "hydra.run.dir=one", "hydra.sweep.dir=one")
     assert server.num_requests == 0
     assert printed.count("logger.wandb.entity=them logger.wandb.project=theirs: not used") == 1
