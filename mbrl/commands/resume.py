@@ -9,7 +9,12 @@ from pathlib import Path
 
 from mbrl.analysis.records import printable
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
-from mbrl.config.launch import check_no_wandb_agent, read_run, run_info_from_provenance
+from mbrl.config.launch import (
+    check_no_wandb_agent,
+    permit_uploads,
+    read_run,
+    run_info_from_provenance,
+)
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
@@ -61,12 +66,13 @@ def _resume_run(
             f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
         )
         return 0
+    info = run_info_from_provenance(folder, provenance, overrides, owns_terminal)
+    resolved = permit_uploads(resolve(config), info)  # refuses before the folder changes
     log_to(folder)
     # Imported here, after read_run has chosen JAX's platform.
     from mbrl.experiment import execute
 
-    info = run_info_from_provenance(folder, provenance, overrides, owns_terminal)
-    execute(resolve(config), info, resume=True, tolerance=tolerance)
+    execute(resolved, info, resume=True, tolerance=tolerance)
     return 0
 
 

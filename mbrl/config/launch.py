@@ -19,7 +19,7 @@ from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import has_foreign_files
 from mbrl.config.resolve import ResolvedConfig
 from mbrl.errors import ConfigError
-from mbrl.loggers.destination import destination, permitted, warning
+from mbrl.loggers.destination import check_working_directory, destination, permitted, warning
 from mbrl.run_info import FORMAT, RunInfo, wandb_agent_run_id
 from mbrl.runs.reader import read_provenance
 
@@ -58,13 +58,20 @@ def run_info_from_hydra(config: DictConfig, command_line: Sequence[str] | None =
 
 
 def permit_uploads(config: ResolvedConfig, info: RunInfo) -> ResolvedConfig:
-    """The config of a new run with the W&B destination that counts, which config.yaml then has."""
+    """The config with what counts of a foreign one's W&B destination, which config.yaml then has.
+
+    Raises ConfigError where a run may not be uploaded, or may not start in this working directory.
+    """
     if info.config_source == "own":
         return config
     settings = copy.deepcopy(config.settings)
     for name, node in wandb_loggers(config).items():
         run_info, wanted = replace(info, logger_name=str(name)), destination(node)
         used = permitted(run_info, wanted)
+        if used.mode != "disabled":
+            check_working_directory(run_info)
+        if info.config_source == "saved":
+            continue
         message = warning(run_info, wanted, used)
         if message:  # once a sweep, not once a job
             _warn(message, info.folder if info.group is None else info.folder.parent)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mbrl.errors import ConfigError
 from mbrl.run_info import RunInfo, wandb_agent_run_id
 
 # W&B's environment variables, by the setting whose default in conf/logger/wandb.yaml each one is.
@@ -42,7 +43,7 @@ def destination(settings: Mapping[str, Any]) -> Destination:
 def destination_of(run_info: RunInfo, settings: Mapping[str, Any]) -> Destination:
     """The destination of a run that starts now; logs what of the settings is not used.
 
-    Raises ValueError where a run may not be uploaded, or may not start in this working directory.
+    Raises ConfigError where a run may not be uploaded, or may not start in this working directory.
     """
     wanted = destination(settings)
     used = permitted(run_info, wanted)
@@ -60,7 +61,7 @@ def permitted(run_info: RunInfo, wanted: Destination) -> Destination:
     Otherwise the mode is the typed one, or online by WANDB_MODE=online, or else offline (disabled
     stays). Entity and project count if they are typed, the shell's, the defaults, or trusted. If
     not, a foreign file's are replaced. Those of a saved run stay while it is offline, so that
-    `wandb sync` joins its folders; online they raise ValueError.
+    `wandb sync` joins its folders; online they raise ConfigError.
     """
     if run_info.config_source == "own":
         return wanted
@@ -74,7 +75,7 @@ def permitted(run_info: RunInfo, wanted: Destination) -> Destination:
     if run_info.config_source == "saved":
         if used.mode == "online" and unknown:
             both = [_given(run_info, name, wanted) for name in DEFAULTS]
-            raise ValueError(
+            raise ConfigError(
                 f"{' '.join(both)}: a saved config does not decide where a run is uploaded. If "
                 f"this is where it belongs, type {' '.join(unknown.values())}, or add "
                 f"trust=[{TRUST}]."
@@ -110,7 +111,7 @@ def warning(run_info: RunInfo, wanted: Destination, used: Destination) -> str | 
 
 
 def check_working_directory(run_info: RunInfo) -> None:
-    """Raises ValueError if W&B would read settings that may belong to a config of others.
+    """Raises ConfigError if W&B would read settings that may belong to a config of others.
 
     W&B reads wandb/settings in the working directory, which can name another server. That gets the
     API key, and some of its requests are sent offline too.
@@ -120,9 +121,9 @@ def check_working_directory(run_info: RunInfo) -> None:
     for folder in ("wandb", ".wandb"):
         file = Path.cwd() / folder / "settings"
         if os.path.lexists(file):
-            raise ValueError(
+            raise ConfigError(
                 f"{file}: W&B would read it, and it may name a server that gets your API key. "
-                "Start in another folder, record without W&B by logger=files, or add "
+                "Start in another folder, do without W&B by logger.wandb.mode=disabled, or add "
                 f"trust=[{TRUST}] if the file is yours."
             )
 

@@ -269,6 +269,12 @@ def test_a_resumed_run_uploads_only_by_the_command_that_it_prints(server):
     assert num_rows > 0
     printed = mbrl("resume", "one", "training.env_steps=80")
     assert server.num_requests == num_requests
+    summary = Path("one", "summary.json").read_text()
+    command = [sys.executable, "-m", "mbrl", "resume", "one", "logger=online"]
+    more = "training.env_steps=90"
+    refused = subprocess.run([*command, more], capture_output=True, text=True)
+    assert refused.stderr.startswith("Error: logger.wandb.entity=null logger.wandb.project=mine: a")
+    assert Path("one", "summary.json").read_text() == summary
     [line] = [line for line in printed.splitlines() if "was online in W&B" in line]
     _, _, command = line.partition("python -m mbrl ")
     mbrl(*shlex.split(command), "training.env_steps=100")
