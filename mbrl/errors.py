@@ -50,6 +50,13 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def refusal_in(error: BaseException | None) -> ConfigError | None:
+    """The ConfigError that led to an error of OmegaConf or Hydra; None if there was none."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def one_line(error: BaseException) -> str:
     """A foreign error's message on one line, without a final full stop; or else its type."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -20,7 +20,12 @@ from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
 from mbrl.config.compose import with_hydra
 from mbrl.config.job import call_as_job
-from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
+from mbrl.config.launch import (
+    check_environment_id,
+    new_folder,
+    permit_uploads,
+    run_info_from_hydra,
+)
 from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
@@ -65,6 +70,7 @@ def _run(config: DictConfig) -> RunResult:
         resolved = resolve(config)
         info = run_info_from_hydra(config)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
+        resolved = permit_uploads(resolved, info)
     with _discarded_if_refused(FIRST_FILES):
         return execute(resolved, info)
 
@@ -128,8 +134,8 @@ def execute(
 
 def build_loggers(config: ResolvedConfig, info: RunInfo) -> Iterator[AbstractLogger]:
     """The loggers that the config names, each built when it is asked for."""
-    run_info = replace(info, config=config.settings)
-    for node in config.tree.logger.values():
+    for name, node in config.tree.logger.items():
+        run_info = replace(info, config=config.settings, logger_name=str(name))
         yield build(node, info.trust, run_info=run_info)
 
 

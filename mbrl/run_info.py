@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 FORMAT = 3  # of a run's config.yaml and checkpoints; raised when saved runs become unusable
 
@@ -51,9 +51,13 @@ class RunInfo:
     trust: tuple[str, ...] = ()  # packages trusted on the command line
     overrides: tuple[str, ...] = ()  # the command line, as given
     environment: Mapping[str, str] = field(default_factory=dict)  # variables of hydra.job.env_set
+    # foreign: with files from outside conf/; saved: a run's config.yaml. Both are untrusted input.
+    config_source: Literal["own", "foreign", "saved"] = "own"
+    typed: Mapping[str, Any] = field(default_factory=dict)  # settings given plainly to this command
     owns_terminal: bool = True  # False where other runs print to the same terminal
     run_id: str = field(default_factory=_new_run_id)  # W&B's id; kept when the run is resumed
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved settings, plain containers
+    logger_name: str = "wandb"  # the key under `logger` of the logger that gets this
     num_rows: int = 0  # rows of metrics.jsonl that a resumed run keeps
     num_parameters: Mapping[str, int] = field(default_factory=dict)  # trainable ones, by part
 

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], tolerance: float) -> int:
-    config, provenance, trust = read_run(saved, overrides)
+    config, provenance = read_run(saved, overrides)
     override(config, overrides, (), RULE)
     recorded, completed = read_metrics(saved), is_completed(saved)
     if not recorded:
@@ -64,7 +64,7 @@ def _reproduce_run(saved: Path, folder: Path, overrides: Sequence[str], toleranc
     # Imported here, after read_run has chosen JAX's platform.
     from mbrl.experiment import execute
 
-    info = run_info_from_provenance(folder, provenance | {"run_id": None}, trust)
+    info = run_info_from_provenance(folder, provenance | {"run_id": None}, overrides)
     execute(resolve(config), info)
     repeated = read_metrics(folder)
     if not completed:  # compare the rows that the saved run has

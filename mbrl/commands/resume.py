@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mbrl.commands.arguments import Parser, override, resolve_folder, tolerance
-from mbrl.config.launch import check_no_wandb_agent, read_run, run_info_from_provenance
+from mbrl.config.launch import (
+    check_no_wandb_agent,
+    permit_uploads,
+    read_run,
+    run_info_from_provenance,
+)
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
@@ -23,12 +28,14 @@ from mbrl.terminal import Console, RunConsole
 DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
 the same metrics and weights as those of an uninterrupted run. Rows after the checkpoint move to
 metrics.superseded.jsonl and must be reproduced. A completed run continues if training.env_steps is
-raised. A sweep's folder: runs the jobs that are not completed, one after another. (To use the
-sweep's launcher, repeat its own command with hydra.sweep.dir=FOLDER.)"""
+raised. It is recorded offline in W&B unless logger=online is given. A sweep's folder: runs the jobs
+that are not completed, one after another. (To use the sweep's launcher, repeat its own command with
+hydra.sweep.dir=FOLDER.)"""
 SETTINGS = ", ".join(f"{name}*" if name.endswith(".") else name for name in RESUMABLE_SETTINGS)
+ONLINE = "logger.wandb.mode=online"  # what logger=online means here
 RULE = (
-    f"A resumed run must give the results of an uninterrupted one, so only {SETTINGS} and trust "
-    "can be given. Start a new run to change other settings."
+    f"A resumed run must give the results of an uninterrupted one, so only {SETTINGS}, "
+    "logger=online and trust can be given. Start a new run to change other settings."
 )
 
 
@@ -41,15 +48,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--plain", action="store_true", help=help_text)
     given = parser.parse_intermixed_args(arguments)
     folder = resolve_folder(given.path)
+    overrides = [ONLINE if text == "logger=online" else text for text in given.overrides]
     if is_run(folder):
-        return _resume_run(folder, given.overrides, given.tolerance, not given.plain)
-    return _resume_sweep(folder, given.overrides, given.tolerance)
+        return _resume_run(folder, overrides, given.tolerance, not given.plain)
+    return _resume_sweep(folder, overrides, given.tolerance)
 
 
 def _resume_run(
     folder: Path, overrides: Sequence[str], tolerance: float, owns_terminal: bool
 ) -> int:
-    config, provenance, trust = read_run(folder, overrides)
+    config, provenance = read_run(folder, overrides)
     budget = config.training.env_steps
     override(config, overrides, RESUMABLE_SETTINGS, RULE)
     if is_completed(folder) and config.training.env_steps == budget:
@@ -58,12 +66,13 @@ def _resume_run(
             f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
         )
         return 0
+    info = run_info_from_provenance(folder, provenance, overrides, owns_terminal)
+    resolved = permit_uploads(resolve(config), info)  # refuses before the folder changes
     log_to(folder)
     # Imported here, after read_run has chosen JAX's platform.
     from mbrl.experiment import execute
 
-    info = run_info_from_provenance(folder, provenance, trust, owns_terminal)
-    execute(resolve(config), info, resume=True, tolerance=tolerance)
+    execute(resolved, info, resume=True, tolerance=tolerance)
     return 0
 
 

@@ -44,10 +44,20 @@ DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 def trusted_packages(overrides: Sequence[str]) -> tuple[str, ...]:
     """The packages in the command line's own `trust`; one in a config file does not count."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    is_trust = [each.key_or_group == "trust" and not each.is_sweep_override() for each in parsed]
-    given = [each.value() for each, counts in zip(parsed, is_trust, strict=True) if counts]
-    return _as_names(given[-1] if given else None)
+    return _as_names(typed_settings(overrides).get("trust"))
+
+
+def typed_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings and options to which the command line gives one value; the last one counts."""
+    typed: dict[str, Any] = {}
+    for each in OverridesParser.create().parse_overrides(list(overrides)):
+        if each.is_sweep_override():
+            typed.pop(each.key_or_group, None)
+        else:
+            typed[each.key_or_group] = each.value()
+    if typed.get("logger") == "online":
+        typed.setdefault("logger.wandb.mode", "online")
+    return typed
 
 
 def in_packages(name: str, packages: Sequence[str]) -> bool:

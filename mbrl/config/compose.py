@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.hydra_errors import as_sentence
-from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_guard import guarded_command_line
 from mbrl.config.hydra_internals import config_loader, named_as_run
 from mbrl.errors import ConfigError
 
@@ -34,9 +34,8 @@ def compose(
     folder = None if config_dir is None else _checked(Path(config_dir).expanduser())
     options = [] if folder is None else [f"--config-dir={folder}"]
     try:
-        with named_as_run():
-            _refuse_sweeps(words)
-            check_command_line([*options, "--", *words])
+        _refuse_sweeps(words)
+        with named_as_run(), guarded_command_line([*options, "--", *words]):
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_internals import config_loader
 from mbrl.config.validation import did_you_mean
-from mbrl.errors import ConfigError
+from mbrl.errors import refusal_in
 
 
 def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
@@ -19,8 +19,8 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
 
     `overrides` are those that were being composed.
     """
-    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):
-        error = error.__cause__  # raised by a launcher or sweeper that Hydra has built
+    # Raised by a resolver, or by a launcher or sweeper that Hydra has built.
+    error = refusal_in(error) or error
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         near = did_you_mean(option, error.options)

@@ -7,7 +7,8 @@ command line have it, or trusted by trust=[hydra].
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,15 +21,40 @@ from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.allowlist import trusted_packages
 from mbrl.config.config_folder import CONFIG_FOLDER
+from mbrl.config.environment import guarded_environment
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, get_args_parser
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
 
+NO_OPTIONS = (None, None, None)  # of --config-dir, --config-path and --config-name
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
 PARAMETER = re.compile(r"(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")  # of hydra.sweeper.params
 # Hydra writes these after it has composed the rest.
 WRITTEN_LATER = {("runtime",), ("overrides",), ("job", "id"), ("job", "num")}
 WRITTEN_LATER |= {("job", "config_name"), ("job", "override_dirname")}
+
+
+@contextmanager
+def guarded_command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Checks `run.py <arguments>`; in the block, a foreign config reads no secrets of the shell."""
+    given = get_args_parser().parse_args(arguments)
+    words = [line.partition("=") for line in given.overrides]
+    leads_out = any(".." in option and "." not in group.split("@")[0] for group, _, option in words)
+    is_foreign = leads_out or (given.config_dir, given.config_path, given.config_name) != NO_OPTIONS
+    with guarded_environment(is_foreign, given.overrides):
+        check_command_line(arguments)
+        yield
+
+
+def has_foreign_files(hydra: Any) -> bool:
+    """Whether a config has files from outside conf/, by Hydra's settings after composing it."""
+    for source in hydra.runtime.config_sources:
+        is_own = source.schema != "file" or Path(source.path).resolve() == CONFIG_FOLDER.resolve()
+        if not is_own or source.provider.startswith("hydra.searchpath"):
+            return True
+    # An option such as experiment=../theirs leads out of conf/.
+    leads_out = ".." in str(hydra.runtime.choices)
+    return leads_out or hydra.job.config_name != "config"
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
@@ -40,7 +66,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
             "run any code. Repeat a run from its config: python -m mbrl reproduce RUN."
         )
     _check_no_saved_run(given.config_path, given.config_dir)
-    is_foreign = (given.config_dir, given.config_path, given.config_name) != (None, None, None)
+    is_foreign = (given.config_dir, given.config_path, given.config_name) != NO_OPTIONS
     # An option such as experiment=../theirs leads out of conf/.
     leads_out = any(".." in line or "searchpath" in line for line in given.overrides)
     if not (is_foreign or leads_out) or "hydra" in trusted_packages(given.overrides):

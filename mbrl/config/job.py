@@ -8,6 +8,8 @@ from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from mbrl.config.environment import guarded_environment
+from mbrl.config.hydra_guard import has_foreign_files
 from mbrl.config.hydra_internals import Callbacks, config_loader
 from mbrl.config.output_folder import check_output_folder
 from mbrl.runs.log import logged_to
@@ -27,7 +29,9 @@ def call_as_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
 
     check_output_folder(config)
     context = HydraContext(config_loader(), Callbacks())
-    result = run_job(logged, config, "hydra.run.dir", None, context, configure_logging=False)
+    command_line = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    with guarded_environment(has_foreign_files(config.hydra), command_line):
+        result = run_job(logged, config, "hydra.run.dir", None, context, configure_logging=False)
     if result.status == JobStatus.FAILED:
         raise result._return_value  # `return_value` would print to stderr first
     return result.return_value

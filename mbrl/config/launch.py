@@ -1,9 +1,12 @@
 """RunInfo of new runs, from Hydra, and of saved runs, from provenance.json. Imports no JAX."""
 
+import copy
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mbrl.config.allowlist import load_saved_config, trusted_packages
+from mbrl.config.allowlist import load_saved_config, trusted_packages, typed_settings
 from mbrl.config.config_folder import CONFIG_FOLDER
+from mbrl.config.hydra_guard import has_foreign_files
+from mbrl.config.resolve import ResolvedConfig
 from mbrl.errors import ConfigError
+from mbrl.loggers.destination import check_working_directory, destination, permitted, warning
 from mbrl.run_info import FORMAT, RunInfo, wandb_agent_run_id
 from mbrl.runs.reader import read_provenance
 
+logger = logging.getLogger(__name__)
 
-def run_info_from_hydra(config: DictConfig) -> RunInfo:
-    """RunInfo of the run that Hydra has prepared. Raises ConfigError where it has prepared none."""
+
+def run_info_from_hydra(config: DictConfig, command_line: Sequence[str] | None = None) -> RunInfo:
+    """RunInfo of the run that Hydra has prepared. Raises ConfigError where it has prepared none.
+
+    `command_line` has the words of a job's sweep: its own can come from hydra.sweeper.params.
+    """
     if not HydraConfig.initialized():
         raise ConfigError(
             "config: was not made by mbrl.compose, or lost its Hydra settings on the way, so its "
@@ -32,15 +43,56 @@ def run_info_from_hydra(config: DictConfig) -> RunInfo:
         if "/" not in group and choice
     }
     is_job = hydra.mode == RunMode.MULTIRUN
+    given = hydra.overrides.task if command_line is None else command_line
     return RunInfo(
         folder=Path(hydra.runtime.output_dir).absolute(),
         name=f"{choices['env']}_{choices['model']}_{choices['planner']}_seed{config.seed}",
         group="/".join(Path(hydra.sweep.dir).parts[-2:]) if is_job else None,
         choices=choices,
-        trust=trusted_packages(hydra.overrides.task),
+        trust=trusted_packages(given),
+        config_source="foreign" if has_foreign_files(hydra) else "own",
+        typed=typed_settings(given),
         overrides=tuple(hydra.overrides.task),
         environment={str(name): str(value) for name, value in hydra.job.env_set.items()},
     )
+
+
+def permit_uploads(config: ResolvedConfig, info: RunInfo) -> ResolvedConfig:
+    """The config with what counts of a foreign one's W&B destination, which config.yaml then has.
+
+    Raises ConfigError where a run may not be uploaded, or may not start in this working directory.
+    """
+    if info.config_source == "own":
+        return config
+    settings = copy.deepcopy(config.settings)
+    for name, node in wandb_loggers(config).items():
+        run_info, wanted = replace(info, logger_name=str(name)), destination(node)
+        used = permitted(run_info, wanted)
+        if used.mode != "disabled":
+            check_working_directory(run_info)
+        if info.config_source == "saved":
+            continue
+        message = warning(run_info, wanted, used)
+        if message:  # once a sweep, not once a job
+            _warn(message, info.folder if info.group is None else info.folder.parent)
+        changed = {key: value for key, value in used._asdict().items() if node.get(key) != value}
+        settings["logger"][name] |= {key: changed[key] for key in changed if key in node}
+    return ResolvedConfig(settings)
+
+
+def wandb_loggers(config: ResolvedConfig) -> dict[str, dict[str, Any]]:
+    """The settings of the loggers of W&B, by their keys."""
+    loggers = config.settings["logger"]
+    return {
+        name: node
+        for name, node in loggers.items()
+        if str(node["_target_"]).endswith(".WandbLogger")
+    }
+
+
+@cache
+def _warn(message: str, folder: Path) -> None:
+    logger.warning("%s", message)
 
 
 def new_folder() -> Path | None:
@@ -87,10 +139,13 @@ def check_no_wandb_agent() -> None:
 def run_info_from_provenance(
     folder: Path,
     provenance: Mapping[str, Any],
-    trust: tuple[str, ...],
+    typed: Sequence[str],
     owns_terminal: bool = True,
 ) -> RunInfo:
-    """RunInfo of the saved run in `folder`. Raises ConfigError where its variables are not set."""
+    """RunInfo of the saved run in `folder`; `typed` are the overrides of this command line.
+
+    Raises ConfigError where the run's variables are not set.
+    """
     environment = provenance.get("environment", {})
     for name, value in environment.items():  # a saved file sets none itself
         if os.environ.get(name) != value:
@@ -104,7 +159,9 @@ def run_info_from_provenance(
         name=provenance.get("name") or folder.name,
         group=provenance.get("group"),
         choices={"model": "", "planner": ""} | provenance.get("choices", {}),
-        trust=trust,
+        trust=trusted_packages(typed),
+        config_source="saved",
+        typed=typed_settings(typed),
         overrides=tuple(provenance.get("overrides", ())),
         environment=environment,
         owns_terminal=owns_terminal,
@@ -113,14 +170,11 @@ def run_info_from_provenance(
     return replace(info, run_id=run_id) if re.fullmatch("[0-9a-z]{1,64}", run_id) else info
 
 
-def read_run(
-    folder: Path, overrides: Sequence[str]
-) -> tuple[DictConfig, dict[str, Any], tuple[str, ...]]:
-    """A saved run's config, its provenance, and the packages that the command line trusts.
+def read_run(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+    """A saved run's config and its provenance. Of the command line's overrides, `trust` counts.
 
     Raises ConfigError for a run of an older version, whose settings have other names.
     """
-    trust = trusted_packages(overrides)
     provenance = read_provenance(folder)
     if provenance and provenance.get("format") != FORMAT:
         commit = (provenance.get("git") or {}).get("commit") or "unknown"
@@ -128,8 +182,8 @@ def read_run(
             f"{folder}: saved by an older version of mbrl (commit {commit}), whose settings have "
             "other names. Check out that commit to use the run."
         )
-    config = load_saved_config(folder / "config.yaml", trust)
+    config = load_saved_config(folder / "config.yaml", trusted_packages(overrides))
     devices = [device["platform"] for device in provenance.get("devices", ())]
     if devices[:1] == ["cpu"]:  # JAX prefers any other kind of device by itself
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    return config, provenance, trust
+    return config, provenance

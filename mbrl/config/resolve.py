@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.allowlist import refuse_interpolations, texts
 from mbrl.config.validation import check_settings, format_value, is_part, suggest, text_hint
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, refusal_in
 
 PARTS = ("env", "model", "planner", "training")
 TOP_LEVEL = ("seed", "discount", "horizon", "num_threads", "compilation_cache", "trust")
@@ -72,6 +72,9 @@ def resolve(config: DictConfig) -> ResolvedConfig:
         missing = sorted(OmegaConf.missing_keys(config))
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
+        refusal = refusal_in(error)
+        if refusal is not None:
+            raise refusal from error
         first_line = str(error).splitlines()[0]
         name = error.full_key or "env.terminates_on"
         raise ConfigError(

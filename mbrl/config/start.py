@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from mbrl.config.hydra_guard import check_command_line
+from mbrl.config.hydra_guard import guarded_command_line
 from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
 from mbrl.config.plain_errors import plain_errors
 from mbrl.terminal import Console
@@ -16,17 +16,17 @@ def start(hydra_main: Callable[[], Any], arguments: Sequence[str]) -> None:
 
     Exits with status 1 for what the user can correct.
     """
+    given = get_args_parser().parse_args(arguments)
     with plain_errors(within_hydra=True):
         use_local_launcher()  # first, since the check composes with it
-        check_command_line(arguments)
-        given = get_args_parser().parse_args(arguments)
-        if given.help or given.hydra_help or given.cfg or given.info:
-            # Hydra prints settings and the names of files, which can be those of others.
-            reports = io.StringIO()
-            try:
-                with redirect_stdout(reports):
-                    hydra_main()
-            finally:
-                Console().say(*reports.getvalue().splitlines())
-        else:
-            hydra_main()
+        with guarded_command_line(arguments):
+            if given.help or given.hydra_help or given.cfg or given.info:
+                # Hydra prints settings and the names of files, which can be those of others.
+                reports = io.StringIO()
+                try:
+                    with redirect_stdout(reports):
+                        hydra_main()
+                finally:
+                    Console().say(*reports.getvalue().splitlines())
+            else:
+                hydra_main()

@@ -1,6 +1,5 @@
 """One job of a sweep, and the interface of the backends that run them."""
 
-import json
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -27,7 +26,7 @@ class Job:
     """
 
     folder: Path  # absolute
-    trust: tuple[str, ...] = ()  # packages trusted on the sweep's command line
+    arguments: tuple[str, ...] = ()  # overrides of `resume`: what the sweep's command line allows
     environment: Mapping[str, str] = field(default_factory=dict)  # hydra.job.env_set
     num_threads: int = 1
     # hydra.job_logging and hydra.verbose, for backends that call `run`.
@@ -43,7 +42,7 @@ class Job:
         if is_completed(self.folder):  # by another process, since the job was submitted
             return
         with env_override(dict(self.environment)):
-            config, provenance, trust = read_run(self.folder, self.arguments)
+            config, provenance = read_run(self.folder, self.arguments)
             if self.logging is None:
                 log_to(self.folder)
             else:
@@ -51,18 +50,13 @@ class Job:
             # Imported after read_run, which selects JAX's platform.
             from mbrl.experiment import execute
 
-            info = run_info_from_provenance(self.folder, provenance, trust, owns_terminal)
+            info = run_info_from_provenance(self.folder, provenance, self.arguments, owns_terminal)
             execute(resolve(config), info, resume=True)
 
     def command(self) -> list[str]:
         """The command that runs the job in a process of its own."""
         resume = [sys.executable, "-m", "mbrl", "resume", str(self.folder), "--plain"]
         return [*resume, *self.arguments]
-
-    @property
-    def arguments(self) -> list[str]:
-        """The overrides for that command."""
-        return [f"trust={json.dumps(self.trust)}"] if self.trust else []
 
 
 class AbstractBackend(ABC):

@@ -1,5 +1,6 @@
 """The folder of each job of a sweep, written before any job starts."""
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,20 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.config.allowlist import trusted_packages
 from mbrl.config.hydra_guard import check_job
 from mbrl.config.hydra_internals import get_overrides_dirname
-from mbrl.config.launch import check_environment_id, run_info_from_hydra
+from mbrl.config.launch import (
+    check_environment_id,
+    permit_uploads,
+    run_info_from_hydra,
+    wandb_loggers,
+)
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.launchers.job import Job
+from mbrl.loggers.destination import TRUST
 from mbrl.regular_files import write_atomic, write_json
+from mbrl.run_info import RunInfo
 from mbrl.runs.folder import RunFolder
 from mbrl.runs.saved_config import read_config
 
@@ -49,7 +56,8 @@ def save_job(
         working_dir=str(folder),
     )
     try:
-        resolved = _write_job(folder, config, task)
+        info = run_info_from_hydra(task, sweep.hydra.overrides.task)
+        resolved = _write_job(folder, config, task, info)
     except ConfigError as error:
         result.status, result.return_value = JobStatus.FAILED, error
         return None, result
@@ -57,7 +65,7 @@ def save_job(
     verbose = config.hydra.verbose  # a boolean, a logger's name, or a list of them
     job = Job(
         folder,
-        trust=trusted_packages(sweep.hydra.overrides.task),
+        arguments=_arguments(folder, resolved, info),
         environment={str(name): str(value) for name, value in config.hydra.job.env_set.items()},
         num_threads=resolved.tree.num_threads,
         logging=logging,
@@ -108,17 +116,17 @@ def _assign_folder(config: DictConfig, index: int, name: str) -> Path:
     return folder
 
 
-def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> ResolvedConfig:
+def _write_job(folder: Path, config: DictConfig, task: DictConfig, info: RunInfo) -> ResolvedConfig:
     """Write the job's files and return its resolved config.
 
     Raises ConfigError for an invalid config, and if the folder belongs to another job.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    info = run_info_from_hydra(task)
     provenance = info.to_provenance()
     try:
         resolved = resolve(task)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
+        resolved = permit_uploads(resolved, info)
     except ConfigError as error:
         write_json(folder / "provenance.json", provenance)
         with RunFolder(folder, OmegaConf.to_yaml(task), resume=True) as failed:
@@ -141,6 +149,25 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig) -> ResolvedCo
             "Include the settings in which jobs differ, or leave out hydra.sweep.dir."
         )
     return resolved
+
+
+def _arguments(folder: Path, config: ResolvedConfig, info: RunInfo) -> tuple[str, ...]:
+    """What the job may do beyond a saved run: trust packages, and upload as its sweep would.
+
+    The mode, entity and project of `config` count for the sweep: from foreign files, only those
+    that were typed are left. A folder that was there already may have another logger, and so does
+    not get trust=[wandb].
+    """
+    loggers, trust = wandb_loggers(config), list(info.trust)
+    is_own = info.config_source == "own"
+    if is_own and loggers and read_config(folder)["logger"] == config.settings["logger"]:
+        trust = list(dict.fromkeys([*trust, TRUST]))
+    allowed = [f"trust={json.dumps(trust)}"] if trust else []
+    for name, node in loggers.items():
+        for key in ("mode",) if is_own else ("mode", "entity", "project"):
+            if str(name).isidentifier() and key in node:
+                allowed.append(f"logger.{name}.{key}={json.dumps(node[key], ensure_ascii=False)}")
+    return tuple(allowed)
 
 
 def _write_hydra_files(folder: Path, config: DictConfig, task: DictConfig) -> None:

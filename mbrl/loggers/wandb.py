@@ -15,19 +15,16 @@ from wandb.errors import AuthenticationError, UsageError
 
 from mbrl.errors import one_line
 from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.destination import (
+    VARIABLES,
+    destination_of,
+    report_unused_variables,
+    split_tags,
+)
 from mbrl.run_info import RunInfo, checkpoint_files, wandb_agent_run_id
 from mbrl.wandb_internals import is_logged_in, time_limit
 
 MODES = ("offline", "online", "disabled")
-# W&B's environment variables, by the setting whose default in conf/logger/wandb.yaml each one is.
-VARIABLES = {
-    "mode": "WANDB_MODE",
-    "project": "WANDB_PROJECT",
-    "entity": "WANDB_ENTITY",
-    "name": "WANDB_NAME",
-    "group": "WANDB_RUN_GROUP",
-    "tags": "WANDB_TAGS",
-}
 # Has no setting: it belongs to the machine, and a config from elsewhere must not choose a folder.
 FOLDER_VARIABLE = "WANDB_DIR"
 MAX_TAG_LENGTH = 64  # characters; W&B refuses longer tags
@@ -52,10 +49,12 @@ class WandbLogger(AbstractLogger):
     id and its project.
 
     The variables of VARIABLES are the defaults of conf/logger/wandb.yaml. config.yaml has the
-    values that the run used, and a resumed run keeps them. Mode "disabled" records nothing.
+    values that a new run used. A saved or foreign config alone neither uploads nor names the
+    account (`destination.py`). Mode "disabled" records nothing.
 
     Raises ValueError for mode "online" without a login, for a timeout that is not positive, for a
-    WANDB_DIR that cannot be written, and for a project or tags that W&B refuses.
+    WANDB_DIR that cannot be written, for a project or tags that W&B refuses, and what
+    `destination.py` raises.
     """
 
     def __init__(
@@ -72,8 +71,8 @@ class WandbLogger(AbstractLogger):
         finish_timeout: float = 5.0,  # seconds to wait for the last rows to be uploaded
         grace: float = 5.0,  # seconds that W&B's own process may take beyond these timeouts
     ):
-        # An empty variable is one that is not set; dryrun is W&B's old word.
-        mode = "offline" if mode in ("", "dryrun") else mode
+        wanted = {"mode": mode, "entity": entity, "project": project}
+        mode, entity, project = destination_of(run_info, wanted)
         if mode not in MODES:
             raise ValueError(f"{_given('mode', mode)}: must be one of {', '.join(MODES)}.")
         timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout, "grace": grace}
@@ -86,13 +85,13 @@ class WandbLogger(AbstractLogger):
         self._finish_timeout, self._grace = finish_timeout, grace
         self._upload_from = run_info.folder if upload_checkpoint else None
         labels = {
-            "project": project or "mbrl",
-            "entity": entity or None,
+            "project": project,
+            "entity": entity,
             "name": name or run_info.name,
             "group": group or run_info.group,
-            "tags": _default_tags(run_info) if tags in (None, "") else _split(tags),
+            "tags": _default_tags(run_info) if tags in (None, "") else split_tags(tags),
         }
-        _report_unused_variables({"mode": mode, **labels}, is_resumed=run_info.num_rows > 0)
+        report_unused_variables({"mode": mode, **labels}, is_resumed=run_info.num_rows > 0)
         if mode == "disabled":
             return
         arguments: dict[str, Any] = {
@@ -218,21 +217,6 @@ def _variables() -> str:
     return f" or of the environment ({', '.join(named)})" if named else ""
 
 
-def _report_unused_variables(used: Mapping[str, Any], is_resumed: bool) -> None:
-    """Log which variables differ from the settings: in a new run, those were typed."""
-    if wandb_agent_run_id() is not None:  # whose project and entity W&B uses
-        return
-    for setting, variable in VARIABLES.items():
-        value = os.environ.get(variable)
-        if value is None or used[setting] in (None, value, _split(value)):
-            continue
-        logger.log(
-            logging.WARNING if is_resumed else logging.INFO,
-            "%s=%s is not used, since this run has logger.wandb.%s=%s.",
-            *(variable, value, setting, used[setting]),
-        )
-
-
 def _folder(run_info: RunInfo) -> Path:
     """The folder in which W&B makes its own."""
     given = os.environ.get(FOLDER_VARIABLE)
@@ -272,10 +256,6 @@ def _default_tags(run_info: RunInfo) -> list[str]:
     """The options of environment, model and planner."""
     options = [run_info.choices.get(group, "") for group in ("env", "model", "planner")]
     return list(dict.fromkeys(option[:MAX_TAG_LENGTH] for option in options if option))
-
-
-def _split(tags: Sequence[str] | str) -> list[str]:
-    return [tag.strip() for tag in tags.split(",")] if isinstance(tags, str) else list(tags)
 
 
 def _prepare_process(mode: str) -> None:

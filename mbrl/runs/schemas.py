@@ -117,7 +117,6 @@ class Provenance(Start):
     """provenance.json: how the run was chosen, and by which processes it was computed."""
 
     started: NotRequired[Time]  # type: ignore[misc] # missing in a job that never started
-    format: NotRequired[int]
     name: NotRequired[str]
     group: NotRequired[str | None]
     choices: NotRequired[dict[str, str]]

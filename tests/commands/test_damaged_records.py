@@ -62,7 +62,7 @@ def test_any_value_is_read_or_named(run, name, capsys):
         assert main(["list", str(run.parent)]) == 0
         for command in (
             lambda: main(["show", str(run)]),
-            lambda: run_info_from_provenance(run, *read_run(run, [])[1:]),
+            lambda: run_info_from_provenance(run, read_run(run, [])[1], []),
             lambda: read_metrics(run),
         ):
             try:

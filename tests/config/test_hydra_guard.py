@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from mbrl.config.config_folder import CONFIG_FOLDER
-from mbrl.config.hydra_guard import check_command_line, check_job
+from mbrl.config.hydra_guard import check_command_line, check_job, has_foreign_files
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_local_launcher
 from mbrl.errors import ConfigError
 
@@ -495,3 +495,26 @@ def test_run_py_refuses_before_hydra_starts(tmp_path, folder, canary, mode):
     result = run("trust=[hydra]")
     assert "training.env_steps=-5" in result.stderr
     assert canary.read_text() == "ran"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "overrides", "expected"),
+    [
+        (None, "config", ["planner=mcts", "hydra.run.dir=../elsewhere", "seed=1"], False),
+        (str(CONFIG_FOLDER), "config", ["hydra/launcher=joblib"], False),
+        (None, "config", ["experiment=../experiment/oracle"], True),
+        (None, "config", ["hydra.searchpath=[file:///tmp]"], True),
+        (None, "config", ["hydra.searchpath=[pkg://mbrl]"], True),
+        (None, "planner/cem", [], True),
+    ],
+)
+def test_the_files_of_a_composed_config_are_known(path, name, overrides, expected):
+    config = compose_unchecked(config_loader(path), name, overrides)
+    assert has_foreign_files(config.hydra) is expected
+
+
+@pytest.mark.parametrize("option", ["--config-dir", "--config-path"])
+def test_a_config_folder_from_elsewhere_is_foreign(folder, option):
+    write(folder, "config", "defaults: [_self_]")
+    path, directory = (str(folder), None) if option == "--config-path" else (None, str(folder))
+    assert has_foreign_files(compose_unchecked(config_loader(path, directory), "config", []).hydra)

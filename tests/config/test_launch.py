@@ -30,8 +30,8 @@ def saved(tmp_path) -> Path:
 
 def test_a_saved_run_has_the_run_info_it_was_started_with(saved):
     first = new_run_info(compose(["planner=random", "training=smoke"]))
-    config, provenance, trust = read_run(saved, [])
-    again = run_info_from_provenance(saved, provenance, trust)
+    config, provenance = read_run(saved, [])
+    again = run_info_from_provenance(saved, provenance, [])
     assert config.planner._target_ == "mbrl.planners.random.RandomPlanner"
     assert (again.name, again.choices, again.overrides) == (
         first.name,
@@ -56,7 +56,7 @@ def test_a_run_of_an_older_version_is_refused_by_its_commit(saved, version):
 
 def test_a_run_that_was_killed_before_it_wrote_its_provenance_can_be_read(saved):
     (saved / "provenance.json").unlink()
-    config, provenance, _ = read_run(saved, [])
+    config, provenance = read_run(saved, [])
     assert provenance == {}
     assert run_info_from_provenance(saved, provenance, ()).name == saved.name
     assert config.seed == 0

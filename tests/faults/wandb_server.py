@@ -18,6 +18,9 @@ class WandbServer:
         self.mode = mode
         self.rows: dict[str, dict[int, dict[str, Any]]] = {}  # run id → line number → row
         self.artifacts: list[dict[str, Any]] = []
+        self.num_requests = 0
+        # run id → entity, by default "entity", and project
+        self.destinations: dict[str, tuple[str, str]] = {}
         self._over = threading.Event()
         self._http = _Server(("127.0.0.1", 0), _Requests)
         self._http.wandb = self  # type: ignore[attr-defined]
@@ -60,6 +63,8 @@ class WandbServer:
                 return {"createArtifact": {"artifact": artifact}}
             case "UpsertBucket":
                 self.rows.setdefault(variables["name"], {})
+                sent_to = variables.get("entity") or "entity", variables["project"]
+                self.destinations[variables["name"]] = sent_to
                 return {"upsertBucket": {"bucket": self._run(variables["name"]), "inserted": True}}
             case "RunResumeStatus":
                 name = variables["name"]
@@ -88,7 +93,9 @@ class WandbServer:
     def _run(self, name: str) -> dict[str, Any]:
         lines = self.rows.get(name, {})
         last = json.dumps(lines[max(lines)]) if lines else "{}"
-        project = {"id": "project", "name": "mbrl", "entity": {"id": "entity", "name": "entity"}}
+        entity, project_name = self.destinations.get(name, ("entity", "mbrl"))
+        owner = {"id": "entity", "name": entity}
+        project = {"id": "project", "name": project_name, "entity": owner}
         return {
             "id": "bucket",
             "name": name,
@@ -118,6 +125,7 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _reply(self) -> None:
         server: WandbServer = self.server.wandb  # type: ignore[attr-defined]
+        server.num_requests += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if server.mode == "hangs":
             server.hang()

@@ -16,7 +16,8 @@ from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
 from mbrl.experiment import build_loggers
-from mbrl.loggers.wandb import VARIABLES, WandbLogger
+from mbrl.loggers.destination import VARIABLES
+from mbrl.loggers.wandb import WandbLogger
 from mbrl.run_info import RunInfo
 from mbrl.wandb_internals import background_process, log_out
 from tests.configs import new_run_info

@@ -1,0 +1,50 @@
+"""The environment variables that a config with files from elsewhere may read: `${oc.env:NAME}`."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
+
+from mbrl.config.allowlist import trusted_packages
+from mbrl.errors import ConfigError, refusal_in
+from mbrl.loggers.destination import VARIABLES
+
+REFERENCE = re.compile(r"oc\.env:\s*(\w+)")
+_is_guarded = False
+
+
+@contextmanager
+def guarded_environment(is_foreign: bool, command_line: Sequence[str]) -> Iterator[None]:
+    """In the block, a foreign config can read W&B's settings and what the command line names.
+
+    Reading another variable raises ConfigError, since config.yaml and W&B would show its value.
+    trust=[hydra] allows all. Blocks may be nested; the outer one counts.
+    """
+    global _is_guarded
+    if _is_guarded or not is_foreign or "hydra" in trusted_packages(command_line):
+        yield
+        return
+    readable = {*VARIABLES.values(), *REFERENCE.findall("\n".join(command_line))}
+
+    def read(name: str, *default: Any) -> str | None:
+        if name not in readable:
+            raise ConfigError(
+                f"oc.env:{name}: a config from elsewhere may not read this variable, which may be "
+                "a secret. Type the setting on the command line, or add trust=[hydra]."
+            )
+        return oc.env(name, *default)
+
+    OmegaConf.register_new_resolver("oc.env", read, replace=True)
+    _is_guarded = True
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise refusal_in(error) or error from None
+    finally:
+        _is_guarded = False
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
