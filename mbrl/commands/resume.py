@@ -1,6 +1,5 @@
 """`python -m mbrl resume RUN`: continue a run to the results of an uninterrupted one."""
 
-import json
 import os
 import shlex
 import sys
@@ -19,6 +18,7 @@ from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
+from mbrl.runs.sweep_files import check_sweep, read_sweep_json
 
 DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
 the same metrics and weights as those of an uninterrupted run. Rows after the checkpoint move to
@@ -69,6 +69,7 @@ def _resume_run(
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
     check_no_wandb_agent()
+    check_sweep(sweep)
     lock = lock_sweep(sweep)
     try:
         _check_all_jobs_saved(sweep)
@@ -96,25 +97,19 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
 
 def _check_all_jobs_saved(sweep: Path) -> None:
     """Raise ConfigError if the sweep's command was killed before it had saved all its jobs."""
-    file = sweep / "sweep.json"
-    if not file.exists():
+    saved = read_sweep_json(sweep)
+    if saved is None:
         return
-    try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        num_jobs, command = int(saved["num_jobs"]), shlex.join(map(str, saved["command"]))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ConfigError(
-            f"{file} is damaged ({type(error).__name__}). Remove it to resume the jobs in the "
-            "folder."
-        ) from error
+    command = shlex.join(saved.command)
     command = printable(f"{command} hydra.sweep.dir={shlex.quote(str(sweep))}")
     if (sweep / ".search.lock").exists():
         print(f"This is a search; only its last jobs are resumed. To continue it: {command}")
         sys.stdout.flush()
         return
-    missing = num_jobs - len(runs_in(sweep))
+    missing = saved.num_jobs - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
-            f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
-            f"saved them, or they were removed. Repeat the command to run them: {command}"
+            f"{sweep} lacks {missing} of its {saved.num_jobs} jobs: its command was killed before "
+            "it had saved them, or they were removed. Repeat the command to run them: "
+            f"{command}"
         )

@@ -16,11 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from mbrl.analysis.records import printable
 from mbrl.config.hydra_internals import BasicSweeper
 from mbrl.config.launch import check_no_wandb_agent
 from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
@@ -32,6 +32,7 @@ from mbrl.regular_files import write_json
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_summary
 from mbrl.runs.signals import Interrupted, interrupted_by
+from mbrl.runs.sweep_files import check_sweep, read_overrides
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
@@ -51,6 +52,7 @@ class Sweep:
         self._loader, self._config = loader, config
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_sweep(self._folder)
         self._lock = lock_sweep(self._folder)  # held until the process ends
         check_same_sweep(self._folder, list(config.hydra.overrides.task))
 
@@ -155,17 +157,10 @@ def lock_sweep(sweep: Path) -> int:
 
 def check_same_sweep(folder: Path, overrides: list[str]) -> None:
     """Raises ConfigError if the folder holds a sweep with other overrides."""
-    file = folder / "multirun.yaml"
-    if not file.exists():
-        return
-    try:
-        saved = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as reason:
+    saved = read_overrides(folder)
+    if saved is not None and saved != overrides:
+        shown = printable(format_value(" ".join(saved)))
         raise ConfigError(
-            f"{file} is damaged ({type(reason).__name__}). Choose another hydra.sweep.dir."
-        ) from reason
-    if saved != overrides:
-        raise ConfigError(
-            f"hydra.sweep.dir={folder}: already holds another sweep ({' '.join(map(str, saved))}). "
+            f"hydra.sweep.dir={folder}: already holds another sweep ({shown}). "
             "Give exactly those settings to resume it, or leave out hydra.sweep.dir."
         )

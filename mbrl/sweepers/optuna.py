@@ -30,6 +30,7 @@ from mbrl.regular_files import write_atomic
 from mbrl.run_info import FORMAT
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import status
+from mbrl.runs.sweep_files import check_sweep
 from mbrl.sweepers.report import EVALUATION_SEED, report
 from mbrl.sweepers.search_space import search_space
 from mbrl.sweepers.settings import search_settings
@@ -88,6 +89,7 @@ class OptunaSearch:
         for point in self._space.validation_points():  # raises before anything is written
             self._loader.load_sweep_config(self._config, [*self._shared, *point])
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_sweep(self._folder)
         try:
             # The launcher locks the folder itself.
             descriptor = lock(self._folder, file=".search.lock")
