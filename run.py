@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mbrl.config.hydra_guard import check_command_line
-from mbrl.config.hydra_internals import use_local_launcher
+from mbrl.config.hydra_internals import use_own_plugins
 from mbrl.config.plain_errors import plain_errors
 
 
@@ -19,6 +19,6 @@ def main(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     with plain_errors(within_hydra=True):
-        use_local_launcher()  # first, since the check composes with it
+        use_own_plugins()  # first, since the check composes with it
         check_command_line(sys.argv[1:])
         main()

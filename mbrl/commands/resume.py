@@ -1,5 +1,6 @@
 """`python -m mbrl resume RUN`: continue a run to the results of an uninterrupted one."""
 
+import argparse
 import os
 import shlex
 import sys
@@ -12,7 +13,7 @@ from mbrl.config.launch import check_no_wandb_agent, read_run, run_info_from_pro
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
-from mbrl.launchers.report import is_done, print_jobs
+from mbrl.launchers.report import is_done, print_jobs, recorded_refusal
 from mbrl.launchers.submitit import queued_jobs
 from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import is_run, runs_in
@@ -39,10 +40,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tolerance", type=tolerance, default=0.0, help=help_text)
     help_text = "print plain lines that begin with the name of the run's folder"
     parser.add_argument("--plain", action="store_true", help=help_text)
+    # Of a launcher, which itself prints the refusals that summary.json records.
+    parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_intermixed_args(arguments)
     folder = resolve_folder(given.path)
     if is_run(folder):
-        return _resume_run(folder, given.overrides, given.tolerance, not given.plain)
+        try:
+            return _resume_run(folder, given.overrides, given.tolerance, not given.plain)
+        except ConfigError as error:
+            if not given.job or recorded_refusal(folder) != str(error):
+                raise
+            return 1
     return _resume_sweep(folder, given.overrides, given.tolerance)
 
 

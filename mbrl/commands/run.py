@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line
-from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
+from mbrl.config.hydra_internals import get_args_parser, use_own_plugins
 from mbrl.config.plain_errors import plain_errors
 
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         arguments = [*arguments[:end], option, *arguments[end:]]
     sys.argv = ["mbrl run", *arguments]  # from which Hydra reads
     with plain_errors(within_hydra=True):
-        use_local_launcher()
+        use_own_plugins()
         check_command_line(arguments)
         run_hydra()
     return 0

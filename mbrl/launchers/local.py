@@ -1,11 +1,11 @@
 """One job after the other, in this process."""
 
-import sys
 import traceback
 from collections.abc import Sequence
 
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
+from mbrl.launchers.report import Refusals
 
 # After this many jobs the compiled programs are dropped: each uses some of the memory maps that
 # Linux allows a process.
@@ -17,6 +17,7 @@ class Local(AbstractBackend):
 
     def run(self, jobs: Sequence[Job]) -> None:
         check_not_running(jobs)
+        refusals = Refusals()
         for index, job in enumerate(jobs):
             print(f"Job {index + 1} of {len(jobs)}: {job.folder.name}", flush=True)
             if index > 0 and (
@@ -28,6 +29,6 @@ class Local(AbstractBackend):
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
-                print(f"Error: {error}", file=sys.stderr)
+                refusals.show(str(error))
             except Exception:  # a bug, which the next job may not meet
                 traceback.print_exc()

@@ -10,6 +10,7 @@ from typing import Any
 from mbrl.errors import ConfigError, one_line
 from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, usable_cores
+from mbrl.launchers.report import Refusals, recorded_refusal
 from mbrl.runs.signals import interrupted_by
 
 OBJECT_STORE_BYTES = 100 * 2**20  # small, because tasks exchange only folder names
@@ -87,7 +88,7 @@ class Ray(AbstractBackend):
             )
 
     def _run_tasks(self, jobs: Sequence[Job]) -> None:
-        tasks = {}
+        tasks, refusals = {}, Refusals()
         for job in jobs:
             # max_calls=1: no process is reused, so no state of one job reaches the next. Exceptions
             # are not retried: a run that failed by itself would fail again.
@@ -104,9 +105,11 @@ class Ray(AbstractBackend):
                     try:
                         self._ray.get(task)
                     except self._ray.exceptions.RayError as error:
-                        print(
-                            f"{job.folder.name}: {str(error).strip().splitlines()[-1]}", flush=True
-                        )
+                        refusal = recorded_refusal(job.folder)
+                        refusals.show(refusal)
+                        if not refusal:
+                            line = str(error).strip().splitlines()[-1]
+                            print(f"{job.folder.name}: {line}", flush=True)
         except KeyboardInterrupt:
             for task in tasks:
                 self._ray.cancel(

@@ -68,9 +68,8 @@ class Submitit(AbstractBackend):
         logs = jobs[0].folder.parent / LOGS
         run = self._run_on_slurm if self._cluster == "slurm" else self._run_locally
         run(jobs, logs)
-        for job in jobs:
-            if not is_done(job.folder):
-                print(f"{job.folder.name} is not completed. Its output is in {logs}.", flush=True)
+        if not all(is_done(job.folder) for job in jobs):
+            print(f"What the jobs printed is in {logs}.", flush=True)
 
     def _run_on_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
         sweep = jobs[0].folder.parent

@@ -83,6 +83,7 @@ def refusal(function, *arguments, **options):
             "hydra.launcher.backend=mbrl.launchers.job.Job: must name a backend",
         ),
         (["hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size=1: must be null"),
+        (["hydra.output_subdir=a/b"], "hydra.output_subdir=a/b: must be a name without '/'"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: must be false in a sweep"),
     ],
 )

@@ -52,7 +52,7 @@ def test_jobs_are_submitted_as_one_array_and_awaited(slurm, jobs, capsys):
     assert (slurm("sbatch"), slurm("squeue")) == (1, 3)
     submitted = json.loads((jobs[0].folder.parent / LOGS / "jobs.json").read_text())
     assert submitted == {"0_seed=0": "7_0", "1_seed=1": "7_1"}
-    assert "1_seed=1 is not completed. Its output is in" in capsys.readouterr().out
+    assert "What the jobs printed is in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("given", "cpus"), [(None, 3), (2, 2)])

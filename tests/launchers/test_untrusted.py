@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 
 from mbrl.commands.resume import main as resume
-from mbrl.config.hydra_internals import Callbacks, config_loader, use_local_launcher
+from mbrl.config.hydra_internals import Callbacks, config_loader, use_own_plugins
 from mbrl.errors import CorruptRun
 from tests.faults.runs import ROOT
 
@@ -39,7 +39,7 @@ def composed(*overrides):
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Starts a sweep or a search in the folder `theirs`, as Hydra does."""
-    use_local_launcher()
+    use_own_plugins()
     monkeypatch.chdir(tmp_path)
 
     def start(hydra, swept):
