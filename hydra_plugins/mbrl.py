@@ -1,4 +1,4 @@
-"""Where Hydra finds the launchers of conf/hydra/launcher.
+"""Where Hydra finds the launchers of conf/hydra/launcher, and the sweeper of sweeps.
 
 Hydra looks for plugins only in `hydra_plugins`. It imports all of them at every start of run.py,
 and of any other Hydra program in the same environment. So this module imports nothing heavy;
@@ -8,6 +8,7 @@ mbrl/launchers does the work.
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 
 
 class SweepLauncher(Launcher):
@@ -23,3 +24,28 @@ class SweepLauncher(Launcher):
 
     def launch(self, job_overrides, initial_job_idx):
         return self._sweep.launch(job_overrides, initial_job_idx)
+
+
+class GridSweeper(Sweeper):
+    """Runs all combinations of the settings that have several values."""
+
+    def __init__(self, **settings: Any):
+        """Ignores the settings, as SweepLauncher does."""
+
+    def setup(self, *, hydra_context, task_function, config) -> None:
+        from functools import partial
+
+        from hydra.core.plugins import Plugins
+
+        from mbrl.launchers.grid import Grid
+
+        make_launcher = partial(
+            Plugins.instance().instantiate_launcher,
+            hydra_context=hydra_context,
+            task_function=task_function,
+            config=config,
+        )
+        self._grid = Grid(config, make_launcher, hydra_context.config_loader)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        return self._grid.sweep(arguments)

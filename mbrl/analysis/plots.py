@@ -4,6 +4,7 @@ Drawn without pyplot: no global state, no display, and the same bytes for the sa
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mbrl.errors import printable
+from mbrl.regular_files import write_atomic
 
 EPISODES, EVALUATION, GRID, INK = "#9aa5b1", "#0b6fa4", "#e4e7eb", "#323f4b"
 # Distinguishable beside each other, also when printed in grey.
@@ -38,7 +40,9 @@ def learning_curve(rows: Sequence[Row], path: str | Path, title: str) -> None:
     lower.xaxis.set_major_formatter("{x:,.10g}")
     for axes in (upper, lower):
         _style(axes)
-    figure.savefig(path)
+    image = BytesIO()
+    figure.savefig(image, format="png")
+    write_atomic(Path(path), image.getbuffer())
 
 
 def _draw_returns(axes: Axes, rows: Sequence[Row]) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from mbrl.analysis.records import HINTS, READ_ERRORS, Record, UnreadableRun, read_records
 from mbrl.commands.arguments import add_folders, have_runs_begun
-from mbrl.errors import ConfigError, one_line
-from mbrl.launchers.submitit import LOGS, queued_jobs
+from mbrl.errors import ConfigError, CorruptRun, one_line
+from mbrl.launchers.submitit import queued_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
 from mbrl.runs.folder import discard_refused, foreign_files, lock, remove_empty_day
 from mbrl.runs.reader import is_running, read_metrics, status
+from mbrl.runs.sweep_files import LOGS
 from mbrl.tables import Entry, format_number, print_listing
 from mbrl.terminal import ArgumentParser, Console
 
@@ -98,7 +99,7 @@ def _why_jobs_are_kept(sweep: Path) -> tuple[str, Collection[str]]:
         return "it belongs to a search, whose trials refer to it", ()
     try:
         return "", queued_jobs(sweep)
-    except ConfigError as error:
+    except (ConfigError, CorruptRun) as error:
         return f"its sweep may be in a queue ({str(error).rstrip('.')})", ()
 
 

@@ -1,6 +1,6 @@
 """`python -m mbrl resume RUN`: continue a run to the results of an uninterrupted one."""
 
-import json
+import argparse
 import os
 import shlex
 import sys
@@ -17,12 +17,13 @@ from mbrl.config.launch import (
 from mbrl.config.resolve import RESUMABLE_SETTINGS, resolve
 from mbrl.errors import ConfigError
 from mbrl.launchers.processes import ProcessGroup
-from mbrl.launchers.report import is_done, print_jobs
+from mbrl.launchers.report import is_done, print_jobs, recorded_refusal
 from mbrl.launchers.submitit import queued_jobs
 from mbrl.launchers.sweep import lock_sweep
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
+from mbrl.runs.sweep_files import check_sweep, read_sweep_json
 from mbrl.terminal import Console, RunConsole
 
 DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
@@ -46,11 +47,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tolerance", type=tolerance, default=0.0, help=help_text)
     help_text = "print plain lines that begin with the name of the run's folder"
     parser.add_argument("--plain", action="store_true", help=help_text)
+    # Of a launcher, which itself prints the refusals that summary.json records.
+    parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_intermixed_args(arguments)
     folder = resolve_folder(given.path)
     overrides = [ONLINE if text == "logger=online" else text for text in given.overrides]
     if is_run(folder):
-        return _resume_run(folder, overrides, given.tolerance, not given.plain)
+        try:
+            return _resume_run(folder, overrides, given.tolerance, not given.plain)
+        except ConfigError as error:
+            if not given.job or recorded_refusal(folder) != str(error):
+                raise
+            return 1
     return _resume_sweep(folder, overrides, given.tolerance)
 
 
@@ -78,6 +86,7 @@ def _resume_run(
 
 def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> int:
     check_no_wandb_agent()
+    check_sweep(sweep)
     lock = lock_sweep(sweep)
     try:
         _check_all_jobs_saved(sweep)
@@ -105,26 +114,19 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
 
 def _check_all_jobs_saved(sweep: Path) -> None:
     """Raise ConfigError if the sweep's command was killed before it had saved all its jobs."""
-    file = sweep / "sweep.json"
-    if not file.exists():
+    saved = read_sweep_json(sweep)
+    if saved is None:
         return
-    try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        num_jobs, command = int(saved["num_jobs"]), shlex.join(map(str, saved["command"]))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ConfigError(
-            f"{file} is damaged ({type(error).__name__}). Remove it to resume the jobs in the "
-            "folder."
-        ) from error
-    command += f" hydra.sweep.dir={shlex.quote(str(sweep))}"
+    command = f"{shlex.join(saved.command)} hydra.sweep.dir={shlex.quote(str(sweep))}"
     if (sweep / ".search.lock").exists():
         RunConsole().say(
             f"This is a search; only its last jobs are resumed. To continue it: {command}"
         )
         return
-    missing = num_jobs - len(runs_in(sweep))
+    missing = saved.num_jobs - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
-            f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
-            f"saved them, or they were removed. Repeat the command to run them: {command}"
+            f"{sweep} lacks {missing} of its {saved.num_jobs} jobs: its command was killed before "
+            "it had saved them, or they were removed. Repeat the command to run them: "
+            f"{command}"
         )

@@ -1,4 +1,4 @@
-"""Hydra's private modules, all in one place, and the launcher that replaces Hydra's own.
+"""Hydra's private modules, all in one place, and the plugins that replace Hydra's own.
 
 Tried with hydra-core 1.3.8; pyproject.toml keeps it below 1.4.
 """
@@ -10,10 +10,11 @@ from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import RunMode
@@ -21,17 +22,19 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig
 
 from mbrl.config.config_folder import CONFIG_FOLDER
+from mbrl.config.sweep_size import MAX_JOBS
 from mbrl.errors import ConfigError
 
 __all__ = [
     "BasicSweeper",
     "Callbacks",
+    "apply_overrides",
     "compose_unchecked",
     "config_loader",
     "get_args_parser",
     "get_overrides_dirname",
     "named_as_run",
-    "use_local_launcher",
+    "use_own_plugins",
 ]
 
 
@@ -76,13 +79,22 @@ def named_as_run() -> Iterator[None]:
         base.version_base = version_before
 
 
-def use_local_launcher() -> None:
-    """Makes this project's `local` the default launcher, in the place of Hydra's `basic`.
+def apply_overrides(overrides: list[Override], config: DictConfig) -> None:
+    """Apply overrides that set values in a composed config, in place."""
+    ConfigLoaderImpl._apply_overrides_to_config(overrides, config)
 
-    `basic` locks no folder and loses killed jobs. A default in conf/config.yaml would keep
-    experiments from choosing a launcher, and a plugin must not choose for other programs.
+
+def use_own_plugins() -> None:
+    """Makes this project's `local` and its sweeper the defaults, in the place of Hydra's `basic`.
+
+    Hydra's launcher locks no folder and loses killed jobs; its sweeper lists a million jobs before
+    it counts them. A default in conf/config.yaml would keep experiments from choosing another, and
+    a plugin must not choose for other programs.
     """
-    Plugins.instance()  # registers Hydra's own launchers first
-    launcher = {"_target_": "hydra_plugins.mbrl.SweepLauncher"}
+    Plugins.instance()  # registers Hydra's own first
+    launcher = {"_target_": "hydra_plugins.mbrl.SweepLauncher", "max_jobs": MAX_JOBS}
     node = launcher | {"backend": "mbrl.launchers.local.Local"}
-    ConfigStore.instance().store(group="hydra/launcher", name="basic", node=node, provider="mbrl")
+    store = ConfigStore.instance().store
+    store(group="hydra/launcher", name="basic", node=node, provider="mbrl")
+    sweeper = BasicSweeperConf(_target_="hydra_plugins.mbrl.GridSweeper")
+    store(group="hydra/sweeper", name="basic", node=sweeper, provider="mbrl")

@@ -109,9 +109,7 @@ def check_environment_id(environment_id: str, choice: str) -> None:
 
     An option's facts (scores, reward, what ends an episode) are facts of its own id.
     """
-    files = sorted((CONFIG_FOLDER / "env").glob("*.yaml"))
-    options: dict[str, Any] = {file.stem: OmegaConf.load(file) for file in files}
-    ids = {name: option.get("id") for name, option in options.items()}
+    ids = _environment_ids()
     own = ids.get(choice)
     if own in (None, environment_id):  # None: another project's option, or env=gymnasium
         return
@@ -121,6 +119,14 @@ def check_environment_id(environment_id: str, choice: str) -> None:
         f"env.id={environment_id}: env={choice} holds the facts of {own}, such as its scores and "
         f"its reward. Give {', or '.join(commands)}."
     )
+
+
+@cache
+def _environment_ids() -> dict[str, Any]:
+    """The `env.id` of each option of conf/env; cached, since a sweep checks each job."""
+    files = sorted((CONFIG_FOLDER / "env").glob("*.yaml"))
+    options: dict[str, Any] = {file.stem: OmegaConf.load(file) for file in files}
+    return {name: option.get("id") for name, option in options.items()}
 
 
 def check_no_wandb_agent() -> None:

@@ -6,7 +6,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from mbrl.config.hydra_guard import guarded_command_line
-from mbrl.config.hydra_internals import get_args_parser, use_local_launcher
+from mbrl.config.hydra_internals import get_args_parser, use_own_plugins
 from mbrl.config.plain_errors import plain_errors
 from mbrl.terminal import Console
 
@@ -18,7 +18,7 @@ def start(hydra_main: Callable[[], Any], arguments: Sequence[str]) -> None:
     """
     given = get_args_parser().parse_args(arguments)
     with plain_errors(within_hydra=True):
-        use_local_launcher()  # first, since the check composes with it
+        use_own_plugins()  # first, since the check composes with it
         with guarded_command_line(arguments):
             if given.help or given.hydra_help or given.cfg or given.info:
                 # Hydra prints settings and the names of files, which can be those of others.

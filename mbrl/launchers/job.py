@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from mbrl.config.launch import read_run, run_info_from_provenance
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
+from mbrl.regular_files import check_entries
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
 
@@ -39,6 +40,7 @@ class Job:
 
         `owns_terminal`: no other process writes to the terminal. Raises what a run raises.
         """
+        check_entries(self.folder)
         if is_completed(self.folder):  # by another process, since the job was submitted
             return
         with env_override(dict(self.environment)):

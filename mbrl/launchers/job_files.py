@@ -6,14 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from mbrl.config.hydra_guard import check_job
 from mbrl.config.hydra_internals import get_overrides_dirname
 from mbrl.config.launch import (
     check_environment_id,
@@ -31,28 +29,19 @@ from mbrl.runs.folder import RunFolder
 from mbrl.runs.saved_config import read_config
 
 
-def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The config of a job. Raises ConfigError if it changes Hydra's settings of the sweep."""
-    config = loader.load_sweep_config(sweep, list(overrides))
-    check_job(config, sweep)
-    return config
-
-
 def save_job(
     config: DictConfig, sweep: DictConfig, index: int, overrides: Sequence[str]
-) -> tuple[Job | None, JobReturn]:
+) -> tuple[Job | ConfigError, JobReturn]:
     """Save a job's config in its folder, unless it is there already because the sweep is resumed.
 
-    `sweep` is the sweep's own config. If the job's config is invalid, the job is None, and the
-    result holds the ConfigError.
+    `sweep` is the sweep's own config. If the job's config is invalid, its ConfigError is in the
+    place of the job, and in the result.
     """
     folder = _assign_folder(config, index, _folder_name(sweep, config, overrides))
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(task, True)
-    result = JobReturn(
+    result = JobReturn(  # without the configs, which would fill the memory
         overrides=list(config.hydra.overrides.task),
-        cfg=task,
-        hydra_cfg=config,
         working_dir=str(folder),
     )
     try:
@@ -60,7 +49,7 @@ def save_job(
         resolved = _write_job(folder, config, task, info)
     except ConfigError as error:
         result.status, result.return_value = JobStatus.FAILED, error
-        return None, result
+        return error, result
     logging: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     verbose = config.hydra.verbose  # a boolean, a logger's name, or a list of them
     job = Job(
@@ -127,11 +116,10 @@ def _write_job(folder: Path, config: DictConfig, task: DictConfig, info: RunInfo
         resolved = resolve(task)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
         resolved = permit_uploads(resolved, info)
-    except ConfigError as error:
+    except ConfigError:
         write_json(folder / "provenance.json", provenance)
-        with RunFolder(folder, OmegaConf.to_yaml(task), resume=True) as failed:
-            failed.finish("failed", error=str(error))
-        raise
+        with RunFolder(folder, OmegaConf.to_yaml(task), resume=True):
+            raise  # recorded there
     file = folder / "config.yaml"
     if not file.exists():
         _write_hydra_files(folder, config, task)

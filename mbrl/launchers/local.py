@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
+from mbrl.launchers.report import Refusals
 from mbrl.terminal import RunConsole
 
 # After this many jobs the compiled programs are dropped: each uses some of the memory maps that
@@ -17,6 +18,7 @@ class Local(AbstractBackend):
 
     def run(self, jobs: Sequence[Job]) -> None:
         check_not_running(jobs)
+        refusals = Refusals()
         for index, job in enumerate(jobs):
             RunConsole().say(f"Job {index + 1} of {len(jobs)}: {job.folder.name}")
             if index > 0 and (
@@ -28,6 +30,6 @@ class Local(AbstractBackend):
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
-                RunConsole(stderr=True).say(f"Error: {error}")
+                refusals.show(str(error))
             except Exception:  # a bug, which the next job may not meet
                 RunConsole(stderr=True).say(*traceback.format_exc().splitlines())

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mbrl.errors import ConfigError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.processes import ProcessGroup
+from mbrl.launchers.report import Refusals, recorded_refusal
 from mbrl.terminal import RunConsole
 
 
@@ -27,7 +28,13 @@ class ProcessPool(AbstractBackend):
         check_not_running(jobs)
         n_jobs = self._n_jobs or max_parallel_jobs(jobs)
         RunConsole().say(f"{len(jobs)} jobs, {min(n_jobs, len(jobs))} at a time")
+        refusals = Refusals()
+
+        def run(job: Job) -> None:
+            if processes.run([*job.command(), "--job"], job.environment):
+                refusals.show(recorded_refusal(job.folder))
+
         # Threads suffice, because each only waits for its process.
         with ProcessGroup() as processes, ThreadPoolExecutor(n_jobs) as threads:
-            list(threads.map(lambda job: processes.run(job.command(), job.environment), jobs))
+            list(threads.map(run, jobs))
         processes.check("Interrupted.")

@@ -10,6 +10,7 @@ from typing import Any
 from mbrl.errors import ConfigError, one_line
 from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, usable_cores
+from mbrl.launchers.report import Refusals, recorded_refusal
 from mbrl.runs.signals import interrupted_by
 from mbrl.terminal import RunConsole
 
@@ -88,7 +89,7 @@ class Ray(AbstractBackend):
             )
 
     def _run_tasks(self, jobs: Sequence[Job]) -> None:
-        tasks = {}
+        tasks, refusals = {}, Refusals()
         for job in jobs:
             # max_calls=1: no process is reused, so no state of one job reaches the next. Exceptions
             # are not retried: a run that failed by itself would fail again.
@@ -105,8 +106,11 @@ class Ray(AbstractBackend):
                     try:
                         self._ray.get(task)
                     except self._ray.exceptions.RayError as error:
-                        reason = str(error).strip().splitlines()[-1]
-                        RunConsole().say(f"{job.folder.name}: {reason}")
+                        refusal = recorded_refusal(job.folder)
+                        refusals.show(refusal)
+                        if not refusal:
+                            line = str(error).strip().splitlines()[-1]
+                            RunConsole().say(f"{job.folder.name}: {line}")
         except KeyboardInterrupt:
             for task in tasks:
                 self._ray.cancel(

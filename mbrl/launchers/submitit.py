@@ -1,7 +1,7 @@
 """Jobs in a Slurm array, by the package submitit; or local processes, to try a sweep."""
 
-import json
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -15,9 +15,9 @@ from mbrl.extras import optional_import
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running, max_parallel_jobs
 from mbrl.launchers.report import is_done
 from mbrl.regular_files import write_json
+from mbrl.runs.sweep_files import LOGS, read_slurm_ids
 from mbrl.terminal import RunConsole
 
-LOGS = ".submitit"  # in the sweep's folder: the jobs' output, and jobs.json with their Slurm ids
 POLL_INTERVAL = {"local": 0.5, "slurm": 5.0}  # seconds
 SQUEUE_TIMEOUT = 60.0  # seconds
 
@@ -69,9 +69,8 @@ class Submitit(AbstractBackend):
         logs = jobs[0].folder.parent / LOGS
         run = self._run_on_slurm if self._cluster == "slurm" else self._run_locally
         run(jobs, logs)
-        for job in jobs:
-            if not is_done(job.folder):
-                RunConsole().say(f"{job.folder.name} is not completed. Its output is in {logs}.")
+        if not all(is_done(job.folder) for job in jobs):
+            RunConsole().say(f"What the jobs printed is in {logs}.")
 
     def _run_on_slurm(self, jobs: Sequence[Job], logs: Path) -> None:
         sweep = jobs[0].folder.parent
@@ -123,9 +122,12 @@ class Submitit(AbstractBackend):
     def _executor(self, logs: Path, jobs: Sequence[Job]) -> Any:
         num_threads = max(job.num_threads for job in jobs)
         retries = {f"{self._cluster}_max_num_timeout": self._max_num_timeout}
+        # New, since jobs unpickle what they find in it.
+        folder = logs / secrets.token_hex(8)
+        folder.mkdir(parents=True)
         try:
             executor = self._submitit.AutoExecutor(
-                folder=logs / "%j", cluster=self._cluster, **retries
+                folder=folder / "%j", cluster=self._cluster, **retries
             )
             executor.update_parameters(
                 slurm_array_parallelism=self._max_parallel,
@@ -143,11 +145,10 @@ class Submitit(AbstractBackend):
 
 def queued_jobs(sweep: Path) -> dict[str, str]:
     """The jobs of a sweep that wait in Slurm's queue or run: folder name → Slurm job id."""
-    file = sweep / LOGS / "jobs.json"
-    if not file.is_file():
+    submitted = read_slurm_ids(sweep)
+    if not submitted:
         return {}
     try:
-        submitted = dict(json.loads(file.read_text(encoding="utf-8")))
         squeue = subprocess.run(
             ["squeue", "--noheader", "--array", "--format=%i"],
             capture_output=True,
@@ -155,18 +156,13 @@ def queued_jobs(sweep: Path) -> dict[str, str]:
             timeout=SQUEUE_TIMEOUT,
             check=True,
         )
-    except (ValueError, TypeError) as reason:
-        raise ConfigError(
-            f"{file} is damaged ({one_line(reason)}). "
-            "Remove it when no job of the sweep is in Slurm's queue."
-        ) from reason
     except (OSError, subprocess.SubprocessError) as reason:
         raise ConfigError(
             f"squeue cannot list which jobs of {sweep} are in Slurm's queue ({one_line(reason)}). "
             "Try again on a machine where squeue works."
         ) from reason
     queued = set(squeue.stdout.split())
-    return {str(name): str(job) for name, job in submitted.items() if str(job) in queued}
+    return {name: job for name, job in submitted.items() if job in queued}
 
 
 def _wait(tasks: Sequence[Any], max_running: int) -> None:

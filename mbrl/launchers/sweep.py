@@ -16,24 +16,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from mbrl.config.hydra_internals import BasicSweeper
+from mbrl.analysis.records import printable
 from mbrl.config.launch import check_no_wandb_agent
 from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
-from mbrl.launchers.job import AbstractBackend
-from mbrl.launchers.job_files import compose_job, save_job
-from mbrl.launchers.report import is_done, print_jobs, shown_path, why_not_completed
+from mbrl.launchers.composition import JobComposer
+from mbrl.launchers.job import AbstractBackend, Job
+from mbrl.launchers.job_files import save_job
+from mbrl.launchers.report import Refusals, is_done, why_not_completed, with_progress
 from mbrl.regular_files import write_json
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import read_summary
 from mbrl.runs.signals import Interrupted, interrupted_by
-
-BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+from mbrl.runs.sweep_files import check_sweep, read_overrides
 
 
 class Sweep:
@@ -48,9 +47,10 @@ class Sweep:
         check_no_wandb_agent()
         check_settings(config)
         self._backend = make_backend(config.hydra.launcher)
-        self._loader, self._config = loader, config
+        self._config, self._composer = config, JobComposer(loader, config)
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_sweep(self._folder)
         self._lock = lock_sweep(self._folder)  # held until the process ends
         check_same_sweep(self._folder, list(config.hydra.overrides.task))
 
@@ -60,31 +60,22 @@ class Sweep:
         """Run the jobs. Each result's `return_value` is the job's score, or raises an error."""
         setup_globals()
         indices = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        configs = [compose_job(self._loader, self._config, each) for each in job_overrides]
+        for overrides in with_progress("Composing", job_overrides):
+            self._composer.compose(overrides)  # raises before anything is saved
         # First, so that `resume` can tell that jobs are missing if this process is killed here.
         write_json(
             self._folder / "sweep.json", {"num_jobs": indices.stop, "command": sys.orig_argv}
         )
-        saved = [
-            save_job(config, self._config, index, overrides)
-            for config, index, overrides in zip(configs, indices, job_overrides, strict=True)
-        ]
-        check_unique_folders([Path(str(result.working_dir)) for _, result in saved])
-        interrupted = None
+        saved = self._save_jobs(job_overrides, indices)
+        pending = [job for job, _ in saved if isinstance(job, Job) and not is_done(job.folder)]
         try:
             with interrupted_by(signal.SIGTERM):
-                pending = [job for job, _ in saved if job and not is_done(job.folder)]
                 if pending:
                     self._backend.run(pending)
         except KeyboardInterrupt as interrupt:
-            signum = getattr(interrupt, "signum", signal.SIGINT)
-            interrupted = Interrupted(signum, "Interrupted.")
-        if self._config.hydra.sweeper._target_ == BASIC_SWEEPER:  # others print their own report
-            print_jobs(shown_path(self._folder))
-        if interrupted:
-            raise interrupted
+            raise Interrupted(getattr(interrupt, "signum", signal.SIGINT), "Interrupted.") from None
         for job, result in saved:
-            if job is None:  # its config was invalid; the result holds the error
+            if isinstance(job, ConfigError):  # the result holds it
                 continue
             if is_done(job.folder):
                 score = read_summary(job.folder)["evaluation/return_mean"]
@@ -95,11 +86,34 @@ class Sweep:
                 result.return_value = RunError(why_not_completed(job.folder))
         return [result for _, result in saved]
 
+    def _save_jobs(
+        self, job_overrides: Sequence[Sequence[str]], indices: range
+    ) -> list[tuple[Job | ConfigError, JobReturn]]:
+        """Save each job; in the place of a job with an invalid config is its error.
+
+        Raises ConfigError if two jobs have the same folder."""
+        saved: dict[str, tuple[Job | ConfigError, JobReturn]] = {}
+        refusals = Refusals()
+        for index, overrides in zip(indices, with_progress("Saving", job_overrides), strict=True):
+            config = self._composer.compose(overrides)
+            job, result = save_job(config, self._config, index, overrides)
+            folder = str(result.working_dir)
+            if folder in saved:
+                raise ConfigError(
+                    f"hydra.sweep.subdir={Path(folder).name}: must not be the same for two jobs. "
+                    "Include the settings in which jobs differ."
+                )
+            saved[folder] = job, result
+            if isinstance(job, ConfigError):
+                refusals.show(str(job))
+        return list(saved.values())
+
 
 def make_backend(settings: DictConfig) -> AbstractBackend:
     """The backend that `hydra.launcher` names. Raises ConfigError for invalid settings."""
     settings = copy.deepcopy(settings)  # keeps its parent, and so its full name in messages
     with read_write(settings), open_dict(settings):
+        settings.pop("max_jobs", None)  # not the backend's
         name = settings.pop("backend", None)
         settings._target_ = name
     backend: Any = None
@@ -119,27 +133,22 @@ def make_backend(settings: DictConfig) -> AbstractBackend:
 
 
 def check_settings(config: DictConfig) -> None:
-    """Raises ConfigError for settings of Hydra that apply to single runs only."""
+    """Raises ConfigError for settings of Hydra that a sweep cannot have."""
     max_batch_size = config.hydra.sweeper.get("max_batch_size")
     if max_batch_size is not None:
         raise ConfigError(
             f"hydra.sweeper.max_batch_size={max_batch_size}: must be null, because a killed sweep "
             "would lose its later batches. Launchers limit the jobs at a time (docs/sweeps.md)."
         )
+    subfolder = config.hydra.output_subdir
+    if subfolder is not None and Path(subfolder).name != subfolder:
+        raise ConfigError(
+            f"hydra.output_subdir={subfolder}: must be a name without '/', or null. Leave it out."
+        )
     if config.hydra.job.chdir:
         raise ConfigError(
             "hydra.job.chdir=true: must be false in a sweep, because jobs can share a process. "
             "Leave it out."
-        )
-
-
-def check_unique_folders(folders: Sequence[Path]) -> None:
-    """Raises ConfigError if two jobs have the same folder."""
-    shared = sorted({folder.name for folder in folders if folders.count(folder) > 1})
-    if shared:
-        raise ConfigError(
-            f"hydra.sweep.subdir={shared[0]}: must not be the same for two jobs. "
-            "Include the settings in which jobs differ."
         )
 
 
@@ -155,17 +164,10 @@ def lock_sweep(sweep: Path) -> int:
 
 def check_same_sweep(folder: Path, overrides: list[str]) -> None:
     """Raises ConfigError if the folder holds a sweep with other overrides."""
-    file = folder / "multirun.yaml"
-    if not file.exists():
-        return
-    try:
-        saved = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as reason:
+    saved = read_overrides(folder)
+    if saved is not None and saved != overrides:
+        shown = printable(format_value(" ".join(saved)))
         raise ConfigError(
-            f"{file} is damaged ({type(reason).__name__}). Choose another hydra.sweep.dir."
-        ) from reason
-    if saved != overrides:
-        raise ConfigError(
-            f"hydra.sweep.dir={folder}: already holds another sweep ({' '.join(map(str, saved))}). "
+            f"hydra.sweep.dir={folder}: already holds another sweep ({shown}). "
             "Give exactly those settings to resume it, or leave out hydra.sweep.dir."
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,6 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
     Works without git too.
     """
     variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    versions = {}
-    for distribution in importlib.metadata.distributions():
-        # A half-removed package leaves a folder without a name or a version.
-        with suppress(Exception):
-            versions[str(distribution.metadata["Name"])] = distribution.version
     has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
     usable = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     return {
@@ -38,7 +34,7 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
         "seed": seed,
         "git": git_state(PACKAGE),
         "python": platform.python_version(),
-        "packages": {name: versions[name] for name in sorted(versions, key=str.lower)},
+        "packages": dict(_packages()),
         "platform": platform.platform(),
         "devices": [
             {"platform": device.platform, "kind": device.device_kind} for device in jax.devices()
@@ -46,6 +42,17 @@ def provenance(seed: int, num_threads: int | None = None) -> dict[str, Any]:
         "cores": {"machine": os.cpu_count(), "usable": usable},
         "threads": {"num_threads": num_threads} | variables,
     }
+
+
+@cache
+def _packages() -> dict[str, str]:
+    """Names and versions of the installed packages; cached, since a sweep asks in each job."""
+    versions = {}
+    for distribution in importlib.metadata.distributions():
+        # A half-removed package leaves a folder without a name or a version.
+        with suppress(Exception):
+            versions[str(distribution.metadata["Name"])] = distribution.version
+    return {name: versions[name] for name in sorted(versions, key=str.lower)}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

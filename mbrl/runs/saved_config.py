@@ -1,4 +1,4 @@
-"""A run's config.yaml as plain data: nothing in it is imported, called or interpolated."""
+"""A saved config as plain data: nothing in it is imported, called or interpolated."""
 
 import json
 import re
@@ -11,7 +11,8 @@ import yaml
 from mbrl.errors import CorruptRun, one_line
 from mbrl.regular_files import read_regular
 
-MAX_FILE_SIZE = 1_000_000  # bytes; a saved config has about 5000
+MAX_FILE_SIZE = 1_000_000  # bytes; a config.yaml has about 5000, a multirun.yaml 10 000
+MAX_DIGITS = 4300  # of a whole number, as in Python's own conversion
 MAX_DEPTH = 50  # levels of nesting
 MAX_KEYS = 5000  # of all mappings; a saved config has about 200
 MAX_BRACKETS = 200  # lists and mappings written with brackets, each of which may be a level
@@ -66,20 +67,40 @@ class Loader(BaseLoader):
             raise ValueError(f"the key {duplicate} appears twice")
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node):
+        if len(node.value) > MAX_DIGITS:  # `1:1:1:…`, in base 60, would take minutes
+            raise ValueError(f"a whole number has more than {MAX_DIGITS} digits")
+        return super().construct_yaml_int(node)
+
 
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """The content of config.yaml in the run folder `path`, in plain containers.
 
-    Raises CorruptRun if the file is missing, too large or too deep, is not a mapping, cannot be
-    parsed, or has YAML's anchors, aliases or tags.
+    Raises CorruptRun if the file is missing, or not a file that a run writes.
     """
-    file = Path(path) / "config.yaml"
+    try:
+        return read_mapping(Path(path) / "config.yaml", "Restore the file that the run wrote.")
+    except FileNotFoundError:
+        raise CorruptRun(
+            f"{path} has no config.yaml: the run was refused before it started, or the file was "
+            "removed."
+        ) from None
+
+
+def read_mapping(file: Path, remedy: str) -> dict[str, Any]:
+    """The settings in a YAML file, in plain containers.
+
+    Raises FileNotFoundError, and CorruptRun with the `remedy` if the file is not a regular one, is
+    too large or too deep, is not a mapping, cannot be parsed, or has YAML's anchors, aliases or
+    tags.
+    """
     try:
         config = yaml.load(_read_text(file), Loader)
-    except CorruptRun:
+    except (CorruptRun, FileNotFoundError):
         raise
     except (
         OSError,
@@ -89,13 +110,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         RecursionError,
         OverflowError,
     ) as error:
-        raise CorruptRun(
-            f"{file} cannot be read: {one_line(error)}. Restore the file that the run wrote."
-        ) from error
+        raise CorruptRun(f"{file} cannot be read: {one_line(error)}. {remedy}") from error
     if not isinstance(config, dict):
-        raise CorruptRun(
-            f"{file} is not a mapping of settings. Restore the file that the run wrote."
-        )
+        raise CorruptRun(f"{file} is not a mapping of settings. {remedy}")
     return config
 
 
@@ -138,11 +155,6 @@ def _with_whole_numbers(value: Any) -> Any:
 
 
 def _read_text(file: Path) -> str:
-    if not file.is_file():
-        raise CorruptRun(
-            f"{file.parent} has no config.yaml: the run was refused before it started, or the file "
-            "was removed."
-        )
     text = read_regular(file, MAX_FILE_SIZE).decode("utf-8")
     if re.search("[\x85\u2028\u2029]", text):  # libyaml reads them differently from PyYAML
         raise ValueError("it has a Unicode line break; no saved config has any")

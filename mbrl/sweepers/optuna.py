@@ -24,11 +24,13 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.config.launch import check_no_wandb_agent
+from mbrl.config.sweep_size import check_num_jobs
 from mbrl.errors import ConfigError, RunError, one_line
 from mbrl.regular_files import write_atomic
 from mbrl.run_info import FORMAT
 from mbrl.runs.folder import lock
 from mbrl.runs.reader import status
+from mbrl.runs.sweep_files import check_sweep
 from mbrl.sweepers.report import EVALUATION_SEED, report
 from mbrl.sweepers.search_space import search_space
 from mbrl.sweepers.settings import search_settings
@@ -63,7 +65,8 @@ class OptunaSearch:
         """`make_launcher` is called after all checks, because it locks the sweep's folder."""
         check_no_wandb_agent()
         self._config, self._make_launcher, self._loader = config, make_launcher, loader
-        self._settings = search_settings(config.hydra.sweeper)
+        self._settings = settings = search_settings(config.hydra.sweeper)
+        check_num_jobs(settings.num_trials * len(settings.seeds), config.hydra.launcher)
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._resume = f"give the same command with hydra.sweep.dir={self._folder}"
 
@@ -88,6 +91,7 @@ class OptunaSearch:
         for point in self._space.validation_points():  # raises before anything is written
             self._loader.load_sweep_config(self._config, [*self._shared, *point])
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_sweep(self._folder)
         try:
             # The launcher locks the folder itself.
             descriptor = lock(self._folder, file=".search.lock")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.types import (
@@ -20,6 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from mbrl.config.sweep_size import count_range
 from mbrl.errors import ConfigError
 
 TAGS = ("int", "log")
@@ -98,11 +100,14 @@ def _distribution(override: Override) -> BaseDistribution:
 
 def _numbers(override: Override, sweep: IntervalSweep | RangeSweep) -> BaseDistribution:
     if isinstance(sweep, RangeSweep):
-        values = list(sweep.range()) if sweep.step else []  # excludes the end, as in Python
-        if not values or math.isinf(sweep.step or 0):
+        count = count_range(sweep) if sweep.step and math.isfinite(sweep.step) else 0
+        if not count:
             _refuse(override, "is empty. Swap its ends, or give a step that leads to its end")
-        low, high, step = min(values), max(values), abs(sweep.step or 1)
         is_whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
+        first = Decimal(sweep.start or 0)
+        last = first + (count - 1) * Decimal(sweep.step)  # the end is excluded, as in Python
+        low, high = map(int if is_whole else float, sorted((first, last)))
+        step = abs(sweep.step)
     else:
         low = math.nan if sweep.start is None else sweep.start
         high = math.nan if sweep.end is None else sweep.end

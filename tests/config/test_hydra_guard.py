@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line, check_job, has_foreign_files
-from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_local_launcher
+from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_own_plugins
 from mbrl.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ LAUNCHERS = sorted(path.stem for path in (CONFIG_FOLDER / "hydra" / "launcher").
 @pytest.fixture(autouse=True, scope="module")
 def local_launcher():
     """As in run.py."""
-    use_local_launcher()
+    use_own_plugins()
 
 
 class Touch:
@@ -407,7 +407,7 @@ def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
 
 @pytest.mark.parametrize("job", ["evil", "dotted"])
 def test_a_job_cannot_change_the_settings_of_its_sweep(folder, job):
-    use_local_launcher()
+    use_own_plugins()
     write_experiment(folder, "sweep: {dir: /elsewhere}", name="evil")
     hostile = "job_logging: {handlers: {file: {class: foreign.A}}, handlers.file.class: a}"
     write_experiment(folder, hostile, name="dotted")
