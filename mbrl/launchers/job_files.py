@@ -27,7 +27,7 @@ from mbrl.runs.saved_config import read_config
 def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The config of a job. Raises ConfigError if it changes Hydra's settings of the sweep."""
     config = loader.load_sweep_config(sweep, list(overrides))
-    check_job(config, sweep)
+    check_job(config, sweep, overrides)
     return config
 
 
