@@ -39,7 +39,12 @@ def check_command_line(arguments: Sequence[str]) -> None:
             f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which can "
             "run any code. Repeat a run from its config: python -m mbrl reproduce RUN."
         )
-    _check_no_saved_run(given.config_path, given.config_dir)
+    for folder in filter(None, (given.config_path, given.config_dir)):
+        if Path(folder, "provenance.json").exists():  # its config has no defaults
+            raise ConfigError(
+                f"{folder}: is the folder of a saved run, whose config is complete. Run it again "
+                "by `python -m mbrl reproduce` and the folder, or continue it by `… resume`."
+            )
     is_foreign = (given.config_dir, given.config_path, given.config_name) != (None, None, None)
     # An option such as experiment=../theirs leads out of conf/.
     leads_out = any(".." in line or "searchpath" in line for line in given.overrides)
@@ -54,16 +59,6 @@ def check_command_line(arguments: Sequence[str]) -> None:
         _check_composed(compose_unchecked(loader, name, given.overrides), given.overrides)
     finally:
         setup_globals()  # Hydra's own `now` again
-
-
-def _check_no_saved_run(*folders: str | None) -> None:
-    """A saved config is complete: it has no defaults and nothing of Hydra's."""
-    for folder in filter(None, folders):
-        if Path(folder, "provenance.json").exists():
-            raise ConfigError(
-                f"{folder}: is the folder of a saved run, whose config is complete. Run it again "
-                "by `python -m mbrl reproduce` and the folder, or continue it by `… resume`."
-            )
 
 
 def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
