@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mbrl.config.hydra_errors import as_sentence
 from mbrl.config.hydra_guard import guarded_command_line
@@ -39,7 +40,7 @@ def compose(
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(as_sentence(error, words)) from None
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(config):

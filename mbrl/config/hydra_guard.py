@@ -65,7 +65,12 @@ def check_command_line(arguments: Sequence[str]) -> None:
             f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which can "
             "run any code. Repeat a run from its config: python -m mbrl reproduce RUN."
         )
-    _check_no_saved_run(given.config_path, given.config_dir)
+    for folder in filter(None, (given.config_path, given.config_dir)):
+        if Path(folder, "provenance.json").exists():  # its config has no defaults
+            raise ConfigError(
+                f"{folder}: is the folder of a saved run, whose config is complete. Run it again "
+                "by `python -m mbrl reproduce` and the folder, or continue it by `… resume`."
+            )
     is_foreign = (given.config_dir, given.config_path, given.config_name) != NO_OPTIONS
     # An option such as experiment=../theirs leads out of conf/.
     leads_out = any(".." in line or "searchpath" in line for line in given.overrides)
@@ -82,21 +87,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
         setup_globals()  # Hydra's own `now` again
 
 
-def _check_no_saved_run(*folders: str | None) -> None:
-    """A saved config is complete: it has no defaults and nothing of Hydra's."""
-    for folder in filter(None, folders):
-        if Path(folder, "provenance.json").exists():
-            raise ConfigError(
-                f"{folder}: is the folder of a saved run, whose config is complete. Run it again "
-                "by `python -m mbrl reproduce` and the folder, or continue it by `… resume`."
-            )
-
-
 def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
     """Compares what Hydra composes with what it would without the foreign config."""
-    recorded: Any = OmegaConf.to_container(actual.hydra.overrides)
-    if sorted([*recorded["hydra"], *recorded["task"]]) != sorted(overrides):
-        _refuse("hydra.overrides", recorded)
     parsed = OverridesParser.create().parse_overrides(overrides)
     hydra = {str(each.input_line): each.key_or_group for each in parsed if each.is_hydra_override()}
     for line, key in hydra.items():
@@ -112,13 +104,13 @@ def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
         expected = compose_unchecked(config_loader(), "config", own)
     except HydraException as error:
         raise ConfigError(f"{one_line(error)}, or is not an option of this project.") from error
-    _check_settings(actual, expected)
+    _check_settings(actual, expected, overrides)
 
 
-def check_job(job: DictConfig, sweep: DictConfig) -> None:
+def check_job(job: DictConfig, sweep: DictConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError where a job's own choices change Hydra's settings of its sweep."""
     if "hydra" not in trusted_packages(sweep.hydra.overrides.task):
-        _check_settings(job, sweep)
+        _check_settings(job, sweep, [*sweep.hydra.overrides.hydra, *overrides])
 
 
 def _loader(path: str | None, folder: str | None, name: str, overrides: Sequence[str]) -> Any:
@@ -135,22 +127,29 @@ def _loader(path: str | None, folder: str | None, name: str, overrides: Sequence
     return loader
 
 
-def _check_settings(actual: DictConfig, expected: DictConfig) -> None:
+def _check_settings(actual: DictConfig, expected: DictConfig, overrides: Sequence[str]) -> None:
     """Compares settings as written, since an interpolation may change its value later."""
-    declared = dict(_settings((), OmegaConf.to_container(expected.hydra)))
-    for path, value in _settings((), OmegaConf.to_container(actual.hydra)):
-        is_as_expected = path in declared and value == declared[path]
-        if not is_as_expected and not _is_harmless(path, value, path in declared):
+    recorded: Any = OmegaConf.to_container(actual.hydra.overrides)
+    if sorted([*recorded["hydra"], *recorded["task"]]) != sorted(overrides):
+        _refuse("hydra.overrides", recorded)
+    given, declared = (
+        dict(_settings((), OmegaConf.to_container(each.hydra))) for each in (actual, expected)
+    )
+    for path in given | declared:  # a setting can also be deleted
+        is_declared, value = path in declared, given.get(path)
+        is_as_expected = path in given and is_declared and value == declared[path]
+        if not is_as_expected and not _is_harmless(path, value, is_declared):
             _refuse(".".join(map(str, ("hydra", *path))), value)
 
 
 def _settings(path: tuple[Any, ...], value: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """The leaves, each with its keys; those are not joined, since a key may itself hold a dot."""
-    if path[:1] in WRITTEN_LATER or path in WRITTEN_LATER:
-        return []
-    if not isinstance(value, dict) or not value:
-        return [(path, value)]
-    return [leaf for key, part in value.items() for leaf in _settings((*path, key), part)]
+    if isinstance(value, dict) and value:
+        return [leaf for key, part in value.items() for leaf in _settings((*path, key), part)]
+    is_written_later = path[:1] in WRITTEN_LATER or path in WRITTEN_LATER
+    # Hydra cannot write into an interpolation.
+    is_interpolation = isinstance(value, str) and value.startswith("${")
+    return [] if is_written_later and not is_interpolation else [(path, value)]
 
 
 def _is_harmless(path: tuple[Any, ...], value: Any, is_declared: bool) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mbrl.config.hydra_errors import as_sentence
 from mbrl.errors import ConfigError, CorruptRun, RunError
@@ -16,7 +17,8 @@ from mbrl.terminal import Console
 
 # Says that HYDRA_FULL_ERROR was set here and not by the user: processes of a sweep inherit both.
 PLAIN_ERRORS_FLAG = "MBRL_PLAIN_ERRORS"
-ERRORS = (ConfigError, RunError, CorruptRun, HydraException, OmegaConfBaseException, OSError)
+OF_CONFIG_FILES = (HydraException, OmegaConfBaseException, YAMLError)
+ERRORS = (ConfigError, RunError, CorruptRun, OSError, *OF_CONFIG_FILES)
 
 
 @contextmanager

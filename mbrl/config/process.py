@@ -5,14 +5,18 @@ from pathlib import Path
 
 from mbrl.errors import ConfigError, one_line
 
+MAX_THREADS = 1024  # with very many, JAX crashes
+
 _num_threads_of_this_process: int | None = None
 
 
 def set_threads(num_threads: int) -> None:
     """Sets JAX's number of CPU threads, before its first computation; last digits depend on it."""
     global _num_threads_of_this_process
-    if num_threads < 1:
-        raise ConfigError(f"num_threads={num_threads}: must be at least 1. Try 1, the default.")
+    if not 1 <= num_threads <= MAX_THREADS:
+        raise ConfigError(
+            f"num_threads={num_threads}: must be from 1 to {MAX_THREADS}. Try 1, the default."
+        )
     # XLA reads NPROC once, when it starts its threads.
     if _num_threads_of_this_process not in (None, num_threads):
         raise ConfigError(

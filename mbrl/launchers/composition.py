@@ -47,7 +47,7 @@ class JobComposer:
 
     def _compose_choices(self, overrides: tuple[str, ...]) -> DictConfig:
         config = self._loader.load_sweep_config(self._sweep, list(overrides))
-        check_job(config, self._sweep)
+        check_job(config, self._sweep, overrides)
         return config
 
     def _only_sets_a_value(self, override: Override) -> bool:

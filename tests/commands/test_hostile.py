@@ -25,6 +25,8 @@ TARGETS = {
     "mbrl.training.loop.jax.numpy.save": {"file": "{canary}", "arr": [1]},
     "mbrl.envs.gymnasium.np.save": {"file": "{canary}", "arr": [1]},
 }
+LINKED = ["metrics.jsonl", "summary.json", "provenance.json", "checkpoint", "run.log", ".lock"]
+LINKED.append("learning_curve.png")
 PLACES = ("model.dynamics", "training.model_learner.optimizer", "env.known_reward")
 
 
@@ -74,18 +76,12 @@ def refusal(command: str, saved: Path, *options: str) -> str:
 
 @pytest.mark.parametrize(
     ("place", "target"),
-    [
-        *(("planner", target) for target in TARGETS),
-        *((place, "os.system") for place in PLACES),
-    ],
+    [*(("planner", target) for target in TARGETS), *((place, "os.system") for place in PLACES)],
 )
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_target_outside_the_project_is_not_run(saved, canary, command, place, target):
-    part = {"_target_": target} | {
-        name: value.format(canary=canary) if isinstance(value, str) else value
-        for name, value in TARGETS[target].items()
-    }
-    change(saved, place, part)
+    arguments = json.dumps(TARGETS[target]).replace("{canary}", str(canary))
+    change(saved, place, {"_target_": target} | json.loads(arguments))
     message = refusal(command, saved)
     assert f"_target_={target}" in message
     assert f"add trust=[{target.split('.')[0]}] to the command line" in message
@@ -159,18 +155,7 @@ def test_a_file_that_is_not_a_saved_config_is_refused(saved, command, text, mess
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "show"])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "metrics.jsonl",
-        "summary.json",
-        "provenance.json",
-        "checkpoint",
-        "run.log",
-        ".lock",
-        "learning_curve.png",
-    ],
-)
+@pytest.mark.parametrize("name", LINKED)
 def test_nothing_is_written_through_a_link_out_of_the_folder(saved, tmp_path, command, name):
     outside = tmp_path / "outside"
     outside.write_text("precious")
@@ -189,11 +174,8 @@ def test_a_provenance_cannot_set_paths_or_choices(saved, tmp_path, canary, monke
         "format": FORMAT,
         "run_id": "../../../elsewhere",
         "name": "../../elsewhere",
-        "choices": {
-            "hydra.searchpath": "[pkg://evil]",
-            "model": "[pkg://evil]",
-            "env": "../../etc",
-        },
+        "choices": {"hydra.searchpath": "[pkg://evil]", "model": "[pkg://evil]", "env": "../../a"},
+        "overrides": ["trust=[evil]", "hydra.run.dir=/elsewhere"],
         "devices": [{"platform": "../../etc", "kind": ""}],
     }
     (saved / "provenance.json").write_text(json.dumps(provenance))
@@ -218,13 +200,8 @@ def test_a_provenance_cannot_set_paths_or_choices(saved, tmp_path, canary, monke
 )
 def test_a_sweep_s_own_files_are_not_executed(tmp_path, canary, text):
     (tmp_path / "multirun.yaml").write_text(text.replace("{canary}", str(canary)))
-    command = [
-        sys.executable,
-        str(ROOT / "run.py"),
-        "-m",
-        "training=smoke",
-        f"hydra.sweep.dir={tmp_path}",
-    ]
+    options = ["-m", "training=smoke", f"hydra.sweep.dir={tmp_path}"]
+    command = [sys.executable, str(ROOT / "run.py"), *options]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert re.search("is damaged|cannot be read|already holds another sweep", result.stderr)

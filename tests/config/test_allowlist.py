@@ -83,12 +83,8 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
     node = OmegaConf.create(
         str(OmegaConf.to_yaml({"_target_": target, **arguments})).replace("{canary}", str(canary))
     )
-    for hidden in (
-        node,
-        SOUND | {"console": node},
-        SOUND | {"console": [[{1: {"a.b": node}}]]},
-        SOUND | {"_args_": [node]},
-    ):
+    places = ({"console": node}, {"console": [[{1: {"a.b": node}}]]}, {"_args_": [node]})
+    for hidden in (node, *(SOUND | place for place in places)):
         sentence = refusal(hidden)
         assert f"_target_={target}" in sentence or "_args_" in sentence
         assert "trust=[" in sentence or "Remove it" in sentence
@@ -97,31 +93,20 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
     assert f"add trust=[{target.split('.')[0]}] to the command line" in refusal(node)
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        None,
-        1,
-        True,
-        "",
-        "foreign",
-        "..foreign",
-        "foreign..Part",
-        "a b.c",
-        ["os.mkdir"],
-        {"a": "os.mkdir"},
-    ],
-)
+NOT_NAMES = (None, 1, True, "", "foreign", "..foreign", "foreign..Part", "foreign.Part\n", "a b.c")
+
+
+@pytest.mark.parametrize("target", [*NOT_NAMES, ["os.mkdir"], {"a": "os.mkdir"}])
 def test_a_target_that_is_not_a_dotted_name_is_refused(target):
     sentence = refusal({"_target_": target})
-    assert f"_target_={target}: must be the dotted name of a class or function" in sentence
+    assert f"_target_={target}".strip() in sentence
+    assert ": must be the dotted name of a class or function" in sentence
     assert "trust=[" in sentence
 
 
 def test_a_trusted_package_is_run(canary):
-    assert build(
-        OmegaConf.create({"_target_": "foreign.Part", "width": 3}), ("foreign",)
-    ).settings == {"width": 3}
+    part = OmegaConf.create({"_target_": "foreign.Part", "width": 3})
+    assert build(part, ("foreign",)).settings == {"width": 3}
     assert canary.exists()
 
 
@@ -131,22 +116,11 @@ def test_trust_in_a_package_is_no_trust_in_what_it_imports(canary):
 
 
 def test_parts_of_optax_are_allowed_by_their_public_names():
-    for name in (
-        "optax.adamw",
-        "optax.nadam",
-        "optax.chain",
-        "optax.schedules.linear_schedule",
-        "optax.contrib.muon",
-    ):
-        assert callable(allowed_target(name, ()))
-    chained = {
-        "_target_": "optax.chain",
-        "_args_": [
-            {"_target_": "optax.clip", "max_delta": 1.0},
-            {"_target_": "optax.sgd", "learning_rate": 1.0},
-        ],
-    }
-    assert len(build(OmegaConf.create(chained))) == 2
+    for name in ("adamw", "nadam", "chain", "schedules.linear_schedule", "contrib.muon"):
+        assert callable(allowed_target(f"optax.{name}", ()))
+    clip = {"_target_": "optax.clip", "max_delta": 1.0}
+    chain = {"_target_": "optax.chain", "_args_": [clip, clip | {"max_delta": 2.0}]}
+    assert len(build(OmegaConf.create(chain))) == 2
 
 
 @pytest.mark.parametrize(
@@ -182,10 +156,8 @@ def test_the_module_of_an_environment_is_not_imported(canary):
     overrides = ["env=gymnasium", "env.id=foreign:Foreign-v0", "planner=random", "training=smoke"]
     with pytest.raises(ConfigError) as caught:
         assemble(resolve(compose(overrides)))
-    assert (
-        "env.id=foreign:Foreign-v0 (which imports foreign): not one of this project's own parts"
-        in str(caught.value)
-    )
+    named = "env.id=foreign:Foreign-v0 (which imports foreign): not one of this project's own parts"
+    assert named in str(caught.value)
     assert "add trust=[foreign] to the command line" in str(caught.value)
     assert not canary.exists()
     trusting = compose([*overrides, "trust=[foreign]"])
@@ -197,16 +169,18 @@ def test_the_module_of_an_environment_is_not_imported(canary):
 @pytest.mark.parametrize(
     "settings",
     [
+        {"id": "foreign:Foreign-v0"},
+        {"id": " foreign:Foreign-v0"},
+        {"id": "foreign.more:Foreign-v0"},
+        {"id": "mbrl.envsforeign:Foreign-v0"},
         {"_args_": ["foreign:Foreign-v0"]},
         {"id": "GymV26Environment-v0", "kwargs": {"env_id": "foreign:Foreign-v0"}},
-        {
-            "id": "CartPole-v1",
-            "kwargs": {"a": [{"_target_": ENVIRONMENT, "id": "foreign:Foreign-v0"}]},
-        },
+        {"id": "A-v1", "kwargs": {"make_kwargs": {"id": "foreign:Foreign-v0"}}},
+        {"id": "A-v1", "kwargs": {"a": [{"_target_": ENVIRONMENT, "id": "foreign:Foreign-v0"}]}},
     ],
 )
 def test_the_module_of_an_environment_is_seen_at_any_depth(canary, settings):
-    assert "foreign:Foreign-v0" in refusal({"_target_": ENVIRONMENT, **settings})
+    assert "foreign" in refusal({"_target_": ENVIRONMENT, **settings})
     assert not canary.exists()
 
 
@@ -238,18 +212,19 @@ def test_a_config_does_not_choose_where_a_logger_writes(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "packages"),
     [
-        ([], ()),
-        (["seed=1", "+a.trust=[x]"], ()),
-        (["trust=[]"], ()),
-        (["trust=null"], ()),
-        (["trust=mine"], ("mine",)),
-        (["trust=[mine, 'yours.part']"], ("mine", "yours.part")),
-        (["++trust=[mine]"], ("mine",)),
-        (["trust=[mine]", "trust=[yours]"], ("yours",)),
+        ("", ()),
+        ("seed=1 +a.trust=[x] trust.a=x", ()),
+        ("trust=[]", ()),
+        ("trust=null", ()),
+        ("trust=mine", ("mine",)),
+        ("trust=[mine,'yours.part']", ("mine", "yours.part")),
+        ("++trust=[mine]", ("mine",)),
+        ("trust=[mine] trust=[yours]", ("yours",)),
+        ("trust=mine,yours", ()),
     ],
 )
 def test_trust_is_read_from_the_command_line(overrides, packages):
-    assert trusted_packages(overrides) == packages
+    assert trusted_packages(overrides.split()) == packages
 
 
 @pytest.fixture
@@ -306,21 +281,16 @@ def test_a_saved_config_holds_nothing_but_plain_values(saved, canary, added, nam
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("text", ["", "3", "- env", "text"])
-def test_a_file_without_a_run_s_settings_is_refused(saved, text):
-    saved.write_text(text)
-    assert "config" in saved_refusal(saved)
-
-
-def test_a_saved_config_that_lacks_a_part_is_refused(saved):
+def test_a_file_without_a_run_s_settings_is_refused(saved):
     saved.write_text(saved.read_text().replace("seed:", "sead:").replace("planner:", "planer:"))
     assert saved_refusal(saved).endswith("it lacks planner, seed.")
-
-
-def test_a_missing_or_unreadable_file_is_refused(tmp_path):
-    assert "has no config.yaml" in saved_refusal(tmp_path / "config.yaml")
-    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
-    assert "cannot be read" in saved_refusal(tmp_path / "config.yaml")
+    for text in ("", "3", "- env", "text"):
+        saved.write_text(text)
+        assert "config" in saved_refusal(saved)
+    saved.write_bytes(b"\xff\xfe")
+    assert "cannot be read" in saved_refusal(saved)
+    saved.unlink()
+    assert "has no config.yaml" in saved_refusal(saved)
 
 
 def test_a_saved_trust_counts_only_together_with_the_command_line(saved, canary):
@@ -334,9 +304,8 @@ def test_a_saved_trust_counts_only_together_with_the_command_line(saved, canary)
 
 
 def test_a_hostile_saved_config_runs_nothing_unless_it_is_trusted(saved, canary):
-    saved.write_text(
-        saved.read_text().replace("mbrl.planners.random.RandomPlanner", "foreign.Part")
-    )
+    own = "mbrl.planners.random.RandomPlanner"
+    saved.write_text(saved.read_text().replace(own, "foreign.Part"))
     with pytest.raises(ConfigError, match=r"_target_=foreign\.Part: .* add trust=\[foreign\]"):
         assemble(resolve(load_saved_config(saved, ())))
     assert not canary.exists()

@@ -92,6 +92,12 @@ def test_an_experiment_that_is_not_at_the_top_level_is_told_how_it_begins(folder
         compose(["experiment=mine"], config_dir=folder)
 
 
+def test_a_file_that_is_not_yaml_is_refused_in_a_sentence(folder):
+    (folder / "experiment" / "mine.yaml").write_text("seed: [1\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml\", line 2"):
+        compose(["experiment=mine"], config_dir=folder)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,7 +1,7 @@
 """A foreign config cannot change Hydra's settings; a canary file would show that code ran."""
 
 import os
-import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +17,6 @@ from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_ow
 from mbrl.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-
 FOREIGN_MODULE = """
 import logging
 from pathlib import Path
@@ -28,13 +27,18 @@ class Callback:
     def on_run_start(self, config, **kwargs):
         Path({canary!r}).write_text("ran")
     on_multirun_start = on_run_start
-
-class Handler(logging.Handler):
-    def emit(self, record):
-        pass
 """
-CALLBACK = "callbacks: {hostile: {_target_: foreign.Callback}}"
-LAUNCHERS = sorted(path.stem for path in (CONFIG_FOLDER / "hydra" / "launcher").glob("*.yaml"))
+BASIC = "_target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+OPTION = "_target_: foreign.Callback"
+CALLBACK = f"callbacks: {{hostile: {{{OPTION}}}}}"
+EXPERIMENT = f"hydra: {{{CALLBACK}}}"
+# Nodes to which the settings of the tables refer.
+NODES = """
+hostile: {_target_: foreign.Callback}
+hostiles: {a: {_target_: foreign.Callback}}
+by_name: {UNKNOWN_NAME: null, run: text}
+choices: {hydra/launcher: basic, hydra/sweeper: basic}
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,24 +47,13 @@ def local_launcher():
     use_own_plugins()
 
 
-class Touch:
-    """Unpickling this creates a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
     """A file that exists once `foreign` was imported, and says `ran` after its callback."""
-    path = tmp_path / "canary"
-    package = tmp_path / "foreign"
+    path, package = tmp_path / "canary", tmp_path / "foreign"
     (package / "more").mkdir(parents=True)
     (package / "__init__.py").write_text(FOREIGN_MODULE.format(canary=str(path)))
-    (package / "more" / "__init__.py").write_text("")
+    (package / "more" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("foreign", "foreign.more"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -70,19 +63,21 @@ def canary(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A config folder from elsewhere, given by --config-dir."""
-    path = tmp_path / "their_conf"
-    path.mkdir()
-    return path
+    (tmp_path / "theirs").mkdir()
+    return tmp_path / "theirs"
 
 
-def write(folder: Path, name: str, text: str) -> None:
-    path = folder / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def write(folder: Path, **files: str) -> None:
+    """Config files by name, with `__` for `/`; experiments are for the whole config."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = "# @package _global_\n" if name.startswith("experiment") else ""
+        path.write_text(f"{header}{text}\n")
 
 
-def write_experiment(folder: Path, hydra: str, name: str = "theirs", rest: str = "") -> None:
-    write(folder, f"experiment/{name}", f"# @package _global_\n{rest}\nhydra:\n  {hydra}\n")
+def command(folder: Path, options: str = "experiment=theirs") -> list[str]:
+    return ["--config-dir", str(folder), *shlex.split(options)]
 
 
 def refusal(*arguments: str) -> str:
@@ -90,6 +85,11 @@ def refusal(*arguments: str) -> str:
         check_command_line(arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def rows(table: str) -> list[tuple[str, ...]]:
+    """The lines of a table, split at ` | `."""
+    return [tuple(map(str.strip, line.split(" | "))) for line in table.strip().splitlines()]
 
 
 def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
@@ -100,91 +100,77 @@ def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "options",
     [
-        ["--config-path", str(CONFIG_FOLDER)],
-        ["--config-path", "conf", "--config-name", "config"],
-        ["--cfg", "hydra", "--config-name", "config"],
-        ["-cn", "config", "hydra.run.dir=somewhere", "planner=mcts"],
-        ["-m", "-cn", "config", "hydra.sweep.dir=somewhere", "seed=0,1", "planner=mcts,cem"],
-        ["-m", "-cn", "config", "hydra/sweeper=optuna", "hydra.sweeper.direction=minimize"],
-        ["-m", "-cn", "config", "hydra/launcher=basic", "hydra.verbose=true"],
-        ["-cn", "config", "hydra/job_logging=disabled", "+hydra.job.env_set.NAME=value"],
-        ["-m", "-cn", "config", "discount=interval(0.9,0.99)", "num_threads=2"],
+        f"--config-path {CONFIG_FOLDER}",
+        "--config-path conf --config-name config",
+        "--cfg hydra --config-name config",
+        "-cn config hydra.run.dir=somewhere planner=mcts",
+        "-m -cn config hydra.sweep.dir=somewhere seed=0,1 planner=mcts,cem",
+        "-m -cn config hydra/sweeper=optuna hydra.sweeper.direction=minimize",
+        "-m -cn config hydra/launcher=basic hydra.verbose=true",
+        "-cn config hydra/job_logging=disabled +hydra.job.env_set.NAME=value",
+        "-m -cn config discount=interval(0.9,0.99) num_threads=2",
     ],
 )
-def test_configs_of_the_project_and_words_of_the_command_line_pass(arguments):
-    check_command_line(arguments)
+def test_configs_of_the_project_and_words_of_the_command_line_pass(options):
+    check_command_line(options.split())
 
 
 def test_a_foreign_config_without_hydra_settings_passes(folder):
-    rest = "defaults: [{override /planner: theirs}]\nseed: 3"
-    write(folder, "experiment/theirs", f"# @package _global_\n{rest}")
-    write(folder, "planner/theirs", "_target_: their_package.Planner\nname: ${experiment}")
-    check_command_line(["--config-dir", str(folder), "experiment=theirs", "trust=[their_package]"])
-    check_command_line(["-m", "--config-dir", str(folder), "planner=theirs,cem", "seed=0,1"])
+    write(folder, experiment__theirs="defaults: [{override /planner: theirs}]\nseed: 3")
+    write(folder, planner__theirs="_target_: their_package.Planner\nname: ${experiment}")
+    check_command_line(command(folder, "experiment=theirs trust=[their_package]"))
+    check_command_line(command(folder, "-m planner=theirs,cem seed=0,1"))
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_foreign_config_may_choose_one_of_the_launchers(folder, launcher):
-    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
-    write_experiment(folder, "mode: MULTIRUN", rest=rest)
-    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+HARMLESS = """
+/hydra/launcher: local | mode: MULTIRUN
+/hydra/launcher: ray | mode: MULTIRUN
+/hydra/launcher: joblib | launcher: {n_jobs: 2}
+/hydra/launcher: submitit_slurm | launcher: {mem_gb: 8, slurm_setup: null, timeout_min: 5}
+/hydra/launcher: ray | launcher: {max_retries: 3}
+/hydra/launcher: local | mode: RUN
+/hydra/launcher: local | sweeper: {params: {seed: '0,1', planner: 'cem,mcts', discount: 0.9}}
+/hydra/launcher: local | sweeper: {params: {model/value: none, model.pessimism: 1.5}}
+/hydra/sweeper: optuna | sweeper: {num_trials: 5, pruning: false}
+"""
 
 
-@pytest.mark.parametrize(
-    ("launcher", "harmless"),
-    [
-        ("joblib", "launcher: {n_jobs: 2}"),
-        ("submitit_slurm", "launcher: {mem_gb: 8, slurm_setup: null, timeout_min: 5}"),
-        ("ray", "launcher: {max_retries: 3}"),
-        ("local", "mode: RUN"),
-        ("local", "sweeper: {params: {seed: '0,1', planner: 'cem,mcts', model.pessimism: 1.5}}"),
-        ("local", "sweeper: {params: {model/value: none, discount: 0.9}}"),
-    ],
-)
-def test_numbers_of_declared_keys_and_plain_sweep_parameters_count(folder, launcher, harmless):
-    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
-    write_experiment(folder, harmless, rest=rest)
-    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+@pytest.mark.parametrize(("choice", "hydra"), rows(HARMLESS))
+def test_choices_numbers_and_plain_sweep_parameters_pass(folder, choice, hydra):
+    text = f"defaults: [{{override {choice}}}]\nhydra: {{{hydra}}}"
+    write(folder, experiment__theirs=text)
+    check_command_line(command(folder, "-m experiment=theirs"))
 
 
-def test_numbers_of_the_optuna_sweeper_count(folder):
-    rest = "defaults: [{override /hydra/sweeper: optuna}]"
-    write_experiment(folder, "sweeper: {num_trials: 5, pruning: false}", rest=rest)
-    check_command_line(["-m", "--config-dir", str(folder), "experiment=theirs"])
+# Those with `by_name` would be harmless while they are checked, and text when they are read.
+LAUNCHERS = """
+submitit_slurm | slurm_setup: ['touch a file'] | slurm_setup
+submitit_slurm | slurm_setup: 'touch a file' | slurm_setup
+submitit_slurm | slurm_partition: theirs | slurm_partition
+submitit_slurm | mem_gb: '8; touch' | mem_gb
+submitit_slurm | cpus_per_task: '${hostile}' | cpus_per_task
+submitit_slurm | slurm_wckey: 3 | slurm_wckey
+submitit_slurm | slurm_setup: '${by_name.${hydra.job.name}}' | slurm_setup
+submitit_slurm | slurm_setup: '${by_name.${now:%S}}' | slurm_setup
+ray | address: 'ray://elsewhere:1' | address
+ray | address: '${by_name.${hydra.job.name}}' | address
+ray | init: {runtime_env: {pip: [a]}} | init
+ray | max_retries: {a: 1} | max_retries
+joblib | _target_: foreign.Callback | _target_
+joblib | backend: foreign.Callback | backend
+joblib | backend: '${by_name.${hydra.job.name}}' | backend
+joblib | n_jobs: [2] | n_jobs
+"""
 
 
-@pytest.mark.parametrize(
-    ("launcher", "hostile", "named"),
-    [
-        ("submitit_slurm", "launcher: {slurm_setup: ['touch a file']}", "launcher.slurm_setup"),
-        ("submitit_slurm", "launcher: {slurm_setup: 'touch a file'}", "launcher.slurm_setup"),
-        ("submitit_slurm", "launcher: {slurm_partition: theirs}", "launcher.slurm_partition"),
-        ("submitit_slurm", "launcher: {mem_gb: '8; touch'}", "launcher.mem_gb"),
-        ("submitit_slurm", "launcher: {cpus_per_task: '${theirs}'}", "launcher.cpus_per_task"),
-        ("submitit_slurm", "launcher: {slurm_wckey: 3}", "launcher.slurm_wckey"),
-        ("ray", "launcher: {address: 'ray://elsewhere:1'}", "launcher.address"),
-        ("ray", "launcher: {init: {runtime_env: {pip: [a]}}}", "launcher.init"),
-        ("ray", "launcher: {max_retries: {a: 1}}", "launcher.max_retries"),
-        ("joblib", "launcher: {_target_: foreign.Callback}", "launcher._target_"),
-        ("joblib", "launcher: {backend: foreign.Callback}", "launcher.backend"),
-        ("joblib", "launcher: {n_jobs: [2]}", "launcher.n_jobs"),
-        ("joblib", "launcher: '${theirs}'", "launcher"),
-        # These would be harmless while they are checked, and text when they are read.
-        ("submitit_slurm", "launcher: {slurm_setup: '${by_name.${hydra.job.name}}'}", "launcher"),
-        ("submitit_slurm", "launcher: {slurm_setup: '${by_name.${now:%S}}'}", "launcher"),
-        ("ray", "launcher: {address: '${by_name.${hydra.job.name}}'}", "launcher.address"),
-        ("joblib", "launcher: {backend: '${by_name.${hydra.job.name}}'}", "launcher.backend"),
-    ],
-)
-def test_text_lists_and_mappings_of_a_launcher_are_refused(folder, launcher, hostile, named):
-    rest = f"defaults: [{{override /hydra/launcher: {launcher}}}]\ntheirs: {{_target_: foreign.A}}"
-    rest += "\nby_name: {UNKNOWN_NAME: null, run: text}"
-    write_experiment(folder, hostile, rest=rest)
-    sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
-    assert f"hydra.{named}" in sentence
-    assert "trust=[hydra]" in sentence
+@pytest.mark.parametrize(("launcher", "setting", "named"), rows(LAUNCHERS))
+def test_text_lists_and_mappings_of_a_launcher_are_refused(folder, launcher, setting, named):
+    choice = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
+    text = f"{choice}\n{NODES}\nhydra: {{launcher: {{{setting}}}}}"
+    write(folder, experiment__theirs=text)
+    assert f"hydra.launcher.{named}" in refusal(*command(folder, "-m experiment=theirs"))
 
 
 @pytest.mark.parametrize("group", ["launcher", "sweeper"])
@@ -194,29 +180,198 @@ def test_no_launcher_or_sweeper_refers_to_what_a_foreign_config_may_set(group):
         assert "${" not in OmegaConf.to_yaml(config.hydra[group])
 
 
-@pytest.mark.parametrize("group", ["launcher", "sweeper"])
-def test_an_option_outside_of_the_group_is_refused(tmp_path, folder, group):
-    write(tmp_path / "elsewhere", "option", "_target_: foreign.Callback")
-    outside = os.path.relpath(tmp_path / "elsewhere" / "option", CONFIG_FOLDER / "hydra" / group)
-    rest = f"defaults: [{{override /hydra/{group}: {outside}}}]"
-    write_experiment(folder, "mode: RUN", rest=rest)
-    sentence = refusal("-m", "--config-dir", str(folder), "experiment=theirs")
-    assert f"hydra/{group}=../../" in sentence
-    assert f"hydra/{group}=../../" in refusal("-m", f"hydra/{group}={outside}")
+# What stands after `hydra:`, and the setting that the error names. Some keys have dots, which are
+# not the settings of those names; a handler's `.` once wrote any file.
+REFUSED = r"""
+{callbacks: {a: {_target_: foreign.Callback}}} | callbacks.a._target_=foreign.Callback
+{callbacks: {a: {b: [{c: {_target_: foreign.Callback}}]}}} | callbacks.a.b
+{callbacks: {a: '${hostile}'}} | callbacks.a=${hostile}
+{callbacks: '${hostiles}'} | callbacks=${hostiles}
+{callbacks: '${oc.create:${hostiles}}'} | callbacks=${oc.create:
+{callbacks: {a: '\${hostile}'}} | callbacks.a
+{launcher: {_target_: foreign.Callback}} | launcher._target_
+{launcher: '${hostile}'} | launcher
+{sweeper: {_target_: foreign.Callback}} | sweeper._target_
+{sweeper: {params: {trust: foreign}}} | sweeper.params.trust=foreign
+{sweeper: {params: {+trust: foreign}}} | sweeper.params.+trust=foreign
+{sweeper: {params: {++trust: foreign}}} | sweeper.params.++trust
+{sweeper: {params: {' trust': foreign}}} | sweeper.params. trust
+{sweeper: {params: {'seed=0 trust': foreign}}} | sweeper.params.seed=0 trust
+{sweeper: {params: {~trust: foreign}}} | sweeper.params.~trust
+{sweeper: {params: {trust@a: foreign}}} | sweeper.params.trust@a
+{sweeper: {params: {planner@hydra.callbacks: theirs}}} | sweeper.params.planner@hydra
+{sweeper: {params: {hydra.run.dir: /elsewhere}}} | sweeper.params.hydra
+{sweeper: {params: {hydra/launcher: ray}}} | sweeper.params.hydra/launcher
+{sweeper: {params: {~hydra/launcher: ray}}} | sweeper.params.~hydra/launcher
+{sweeper: {params: {experiment: ../theirs}}} | sweeper.params.experiment
+{sweeper: {params: {seed: '\${hostile}'}}} | sweeper.params.seed
+{sweeper: {params: {seed: [1, 2]}}} | sweeper.params.seed
+{sweeper: {params: '${hostiles}'}} | sweeper.params
+{run: {dir: /elsewhere}} | run.dir=/elsewhere
+{sweep: {dir: /elsewhere}} | sweep.dir=/elsewhere
+{sweep: {subdir: ../elsewhere}} | sweep.subdir=../elsewhere
+{output_subdir: /elsewhere} | output_subdir=/elsewhere
+{mode: '${hostile}'} | mode
+{verbose: true} | verbose=True
+{job: {chdir: true}} | job.chdir=True
+{job: {name: ../elsewhere}} | job.name=../elsewhere
+{job: {config: {override_dirname: {kv_sep: /}}}} | job.config.override_dirname.kv_sep=/
+{job: {env_set: {LD_PRELOAD: theirs.so}}} | job.env_set.LD_PRELOAD=theirs.so
+{job: {env_set: '${hostiles}'}} | job.env_set
+{job: {env_copy: [HOME]}} | job.env_set.HOME=
+{overrides: {task: ['trust=[foreign]']}} | overrides
+{overrides: {hydra: ['hydra.run.dir=/elsewhere']}} | overrides
+{runtime: {choices: '${oc.create:${choices}}'}} | runtime.choices
+{runtime: {choices: {a: '${hostile}'}}} | runtime.choices.a
+{help: {template: theirs}} | help.template=theirs
+{job_logging: {handlers: {file: {filename: /elsewhere}}}} | job_logging.handlers.file.filename
+{job_logging: {handlers: {file: {mode: w}}}} | job_logging.handlers.file.mode=w
+{job_logging: {handlers: {file: {encoding: foreign}}}} | job_logging.handlers.file.encoding
+{job_logging: {handlers: {a: {(): foreign.A}}}} | job_logging.handlers.a.()=foreign.A
+{job_logging: {filters: {a: {(): foreign.A}}}} | job_logging.filters.a.()=foreign.A
+{job_logging: {formatters: {a: {(): foreign.A}}}} | job_logging.formatters.a.()=foreign.A
+{job_logging: {formatters: {a: {class: logging.FileHandler, format: /b}}}} | formatters.a.class
+{job_logging: {handlers: {console: {stream: ext://foreign.a}}}} | console.stream=ext://foreign.a
+{job_logging: {handlers: {console: cfg://hostile}}} | job_logging.handlers.console=cfg://hostile
+{job_logging: {handlers: {a: {class: b, '.': {baseFilename: /c}}}}} | job_logging.handlers.a.
+{job_logging: {handlers: {a: '${hostile}'}}} | job_logging.handlers.a=${hostile}
+{job_logging: {handlers: {'${hostile}': {class: a}}}} | job_logging.handlers.${hostile}.class=a
+{job_logging: {handlers.file.class: foreign.A}} | job_logging.handlers.file.class=foreign.A
+{job_logging: {handlers: {1: {class: foreign.A}}}} | job_logging.handlers.1.class=foreign.A
+{job_logging: {loggers: {mbrl: {handlers: [a]}}}} | job_logging.loggers.mbrl.handlers
+{job_logging: {root: {handlers: [a]}}} | job_logging.root.handlers
+{job_logging: {disable_existing_loggers: true}} | job_logging.disable_existing_loggers=True
+{job_logging: {incremental: true}} | job_logging.incremental=True
+{job_logging: {version: 2}} | job_logging.version=2
+{job_logging: '${hostile}'} | job_logging=${hostile}
+{hydra_logging: {handlers: {a: {class: logging.FileHandler, filename: /b}}}} | handlers.a.class
+{hydra_logging: {handlers.a.filename: /b}} | hydra_logging.handlers.a.filename=/b
+"""
 
 
-@pytest.mark.parametrize("group", ["hydra/job_logging", "hydra/env", "hydra/output"])
-def test_an_option_of_any_group_of_hydra_outside_of_conf_is_refused(tmp_path, canary, group):
-    write(tmp_path / "elsewhere", "option", f"# @package hydra\n{CALLBACK}")
-    outside = os.path.relpath(tmp_path / "elsewhere" / "option", CONFIG_FOLDER / group)
-    assert group in refusal(f"{group}={outside}")
+@pytest.mark.parametrize(("hydra", "named"), rows(REFUSED))
+def test_everything_else_under_hydra_is_refused(folder, canary, hydra, named):
+    write(folder, experiment__theirs=f"{NODES}\nhydra: {hydra}")
+    sentence = refusal(*command(folder))
+    assert named in sentence
+    assert "trust=[hydra]" in sentence
+    check_command_line(command(folder, "experiment=theirs trust=[hydra]"))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "hydra",
+    [
+        "{new_section: {a: 1}}",
+        "{sweeper: {max_batch_size: many}}",
+        "{sweeper: {sampler: {_target_: foreign.Callback}}}",
+        "{job_logging: null}",
+        "{callbacks: !!binary Zm9v}",
+        "{sweeper: {params: {1: 2}}}",
+        "{overrides: {task: '${hostiles}'}}",
+        "{runtime: {choices: '${hostiles}'}}",
+        "'${hostile}'",
+        "{runtime: '${hostile}'}",
+        "{job: '${oc.create:${hostile}}'}",
+    ],
+)
+def test_hydra_itself_refuses_what_its_schema_does_not_have(folder, canary, hydra):
+    write(folder, experiment__theirs=f"{NODES}\nhydra: {hydra}")
+    with pytest.raises(HydraException):
+        check_command_line(command(folder))
+    assert not canary.exists()
+
+
+# With the folder of THEIRS below, and experiment/other.yaml after the options.
+THEIRS = {
+    "hydra__callbacks__theirs": f"hostile: {{{OPTION}}}",
+    "hydra__job_logging__theirs": "handlers: {a: {class: logging.FileHandler}}",
+    "hydra__launcher__theirs": BASIC,
+    "hydra__launcher__joblib": OPTION,
+    "hydra__sweeper__theirs": BASIC.replace("launcher", "sweeper").replace("Launcher", "Sweeper"),
+    "hydra__sweeper__optuna": OPTION,
+    "planner__callback": OPTION,
+    "planner__many": f"hostile: {{{OPTION}}}",
+    "planner__package": f"# @package hydra.callbacks\na: {{{OPTION}}}",
+    "new__other": f"# @package hydra\n{CALLBACK}",
+    "primary": f"defaults: [_self_]\n{EXPERIMENT}",
+    "empty": "seed: 0",
+    "experiment__theirs": EXPERIMENT,
+}
+WAYS = """
+--config-dir=FOLDER experiment=theirs
+--config-dir FOLDER experiment=theirs
+--config-d FOLDER experiment=theirs
+--config-dir=FOLDER experiment=theirs --multirun
+--config-dir=FOLDER hydra/callbacks=theirs
+--config-dir=FOLDER hydra/job_logging=theirs
+--config-dir=FOLDER +planner@hydra.callbacks.hostile=callback
+--config-dir=FOLDER +planner@hydra.callbacks=many
+--config-dir=FOLDER planner=package
+--config-dir=FOLDER --config-name=primary
+-cp FOLDER -cn primary
+-cd FOLDER -m hydra/launcher=theirs
+-cd FOLDER -m hydra/sweeper=theirs
+-cp FOLDER -cn empty -m hydra/launcher=joblib
+-cp FOLDER -cn empty -m hydra/sweeper=optuna
+-cd FOLDER ~hydra/launcher
+-cd FOLDER experiment=other | defaults: [{override /hydra/callbacks: theirs}]
+-cd FOLDER experiment=other | defaults: [{override /hydra/launcher: theirs}]
+-cd FOLDER experiment=other | defaults: [{override /hydra/sweeper: theirs}]
+-cd FOLDER experiment=other | defaults: [{override /hydra/job_logging: disabled}]
+-cd FOLDER experiment=other | defaults: [{override /hydra/job_logging: null}]
+-cd FOLDER experiment=other | defaults: [{/planner@hydra.callbacks: many}]
+-cd FOLDER experiment=other | defaults: [{optional /planner@_global_.hydra.callbacks: many}]
+-cd FOLDER experiment=other | defaults: [{/planner@hydra.callbacks.a: cem}]
+-cd FOLDER experiment=other | defaults: [/planner/many@hydra.callbacks]
+-cd FOLDER experiment=other | defaults: [../experiment/theirs]
+-cd FOLDER experiment=other seed=1 | defaults: [{/new: '${experiment}'}]
+-cd FOLDER experiment=other | {mine: &m {callbacks: {a: {b: c}}}, hydra: {<<: *m}}
+"""
+
+
+@pytest.mark.parametrize("way", rows(WAYS), ids=" ".join)
+def test_there_is_no_other_way_in(folder, canary, way):
+    write(folder, **THEIRS, experiment__other="".join(way[1:]))
+    assert "hydra" in refusal(*way[0].replace("FOLDER", str(folder)).split())
+    assert not canary.exists()
+
+
+def test_options_that_nobody_chooses_do_not_count(folder, canary):
+    write(folder, **THEIRS, config=EXPERIMENT, hydra=CALLBACK)
+    # --config-dir stands behind conf/ in Hydra's search path.
+    for options in ("seed=1", "-m hydra/launcher=joblib seed=0,1", "-m hydra/sweeper=optuna"):
+        check_command_line(command(folder, options))
+    assert not canary.exists()
+
+
+GROUPS = ("launcher", "sweeper", "job_logging", "env", "output")
+
+
+@pytest.mark.parametrize("group", [f"hydra/{group}" for group in GROUPS])
+def test_an_option_outside_of_the_group_is_refused(tmp_path, folder, canary, group):
+    write(tmp_path, option=f"# @package hydra\n{CALLBACK}")
+    outside = os.path.relpath(tmp_path / "option", CONFIG_FOLDER / group)
+    write(folder, experiment__theirs=f"defaults: [{{override /{group}: {outside}}}]")
+    assert "hydra" in refusal(*command(folder))
+    assert f"{group}=../../" in refusal("-m", f"{group}={outside}")
+    assert not canary.exists()
+
+
+def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
+    write(tmp_path, experiment__theirs=EXPERIMENT)
+    option = os.path.relpath(tmp_path / "experiment" / "theirs", CONFIG_FOLDER / "a")
+    assert "hydra.callbacks.hostile" in refusal(f"experiment={option}")
+    hydra = f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{experiment: {option}}}}}}}"
+    write(tmp_path, primary=f"defaults: [/config, _self_]\n{hydra}")
+    assert "hydra." in refusal("-cn", os.path.relpath(tmp_path / "primary", CONFIG_FOLDER))
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("option", ["--config-path=", "--config-name="])
 def test_an_empty_option_is_not_one_that_is_left_out(folder, option):
-    write(folder, "config", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
-    write(folder, "", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
+    write(folder, config=f"defaults: [_self_]\n{EXPERIMENT}")
+    (folder / ".yaml").write_text(f"defaults: [_self_]\n{EXPERIMENT}")
     with pytest.raises((ConfigError, HydraException)):
         check_command_line([option, "--config-dir", str(folder)])
 
@@ -230,245 +385,82 @@ def test_an_empty_option_is_not_one_that_is_left_out(folder, option):
     ],
 )
 def test_a_config_that_reads_the_clock_is_refused(folder, text):
-    for second in range(60):
-        write(folder, f"planner/p_{second:02}", "# @package _global_\nseed: 3")
-    write(folder, "experiment/theirs", f"# @package _global_\n{text}")
+    write(folder, **{f"planner__p_{second:02}": "seed: 3" for second in range(60)})
+    write(folder, experiment__theirs=text)
     with pytest.raises((ConfigError, HydraException)):
-        check_command_line(["--config-dir", str(folder), "experiment=theirs"])
+        check_command_line(command(folder))
     # The clock is Hydra's again.
     assert len(OmegaConf.create({"now": "${now:%S}"}).now) == 2
 
 
-def test_a_launcher_that_the_command_line_deletes_is_refused(folder):
-    sentence = refusal("--config-dir", str(folder), "~hydra/launcher")
-    assert "hydra/launcher=null" in sentence
-
-
-@pytest.mark.parametrize("group", ["launcher", "sweeper"])
-def test_an_option_of_their_own_is_refused(folder, group):
-    target = f"hydra._internal.core_plugins.basic_{group}.Basic{group.title()}"
-    write(folder, f"hydra/{group}/theirs", f"_target_: {target}")
-    write_experiment(folder, "mode: RUN", rest=f"defaults: [{{override /hydra/{group}: theirs}}]")
-    for override in (f"hydra/{group}=theirs", "experiment=theirs"):
-        assert "theirs" in refusal("-m", "--config-dir", str(folder), override)
-
-
-@pytest.mark.parametrize("group", ["launcher", "sweeper"])
-def test_an_option_that_hides_one_of_ours_is_refused(folder, group):
-    own = {"launcher": "joblib", "sweeper": "optuna"}[group]
-    write(folder, f"hydra/{group}/{own}", "_target_: foreign.Callback")
-    write(folder, "primary", "seed: 0")
-    # --config-dir stands behind conf/ in Hydra's search path; --config-path replaces conf/.
-    check_command_line(["-m", "--config-dir", str(folder), f"hydra/{group}={own}", "seed=0,1"])
-    options = ["-cp", str(folder), "-cn", "primary", f"hydra/{group}={own}"]
-    assert "hydra." in refusal("-m", *options)
-
-
 @pytest.mark.parametrize(
-    ("hostile", "named"),
+    "hydra",
     [
-        (CALLBACK, "hydra.callbacks.hostile._target_=foreign.Callback"),
-        ("callbacks: {a: {b: [{c: {_target_: foreign.Callback}}]}}", "hydra.callbacks.a.b"),
-        ("callbacks: {a: '${hostile}'}", "hydra.callbacks.a=${hostile}"),
-        ("callbacks: '${hostiles}'", "hydra.callbacks=${hostiles}"),
-        ("callbacks: {a: '\\${hostile}'}", "hydra.callbacks.a"),
-        ("launcher: {_target_: foreign.Callback}", "hydra.launcher._target_"),
-        ("sweeper: {_target_: foreign.Callback}", "hydra.sweeper._target_"),
-        ("sweeper: {params: {trust: foreign}}", "hydra.sweeper.params.trust=foreign"),
-        ("sweeper: {params: {+trust: foreign}}", "hydra.sweeper.params.+trust=foreign"),
-        ("sweeper: {params: {++trust: foreign}}", "hydra.sweeper.params.++trust"),
-        ("sweeper: {params: {hydra.run.dir: /elsewhere}}", "hydra.sweeper.params.hydra"),
-        ("sweeper: {params: {hydra/launcher: ray}}", "hydra.sweeper.params.hydra/launcher"),
-        ("sweeper: {params: {seed: '\\${hostile}'}}", "hydra.sweeper.params.seed"),
-        ("sweeper: {params: {seed: [1, 2]}}", "hydra.sweeper.params.seed"),
-        ("run: {dir: /elsewhere}", "hydra.run.dir=/elsewhere"),
-        ("sweep: {dir: /elsewhere}", "hydra.sweep.dir=/elsewhere"),
-        ("sweep: {subdir: ../elsewhere}", "hydra.sweep.subdir=../elsewhere"),
-        ("output_subdir: /elsewhere", "hydra.output_subdir=/elsewhere"),
-        ("verbose: true", "hydra.verbose=True"),
-        ("job: {chdir: true}", "hydra.job.chdir=True"),
-        ("job: {name: ../elsewhere}", "hydra.job.name=../elsewhere"),
-        ("job: {env_set: {LD_PRELOAD: theirs.so}}", "hydra.job.env_set.LD_PRELOAD=theirs.so"),
-        ("job: {env_copy: [HOME]}", "hydra.job.env_set.HOME="),
-        ("overrides: {task: ['trust=[foreign]']}", "hydra.overrides"),
-        ("overrides: {hydra: ['hydra.run.dir=/elsewhere']}", "hydra.overrides"),
-        ("help: {template: theirs}", "hydra.help.template=theirs"),
-        # A key with dots is not the setting of that name.
-        (
-            "job_logging: {handlers: {file: {class: foreign.Handler}}, "
-            "handlers.file.class: logging.FileHandler}",
-            "hydra.job_logging.handlers.file.class=foreign.Handler",
-        ),
-        (
-            "hydra_logging: {handlers.a.filename: /elsewhere}",
-            "hydra.hydra_logging.handlers.a.filename=/elsewhere",
-        ),
-        # The hole of the former list of forbidden keys: these write or empty any file.
-        (
-            "job_logging: {handlers: {a: {class: logging.FileHandler, delay: true, "
-            "'.': {baseFilename: /elsewhere}}}}",
-            "hydra.job_logging.handlers.a.",
-        ),
-        (
-            "job_logging: {formatters: {a: {class: logging.FileHandler, format: /elsewhere}}}",
-            "hydra.job_logging.formatters.a.class=logging.FileHandler",
-        ),
-        (
-            "hydra_logging: {handlers: {a: {class: logging.FileHandler, filename: /elsewhere}}}",
-            "hydra.hydra_logging.handlers.a.",
-        ),
-        (
-            "job_logging: {handlers: {file: {filename: /elsewhere}}}",
-            "hydra.job_logging.handlers.file.filename=/elsewhere",
-        ),
-        ("job_logging: {handlers: {file: {mode: w}}}", "hydra.job_logging.handlers.file.mode=w"),
-        (
-            "job_logging: {handlers: {a: {(): foreign.Handler}}}",
-            "hydra.job_logging.handlers.a.()=foreign.Handler",
-        ),
-        (
-            "job_logging: {filters: {a: {(): foreign.Handler}}}",
-            "hydra.job_logging.filters.a.()=foreign.Handler",
-        ),
-        (
-            "job_logging: {handlers: {console: {stream: ext://foreign.a}}}",
-            "hydra.job_logging.handlers.console.stream=ext://foreign.a",
-        ),
-        ("job_logging: {version: 2}", "hydra.job_logging.version=2"),
-        ("job_logging: {handlers: {a: '${hostile}'}}", "hydra.job_logging.handlers.a=${hostile}"),
-        ("job_logging: '${hostile}'", "hydra.job_logging=${hostile}"),
+        "{sweep: {dir: /elsewhere}}",
+        "{sweep: {subdir: ../elsewhere}}",
+        "{output_subdir: ../elsewhere}",
+        "{job: {env_set: {LD_PRELOAD: theirs.so}}}",
+        "{job: {config: {override_dirname: {item_sep: /}}}}",
+        "{overrides: {task: ['trust=[foreign]']}}",
+        "{runtime: {choices: '${oc.create:${by_termination}}'}}",
+        "{job_logging: {handlers: {file: {class: foreign.A}}, handlers.file.class: a}}",
     ],
 )
-def test_everything_else_under_hydra_is_refused(folder, canary, hostile, named):
-    rest = "hostile: {_target_: foreign.Callback}\nhostiles: {a: {_target_: foreign.Callback}}"
-    write_experiment(folder, hostile, rest=rest)
-    options = ["--config-dir", str(folder), "experiment=theirs"]
-    assert named in refusal(*options)
-    assert not canary.exists()
-    check_command_line([*options, "trust=[hydra]"])
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "new_section: {a: 1}",
-        "sweeper: {max_batch_size: many}",
-        "sweeper: {sampler: {_target_: foreign.Callback}}",
-        "job_logging: null",
-    ],
-)
-def test_hydra_itself_refuses_what_its_schema_does_not_have(folder, hostile):
-    write_experiment(folder, hostile)
-    with pytest.raises(HydraException):
-        check_command_line(["--config-dir", str(folder), "experiment=theirs"])
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--config-dir={}", "experiment=theirs"],
-        ["--config-dir", "{}", "experiment=theirs"],
-        ["-cd", "{}", "experiment=theirs"],
-        ["--config-d", "{}", "experiment=theirs"],
-        ["--config-dir={}", "experiment=theirs", "--multirun"],
-        ["--config-dir={}", "hydra/callbacks=theirs"],
-        ["--config-dir={}", "hydra/job_logging=theirs"],
-        ["--config-dir={}", "+planner@hydra.callbacks.hostile=callback"],
-        ["--config-dir={}", "+planner@hydra.callbacks=many"],
-        ["--config-dir={}", "experiment=overriding"],
-        ["--config-dir={}", "--config-name=primary"],
-        ["-cp", "{}", "-cn", "primary"],
-    ],
-)
-def test_there_is_no_other_way_in(folder, canary, options):
-    write_experiment(folder, CALLBACK)
-    write(folder, "hydra/callbacks/theirs", "hostile: {_target_: foreign.Callback}")
-    write(folder, "hydra/job_logging/theirs", "handlers: {a: {class: logging.FileHandler}}")
-    write(folder, "planner/callback", "_target_: foreign.Callback")
-    write(folder, "planner/many", "hostile: {_target_: foreign.Callback}")
-    rest = "defaults: [{override /hydra/callbacks: theirs}]"
-    write_experiment(folder, "mode: RUN", name="overriding", rest=rest)
-    write(folder, "primary", f"defaults: [_self_]\nhydra:\n  {CALLBACK}")
-    refusal(*(option.format(folder) for option in options))
-    assert not canary.exists()
-
-
-def test_an_option_outside_of_conf_is_checked_too(tmp_path, canary):
-    write_experiment(tmp_path / "conf", CALLBACK)
-    option = os.path.relpath(tmp_path / "conf" / "experiment" / "theirs", CONFIG_FOLDER / "a")
-    assert "hydra.callbacks.hostile" in refusal(f"experiment={option}")
-    parameters = f"mode: MULTIRUN\n  sweeper: {{params: {{experiment: {option}}}}}"
-    write(tmp_path / "conf", "primary", f"defaults: [/config, _self_]\nhydra:\n  {parameters}")
-    primary = os.path.relpath(tmp_path / "conf" / "primary", CONFIG_FOLDER)
-    assert "hydra." in refusal("-cn", primary)
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize("job", ["evil", "dotted"])
-def test_a_job_cannot_change_the_settings_of_its_sweep(folder, job):
-    use_own_plugins()
-    write_experiment(folder, "sweep: {dir: /elsewhere}", name="evil")
-    hostile = "job_logging: {handlers: {file: {class: foreign.A}}, handlers.file.class: a}"
-    write_experiment(folder, hostile, name="dotted")
+def test_a_job_cannot_change_the_settings_of_its_sweep(folder, hydra):
+    write(folder, experiment__evil=f"hydra: {hydra}")
     loader = config_loader(None, str(folder))
     overrides = ["hydra.mode=MULTIRUN", "seed=0,1"]
     sweep = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
-    harmless = loader.load_sweep_config(sweep, ["experiment=original", "num_threads=2", "seed=1"])
-    check_job(harmless, sweep)
-    hostile_job = loader.load_sweep_config(sweep, [f"experiment={job}"])
+    job = ["experiment=original", "num_threads=2", "seed=1"]
+    check_job(loader.load_sweep_config(sweep, job), sweep, job)
+    job = ["experiment=evil"]
     with pytest.raises(ConfigError, match=r"hydra\."):
-        check_job(hostile_job, sweep)
+        check_job(loader.load_sweep_config(sweep, job), sweep, job)
 
 
 @pytest.mark.parametrize(
-    "search_path",
-    ["[pkg://foreign]", "['${oc.decode:pkg://foreign}']", "${paths}", "[file:///elsewhere]"],
+    "text",
+    [
+        "hydra: {searchpath: [pkg://foreign]}",
+        "hydra: {searchpath: ['${oc.decode:pkg://foreign}']}",
+        "hydra: {searchpath: '${paths}'}\npaths: ['pkg://foreign']",
+        "hydra: {searchpath: [file:///elsewhere]}",
+        "mine: &mine {searchpath: [pkg://foreign]}\nhydra: {<<: *mine}",
+        "mine: {searchpath: [pkg://foreign]}\nhydra: ${mine}",
+    ],
 )
-def test_a_search_path_imports_nothing(folder, canary, search_path):
-    text = f"defaults: [config]\npaths: ['pkg://foreign']\nhydra:\n  searchpath: {search_path}"
-    write(folder, "primary", text)
+def test_a_search_path_imports_nothing(folder, canary, text):
+    write(folder, primary=f"defaults: [config]\n{text}")
     for option in ("--config-dir", "--config-path"):
         assert "hydra.searchpath" in refusal(option, str(folder), "--config-name", "primary")
-    write(folder, "primary", "settings: {searchpath: ['pkg://foreign']}\nhydra: ${settings}")
-    assert "${settings}" in refusal("-cp", str(folder), "-cn", "primary")
-    assert "hydra.searchpath" in refusal("hydra.searchpath=[pkg://foreign]")
     assert not canary.exists()
 
 
-def test_a_config_path_in_a_package_imports_nothing(canary):
-    sentence = refusal("--config-path", "pkg://foreign")
-    assert sentence.startswith("--config-path=pkg://foreign")
-    assert "trust=[hydra]" in sentence
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize("option", ["--experimental-rerun={}", "--exp={}"])
-def test_a_pickle_is_not_read_even_with_trust(tmp_path, canary, option):
-    (tmp_path / "config.pickle").write_bytes(pickle.dumps(Touch(canary)))
-    sentence = refusal(option.format(tmp_path / "config.pickle"), "trust=[hydra]")
-    assert str(tmp_path / "config.pickle") in sentence
-    assert "python -m mbrl reproduce RUN" in sentence
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("hydra.searchpath=[pkg://foreign]", "hydra.searchpath"),
+        ("--config-path=pkg://foreign", "--config-path=pkg://foreign"),
+        ("--experimental-rerun=FILE", "python -m mbrl reproduce RUN"),
+        ("--exp=FILE", "python -m mbrl reproduce RUN"),
+    ],
+)
+def test_an_option_imports_and_unpickles_nothing(tmp_path, canary, option, named):
+    (tmp_path / "a.pickle").write_text(f"cos\nmkdir\n(V{canary}\ntR.")
+    options = [option.replace("FILE", str(tmp_path / "a.pickle"))]
+    options += ["trust=[hydra]"] if "FILE" in option else []  # which does not help
+    assert named in refusal(*options)
     assert not canary.exists()
 
 
 @pytest.mark.slow
 def test_run_py_refuses_a_job_that_a_launcher_of_hydra_would_not_check(tmp_path, folder, canary):
-    basic = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-    launcher = f"launcher: {{_target_: {basic}}}"
-    parameters = "sweeper: {params: {planner: evil}}"
+    hydra = f"mode: MULTIRUN, launcher: {{{BASIC}}}, sweeper: {{params: {{planner: evil}}}}"
     logging = "job_logging: {handlers: {file: {class: foreign.Handler}}}"
-    write(folder, "hydra/launcher/basic", "# @package foo\n_target_: x")
-    write_experiment(folder, f"mode: MULTIRUN\n  {launcher}\n  {parameters}")
-    write(folder, "planner/evil", f"# @package _global_\nhydra:\n  {launcher}\n  {logging}")
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "--config-dir", str(folder), "experiment=theirs"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    evil = f"# @package _global_\nhydra: {{launcher: {{{BASIC}}}, {logging}}}"
+    write(folder, experiment__theirs=f"hydra: {{{hydra}}}", planner__evil=evil)
+    write(folder, hydra__launcher__basic="# @package foo\n_target_: x")
+    result = run_py(tmp_path, *command(folder))
     assert result.returncode == 1
     assert "hydra.launcher._target_" in result.stderr
     assert not canary.exists()
@@ -477,22 +469,15 @@ def test_run_py_refuses_a_job_that_a_launcher_of_hydra_would_not_check(tmp_path,
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], ["--multirun"]], ids=["run", "multirun"])
 def test_run_py_refuses_before_hydra_starts(tmp_path, folder, canary, mode):
-    write_experiment(folder, CALLBACK)
-    command = [sys.executable, str(ROOT / "run.py"), *mode, "--config-dir", str(folder)]
-    command += ["experiment=theirs", "training.env_steps=-5", "logger=files"]
-    command += [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-
-    def run(*trust: str) -> subprocess.CompletedProcess:
-        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-        return subprocess.run([*command, *trust], timeout=120, **options)
-
-    result = run()
+    write(folder, experiment__theirs=EXPERIMENT)
+    options = [*mode, *command(folder), "training.env_steps=-5", "logger=files"]
+    options += [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
+    result = run_py(tmp_path, *options)
     assert result.returncode == 1
     assert "hydra.callbacks.hostile._target_=foreign.Callback" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not any((tmp_path / name).exists() for name in ("run", "sweep", "canary"))
-    result = run("trust=[hydra]")
+    result = run_py(tmp_path, *options, "trust=[hydra]")
     assert "training.env_steps=-5" in result.stderr
     assert canary.read_text() == "ran"
 
@@ -515,6 +500,18 @@ def test_the_files_of_a_composed_config_are_known(path, name, overrides, expecte
 
 @pytest.mark.parametrize("option", ["--config-dir", "--config-path"])
 def test_a_config_folder_from_elsewhere_is_foreign(folder, option):
-    write(folder, "config", "defaults: [_self_]")
+    write(folder, config="defaults: [_self_]")
     path, directory = (str(folder), None) if option == "--config-path" else (None, str(folder))
     assert has_foreign_files(compose_unchecked(config_loader(path, directory), "config", []).hydra)
+
+
+def run_py(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    path = f"{folder}{os.pathsep}{ROOT}"
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *options],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
+from yaml import YAMLError
 
 from mbrl.config.compose import compose
 from mbrl.config.plain_errors import PLAIN_ERRORS_FLAG, plain_errors
@@ -38,7 +39,10 @@ def printed(capsys, error: BaseException | list[str], status: int = 1) -> str:
     return output.err
 
 
-@pytest.mark.parametrize("error", [ConfigError("a: b."), RunError("a:\n b."), OSError("a: b.")])
+ERRORS = [ConfigError("a: b."), RunError("a:\n b."), OSError("a: b."), YAMLError("a:\n b.")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
 def test_an_error_is_one_line_on_stderr(capsys, error):
     assert printed(capsys, error) == "Error: a: b.\n"
 

@@ -11,6 +11,7 @@ def test_a_process_has_one_number_of_threads():
         set_threads(7)
 
 
-def test_at_least_one_thread():
-    with pytest.raises(ConfigError, match="num_threads=0: must be at least 1"):
-        set_threads(0)
+@pytest.mark.parametrize("number", [0, 1025, 10**9])
+def test_a_number_of_threads_that_no_machine_has_is_refused(number):
+    with pytest.raises(ConfigError, match=f"num_threads={number}: must be from 1 to 1024"):
+        set_threads(number)
