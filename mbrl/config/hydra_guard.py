@@ -110,7 +110,8 @@ def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
 def check_job(job: DictConfig, sweep: DictConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError where a job's own choices change Hydra's settings of its sweep."""
     if "hydra" not in trusted_packages(sweep.hydra.overrides.task):
-        _check_settings(job, sweep, [*sweep.hydra.overrides.hydra, *overrides])
+        shared: Any = OmegaConf.to_container(sweep.hydra.overrides.hydra)  # as typed
+        _check_settings(job, sweep, [*shared, *overrides])
 
 
 def _loader(path: str | None, folder: str | None, name: str, overrides: Sequence[str]) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from mbrl.launchers.report import PROGRESS_LINES, Refusals, with_progress
 from mbrl.runs.finder import runs_in
+from mbrl.terminal import RunConsole
 from tests.faults.runs import QUICK, ROOT
 
 
@@ -84,8 +85,11 @@ def test_progress_takes_few_lines(capsys, num_jobs, num_lines):
 
 
 def test_progress_takes_one_line_of_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    list(with_progress("Saving", range(20)))
-    output = capsys.readouterr().out
-    assert output.count("\n") == 1
-    assert output.endswith("Saving job 19 of 20\rSaving job 20 of 20\n")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for Rich
+    for number in with_progress("Saving", range(20)):
+        if number == 10:
+            RunConsole(stderr=True).say("Error: a refusal")
+    captured = capsys.readouterr()
+    assert "Saving job 20 of 20" in captured.out
+    assert captured.out.count("Saving job ") >= captured.out.count("\n")
+    assert "Error: a refusal" in captured.out + captured.err

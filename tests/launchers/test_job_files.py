@@ -6,7 +6,8 @@ from hydra.types import RunMode
 
 from mbrl.config.hydra_internals import config_loader, named_as_run
 from mbrl.config.launch import read_run, run_info_from_provenance
-from mbrl.launchers.job_files import compose_job, save_job
+from mbrl.launchers.composition import JobComposer
+from mbrl.launchers.job_files import save_job
 from mbrl.loggers.destination import destination, permitted
 from mbrl.run_info import RunInfo
 
@@ -40,7 +41,7 @@ def saved_job(folder, typed, config_dir=None, more=()):
         loader = config_loader(config_dir=config_dir and str(config_dir))
         sweep = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
         job_overrides = [*more, *typed]
-        config = compose_job(loader, sweep, job_overrides)
+        config = JobComposer(loader, sweep).compose(job_overrides)
         job, _ = save_job(config, sweep, 0, job_overrides)
     return job
 
