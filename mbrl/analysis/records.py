@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mbrl.errors import CorruptRun
+from mbrl.errors import CorruptRun, one_line
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
 from mbrl.runs.folder import STATUSES
@@ -99,7 +99,9 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[UnreadableRu
 
 def as_unreadable(error: Exception, folder: Path) -> UnreadableRun:
     """The entry for a folder whose reading raised `error`."""
-    message, name = printable(str(error)), printable(str(folder))
+    is_os_error = isinstance(error, OSError)
+    message = printable(one_line(error) if is_os_error else str(error))
+    name = printable(str(folder))
     if isinstance(error, _FailedUnreadable):
         return UnreadableRun(folder, message, "failed")
     if not isinstance(error, CorruptRun):

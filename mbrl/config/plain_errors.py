@@ -30,9 +30,14 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     if within_hydra:  # otherwise Hydra prints the end of a traceback and exits itself
         os.environ |= {"HYDRA_FULL_ERROR": "1", PLAIN_ERRORS_FLAG: "1"}
     try:
+        os.getcwd()  # raises if it was removed
         yield
-    except ERRORS as error:
-        print(f"Error: {as_sentence(error, sys.argv[1:])}", file=sys.stderr)
+    except Exception as error:
+        # For example logging's ValueError, where the file run.log cannot be opened.
+        known = error if isinstance(error, ERRORS) else error.__cause__
+        if not isinstance(known, ERRORS):
+            raise
+        print(f"Error: {as_sentence(known, sys.argv[1:])}", file=sys.stderr)
         sys.exit(status)
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "Interrupted before the run began.", file=sys.stderr)

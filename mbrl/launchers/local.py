@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from mbrl.config.hydra_errors import as_sentence
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
 
@@ -28,6 +29,6 @@ class Local(AbstractBackend):
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
-                print(f"Error: {error}", file=sys.stderr)
+                print(f"Error: {as_sentence(error, ())}", file=sys.stderr)
             except Exception:  # a bug, which the next job may not meet
                 traceback.print_exc()

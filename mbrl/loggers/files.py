@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.regular_files import errors_naming
 from mbrl.run_info import RunInfo
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class FilesLogger(AbstractLogger):
     def log(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(finite_or_none(row), allow_nan=False)
         # Rows are few. Opening the file for each one needs no flushing and leaves nothing to close.
-        with self._path.open("a", encoding="utf-8") as file:
+        with errors_naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def finish(self, status: str) -> None:

@@ -34,6 +34,13 @@ def test_of_two_checkpoints_at_one_step_the_later_is_loaded(tmp_path):
     assert load_checkpoint(tmp_path).facts["evaluated_at"] == 5
 
 
+def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(tmp_path):
+    (tmp_path / "checkpoint").touch()
+    for function in (load_checkpoint, newest_checkpoint):
+        with pytest.raises(NotADirectoryError):
+            function(tmp_path)
+
+
 def test_an_unusable_checkpoint_is_skipped(tmp_path):
     save(tmp_path, 10)
     save(tmp_path, 20)
