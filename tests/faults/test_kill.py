@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mbrl.runs.finder import runs_in
 from tests.faults.runs import (
     DYING,
     QUICK,
@@ -134,3 +135,34 @@ def begin(story: str, folder: Path, *kind_and_count: str) -> subprocess.Popen:
         return start(folder, *SETTINGS, "logger=wandb", driver=driver)
     options = EXTENDED if story == "extend" else ()
     return start_resuming(folder, *options, driver=(*driver, "mbrl"))
+
+
+def test_a_sweep_killed_before_any_kind_of_file_operation_loses_nothing(
+    tmp_path, tries, fault_report
+):
+    references = [run_here(tmp_path / f"whole{seed}", *QUICK, f"seed={seed}") for seed in (0, 1)]
+
+    def sweep(name: str, launcher: str, *kind_and_count: str) -> tuple[Path, int]:
+        folder = tmp_path / name
+        command = (*QUICK, "seed=0,1", f"hydra/launcher={launcher}", f"hydra.sweep.dir={folder}")
+        driver = (DYING, *kind_and_count, str(folder)) if kind_and_count else ()
+        return folder, start(folder, *command, "-m", driver=driver).wait(TIMEOUT)
+
+    kinds = tries({"rename N_seed=N/provenance.json": 2}, {})
+    if not kinds:
+        file = tmp_path / "kinds.json"
+        # Its jobs are processes of their own, and so not among the operations.
+        assert sweep("listed", "joblib", "list", str(file))[1] == 0
+        kinds = json.loads(file.read_text())
+    survived, rows_lost = 0, 0
+    for number, (kind, count) in enumerate(kinds.items()):
+        assert sweep(str(number), "joblib", kind, str(count))[1] == -signal.SIGKILL, kind
+        folder, status = sweep(str(number), "basic")
+        assert status == 0, stderr_file(folder).read_text()
+        missing = sum(map(lost, runs_in(folder), references))
+        survived, rows_lost = survived + (missing == 0), rows_lost + missing
+        assert len(runs_in(folder)) == 2
+    fault_report(
+        "kill -9 before each kind of file operation, sweep", len(kinds), survived, rows_lost
+    )
+    assert (survived, rows_lost) == (len(kinds), 0)
