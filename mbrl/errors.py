@@ -55,9 +55,11 @@ def one_line(error: BaseException) -> str:
     """
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        path = error.filename2 or error.filename
+        path = error.filename2 or error.filename or ""
+        name = path if isinstance(path, int) else os.fsdecode(path)
         reason = error.strerror or os.strerror(error.errno)
-        text = reason if path is None else f"{os.fsdecode(path)}: {reason}"
+        # A name in a folder from elsewhere could steer the terminal.
+        text = f"{name if str(name).isprintable() else repr(name)}: {reason}" if name else reason
     text = " ".join(text.split()).rstrip(".") or type(error).__name__
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 

@@ -256,7 +256,7 @@ def _checkpoint_saver(
     """Saves snapshots into the run's folder.
 
     A full disk costs the checkpoint, not the run. Only the last one must be written, since a
-    completed run has it: Raises RunError otherwise, and OSError if the folder is gone.
+    completed run has it: raises RunError otherwise, and OSError if the folder is gone.
     """
 
     def save(snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,13 @@ def checkpoint_files(folder: Path) -> list[Path]:
         return []
     # Two checkpoints can have the same steps, before and after an evaluation: the later is newer.
     # If the clock was set back or the files were copied, the earlier repeats the evaluation.
-    entries.sort(key=lambda entry: (entry.name.split("-")[0], entry.stat().st_mtime_ns))
-    return [Path(entry) for entry in reversed(entries) if CHECKPOINT_NAME.fullmatch(entry.name)]
+    found = []
+    for entry in entries:
+        if CHECKPOINT_NAME.fullmatch(entry.name):
+            with suppress(FileNotFoundError):  # the run has removed it meanwhile
+                steps = entry.name.split("-")[0]
+                found.append((steps, entry.stat().st_mtime_ns, Path(entry)))
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def wandb_agent_run_id() -> str | None:

@@ -41,4 +41,8 @@ def test_an_error_of_the_system_is_said_in_words_with_a_remedy(number, sentence,
 
 def test_an_error_of_the_system_may_lack_a_path_or_a_number():
     assert one_line(OSError(errno.EIO, "Input/output error")) == "Input/output error"
+    assert one_line(OSError(errno.EIO, "Input/output error", 3)) == "3: Input/output error"
+    assert (
+        one_line(OSError(errno.EIO, "Input/output error", "\x1b")) == r"'\x1b': Input/output error"
+    )
     assert os_error_sentence(FolderTaken("a is taken.")) == "a is taken."

@@ -19,7 +19,7 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
 
     `overrides` are those that were being composed.
     """
-    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError):
+    while isinstance(error, HydraException) and isinstance(error.__cause__, ConfigError | OSError):
         error = error.__cause__  # raised by a launcher or sweeper that Hydra has built
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,15 @@ def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(tmp_path):
     for function in (load_checkpoint, newest_checkpoint):
         with pytest.raises(NotADirectoryError):
             function(tmp_path)
+
+
+def test_a_checkpoint_that_the_run_removes_meanwhile_is_left_out(tmp_path, monkeypatch):
+    save(tmp_path, 10)
+    path = save(tmp_path, 20)
+    entries = list(os.scandir(tmp_path / "checkpoint"))
+    path.unlink()
+    monkeypatch.setattr(os, "scandir", lambda folder: entries)
+    assert newest_checkpoint(tmp_path) == 10
 
 
 def test_an_unusable_checkpoint_is_skipped(tmp_path):
