@@ -3,9 +3,26 @@
 And text that is harmless wherever it is shown, since errors name what others wrote.
 """
 
+import errno
+import os
 import re
 
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
+# What to do about an OSError, by its number.
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space."),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), "Change its permissions, or work in another folder."
+    ),
+    errno.EROFS: "Work in a folder that can be written.",
+    errno.ENOENT: "Check whether it was moved or removed.",
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+        "Move away what is in its place, or work in another folder.",
+    ),
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n)."),
+}
 
 
 class _Sentence(Exception):
@@ -58,6 +75,34 @@ def refusal_in(error: BaseException | None) -> ConfigError | None:
 
 
 def one_line(error: BaseException) -> str:
-    """A foreign error's message on one line, without a final full stop; or else its type."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """A foreign error's message on one line, without a final full stop; or else its type.
+
+    Of an OSError, the path and the reason in words.
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        path = error.filename2 or error.filename or ""
+        name = path if isinstance(path, int) else os.fsdecode(path)
+        reason = error.strerror or os.strerror(error.errno)
+        # A name in a folder from elsewhere could steer the terminal.
+        text = f"{name if str(name).isprintable() else repr(name)}: {reason}" if name else reason
+    text = " ".join(text.split()).rstrip(".") or type(error).__name__
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
+
+
+def os_error_sentence(error: OSError) -> str:
+    """The path, the reason in words and the remedy; an own message, without a number, stays."""
+    if error.errno is None:
+        return str(error)
+    if error.errno == errno.ENOENT and not _has_working_directory():
+        return "The working directory was removed. Change to another, then repeat the command."
+    remedy = REMEDIES.get(error.errno, "Check the disk, then repeat the command.")
+    return f"{one_line(error)}. {remedy}"
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -29,7 +29,7 @@ from mbrl.config.launch import (
 from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
-from mbrl.errors import ConfigError, RunError
+from mbrl.errors import ConfigError, RunError, one_line, os_error_sentence
 from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.console import result_table, starting
 from mbrl.metrics_writer import MetricsWriter
@@ -61,7 +61,12 @@ def run(config: DictConfig) -> RunResult:
     signal stopped it.
     """
     job = with_hydra(config)
-    return _run(config) if job is None else call_as_job(_run, job)
+    try:
+        return _run(config) if job is None else call_as_job(_run, job)
+    except OSError as error:
+        if error.errno is None:  # an own error, such as FolderTaken
+            raise
+        raise RunError(os_error_sentence(error)) from error
 
 
 def _run(config: DictConfig) -> RunResult:
@@ -158,7 +163,7 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
     try:
         learning_curve(rows, info.folder / "learning_curve.png", title=info.name)
     except OSError as error:  # the score is worth more than its picture
-        logger.warning("Cannot draw the learning curve (%s).", error)
+        logger.warning("Cannot draw the learning curve (%s).", one_line(error))
     if info.owns_terminal:
         names = (config.tree.env.id, info.choices["model"], info.choices["planner"])
         console = RunConsole()
@@ -257,7 +262,11 @@ def _checkpoint_facts(
 def _checkpoint_saver(
     folder: RunFolder, writer: MetricsWriter, training: Training, fingerprint: str
 ) -> Callable[[Snapshot], None]:
-    """Saves snapshots into the run's folder; a full disk costs the checkpoint, not the run."""
+    """Saves snapshots into the run's folder.
+
+    A full disk costs the checkpoint, not the run. Only the last one must be written, since a
+    completed run has it: raises RunError otherwise, and OSError if the folder is gone.
+    """
 
     def save(snapshot: Snapshot) -> None:
         try:
@@ -265,10 +274,17 @@ def _checkpoint_saver(
             facts = _checkpoint_facts(snapshot, writer, fingerprint)
             save_checkpoint(folder.path, to_arrays(snapshot), facts, training.max_checkpoints)
         except OSError as error:
+            if not folder.path.is_dir():
+                raise
+            if snapshot.evaluated_at == training.env_steps:
+                raise RunError(
+                    f"The last checkpoint could not be written: {os_error_sentence(error)} Then "
+                    f"finish the run: `python -m mbrl resume {folder.path}`."
+                ) from error
             logger.warning(
                 "No checkpoint at %d real steps (%s). A resumed run starts from an older one.",
                 snapshot.env_steps,
-                error,
+                one_line(error),
             )
 
     return save
@@ -300,7 +316,12 @@ def _as_run_errors(folder: Path) -> Iterator[None]:
         logger.info("The run failed.", exc_info=True)
         if not isinstance(error, (FloatingPointError, *FAULTS)):
             raise
-        resume = f" Once fixed, resume from its checkpoints: `python -m mbrl resume {folder}`."
-        # Diverged learning would diverge again.
-        remedy = "" if isinstance(error, FloatingPointError) else resume
-        raise RunError(f"{error}{remedy}") from error
+        text = os_error_sentence(error) if isinstance(error, OSError) else str(error)
+        if not folder.is_dir():
+            text = (
+                f"{folder}: removed or moved while the run was writing to it. If you moved it, "
+                "resume the run there; otherwise start a new one."
+            )
+        elif not isinstance(error, FloatingPointError):  # diverged learning would diverge again
+            text += f" Once fixed, resume from its checkpoints: `python -m mbrl resume {folder}`."
+        raise RunError(text) from error

@@ -8,7 +8,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +23,12 @@ def check_entries(folder: Path) -> None:
     """Raise CorruptRun unless all in a run's or sweep's folder are regular files and folders.
 
     The same for its checkpoints. What other programs keep in deeper folders is not checked. A
-    folder that does not exist passes.
+    folder that does not exist passes; OSError is raised for one that cannot be listed.
     """
     for path in (folder, folder / "checkpoint"):
         try:
             entries = list(os.scandir(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             continue
         for entry in entries:
             if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
@@ -81,18 +82,29 @@ def write_atomic(
     It is written under the name `temporary` first, by default `.<name>.tmp` in the same folder.
     """
     temporary = temporary or path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        # Mode "x" fails if the file exists by now: it could be a link that leads elsewhere.
-        with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
+    with errors_naming(path):
         temporary.unlink(missing_ok=True)
+        try:
+            # Mode "x" fails if the file exists by now: it could be a link that leads elsewhere.
+            with temporary.open("xb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Name the path in OSErrors of the block: those of a write or fsync name none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

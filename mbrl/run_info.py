@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,14 +22,23 @@ CHECKPOINT_NAME = re.compile(r"(\d{12})-([0-9a-f]{16})\.npz")
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """The checkpoints in a run's folder, the newest first."""
-    files = (folder / CHECKPOINT_FOLDER).glob("*.npz")
+    """The checkpoints in a run's folder, the newest first.
+
+    Raises OSError if they cannot be listed, which is not the same as having none.
+    """
+    try:
+        entries = list(os.scandir(folder / CHECKPOINT_FOLDER))
+    except FileNotFoundError:
+        return []
     # Two checkpoints can have the same steps, before and after an evaluation: the later is newer.
-    return sorted(
-        (file for file in files if CHECKPOINT_NAME.fullmatch(file.name)),
-        key=lambda file: (file.name.split("-")[0], file.stat().st_mtime_ns),
-        reverse=True,
-    )
+    # If the clock was set back or the files were copied, the earlier repeats the evaluation.
+    found = []
+    for entry in entries:
+        if CHECKPOINT_NAME.fullmatch(entry.name):
+            with suppress(FileNotFoundError):  # the run has removed it meanwhile
+                steps = entry.name.split("-")[0]
+                found.append((steps, entry.stat().st_mtime_ns, Path(entry)))
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def wandb_agent_run_id() -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def fit_words(
 
 def format_path(path: Path) -> str:
     """The path as short as it can be copied: relative to the working directory if it is inside."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    with suppress(ValueError, FileNotFoundError):  # it is outside, or there is none any more
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def format_number(value: float | None) -> str:

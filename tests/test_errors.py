@@ -1,10 +1,12 @@
 """Errors for users are one sentence, also in notebooks."""
 
+import errno
+import os
 import signal
 
 import pytest
 
-from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError
+from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line, os_error_sentence
 from mbrl.runs.signals import Interrupted
 
 
@@ -18,3 +20,29 @@ def test_ipython_is_given_the_sentence_instead_of_a_traceback(kind):
 def test_ipython_is_told_how_to_resume_an_interrupted_run():
     interruption = Interrupted(signal.SIGINT, "Interrupted. Resume by `…`.")
     assert interruption._render_traceback_() == ["Interrupted. Resume by `…`."]
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "a: No space left on device. Free some space."),
+        (errno.EACCES, "a: Permission denied. Change its permissions, or work in another folder."),
+        (errno.EROFS, "a: Read-only file system. Work in a folder that can be written."),
+        (errno.ENOENT, "a: No such file or directory. Check whether it was moved or removed."),
+        (errno.EIO, "a: Input/output error. Check the disk, then repeat the command."),
+    ],
+)
+@pytest.mark.parametrize("path", ["a", b"a"])
+def test_an_error_of_the_system_is_said_in_words_with_a_remedy(number, sentence, path):
+    error = OSError(number, os.strerror(number), path)
+    assert os_error_sentence(error) == sentence
+    assert sentence.startswith(one_line(error))
+
+
+def test_an_error_of_the_system_may_lack_a_path_or_a_number():
+    assert one_line(OSError(errno.EIO, "Input/output error")) == "Input/output error"
+    assert one_line(OSError(errno.EIO, "Input/output error", 3)) == "3: Input/output error"
+    assert (
+        one_line(OSError(errno.EIO, "Input/output error", "\x1b")) == r"'\x1b': Input/output error"
+    )
+    assert os_error_sentence(FolderTaken("a is taken.")) == "a is taken."

@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 
@@ -80,10 +81,22 @@ def test_folders_of_other_programs_may_hold_links_and_a_run_may_be_reached_by_on
     run = tmp_path / "run"
     (run / "wandb").mkdir(parents=True)
     (run / "wandb" / "debug.log").symlink_to(tmp_path / "logs")
-    (run / "config.yaml").touch()
     (tmp_path / "link").symlink_to(run)
-    for folder in (run, tmp_path / "link", tmp_path / "missing", run / "config.yaml"):
+    for folder in (run, tmp_path / "link", tmp_path / "missing"):
         check_entries(folder)
+    (run / "checkpoint").touch()
+    with pytest.raises(NotADirectoryError):
+        check_entries(run)
+
+
+def test_a_failed_write_names_its_file(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=f"Input/output error: '{tmp_path}/a.json'"):
+        write_json(tmp_path / "a.json", {"value": 1})
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_atomic_write_replaces_links_and_leaves_their_targets(tmp_path, outside):

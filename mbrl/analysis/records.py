@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mbrl.errors import CorruptRun, printable
+from mbrl.errors import CorruptRun, one_line, printable
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
@@ -100,7 +100,9 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[UnreadableRu
 
 def as_unreadable(error: Exception, folder: Path) -> UnreadableRun:
     """The entry for a folder whose reading raised `error`."""
-    message, name = printable(str(error)), printable(str(folder))
+    is_os_error = isinstance(error, OSError)
+    message = printable(one_line(error) if is_os_error else str(error))
+    name = printable(str(folder))
     if isinstance(error, _FailedUnreadable):
         return UnreadableRun(folder, message, "failed")
     if not isinstance(error, CorruptRun):

@@ -20,6 +20,7 @@ from mbrl.launchers.processes import ProcessGroup
 from mbrl.launchers.report import is_done, print_jobs, recorded_refusal
 from mbrl.launchers.submitit import queued_jobs
 from mbrl.launchers.sweep import lock_sweep
+from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
@@ -69,8 +70,9 @@ def _resume_run(
     budget = config.training.env_steps
     override(config, overrides, RESUMABLE_SETTINGS, RULE)
     if is_completed(folder) and config.training.env_steps == budget:
+        removed = "" if newest_checkpoint(folder) == budget else " (its last checkpoint is gone)"
         Console().say(
-            f"{folder} is completed, with {budget} real steps. To extend it: "
+            f"{folder} is completed, with {budget} real steps{removed}. To extend it: "
             f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
         )
         return 0

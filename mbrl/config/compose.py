@@ -40,7 +40,7 @@ def compose(
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
         raise ConfigError(as_sentence(error, words)) from None
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(config):

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_internals import config_loader
 from mbrl.config.validation import did_you_mean
-from mbrl.errors import refusal_in
+from mbrl.errors import os_error_sentence, refusal_in
 
 
 def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
@@ -21,6 +21,8 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
     """
     # Raised by a resolver, or by a launcher or sweeper that Hydra has built.
     error = refusal_in(error) or error
+    while isinstance(error, HydraException) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         near = did_you_mean(option, error.options)
@@ -39,6 +41,8 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
             "`python run.py --cfg job` with the same choices lists all; a setting of your own is "
             f"added by +{unknown[1]}=…"
         )
+    if isinstance(error, OSError) and error.errno is not None:
+        return os_error_sentence(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
 

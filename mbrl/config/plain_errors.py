@@ -33,9 +33,14 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
     if within_hydra:  # otherwise Hydra prints the end of a traceback and exits itself
         os.environ |= {"HYDRA_FULL_ERROR": "1", PLAIN_ERRORS_FLAG: "1"}
     try:
+        os.getcwd()  # raises if it was removed
         yield
-    except ERRORS as error:
-        Console(stderr=True).say(f"Error: {as_sentence(error, sys.argv[1:])}")
+    except Exception as error:
+        # For example logging's ValueError, where the file run.log cannot be opened.
+        known = error if isinstance(error, ERRORS) else error.__cause__
+        if not isinstance(known, ERRORS):
+            raise
+        Console(stderr=True).say(f"Error: {as_sentence(known, sys.argv[1:])}")
         sys.exit(status)
     except KeyboardInterrupt as interruption:
         message = str(interruption) or "Interrupted before the run began."

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Sequence
 
+from mbrl.config.hydra_errors import as_sentence
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.launchers.job import AbstractBackend, Job, check_not_running
 from mbrl.launchers.report import Refusals
@@ -30,6 +31,6 @@ class Local(AbstractBackend):
             try:
                 job.run(owns_terminal=True)
             except (ConfigError, RunError, CorruptRun, OSError) as error:
-                refusals.show(str(error))
+                refusals.show(as_sentence(error, ()))
             except Exception:  # a bug, which the next job may not meet
                 RunConsole(stderr=True).say(*traceback.format_exc().splitlines())

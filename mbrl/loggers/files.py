@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mbrl.loggers.base import AbstractLogger, finite_or_none
-from mbrl.regular_files import MAX_METRICS_BYTES, open_regular, read_regular
+from mbrl.regular_files import MAX_METRICS_BYTES, errors_naming, open_regular, read_regular
 from mbrl.run_info import RunInfo
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class FilesLogger(AbstractLogger):
     def log(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(finite_or_none(row), allow_nan=False)
         # Rows are few. Opening the file for each one needs no flushing and leaves nothing to close.
-        with open_regular(self._path, "ab") as file:
+        with errors_naming(self._path), open_regular(self._path, "ab") as file:
             file.write(f"{line}\n".encode())
 
     def finish(self, status: str) -> None:

@@ -166,17 +166,19 @@ class WandbLogger(AbstractLogger):
 
     def _log_checkpoint(self) -> None:
         """Record the last checkpoint as an artifact, if that is asked for."""
-        files = checkpoint_files(self._upload_from) if self._upload_from else []
-        if not files or not self._working or self._run is None:
+        if self._upload_from is None or not self._working or self._run is None:
             return
         try:
+            files = checkpoint_files(self._upload_from)
+            if not files:
+                return
             # A copy, since a resumed run removes old checkpoints before `wandb sync` reads them.
             copy = shutil.copy2(files[0], self._run.settings.sync_dir)
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model")
             artifact.add_file(copy, name=files[0].name, policy="immutable", skip_cache=True)
             self._run.log_artifact(artifact)
         except Exception as error:
-            logger.warning("W&B did not record the checkpoint %s (%s).", files[0], _message(error))
+            logger.warning("W&B did not record the checkpoint (%s).", _message(error))
 
     def _give_up(self, failure: str, error: Exception) -> None:
         if self._working:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class RunFolder:
 
     def __exit__(self, kind, error, traceback) -> None:
         try:
-            if self._running and not self._finished:
+            if self._running and not self._finished and self.path.is_dir():
                 self._finish_on_exit(error)
         finally:
             os.close(self._lock)
@@ -99,11 +100,14 @@ class RunFolder:
 
         Called on entering a new run; for a resumed one, once it is known that it can be resumed.
         """
-        file = self.path / "config.yaml"
-        if not file.exists() or read_regular(file) != self.config_yaml.encode():
-            write_atomic(file, self.config_yaml)
-        summary = {"status": "running", "env_steps": 0, "wall_seconds": 0.0}
-        write_json(self.path / "summary.json", summary | self._final_values())
+        config, summary = self.path / "config.yaml", self.path / "summary.json"
+        values = {"status": "running", "env_steps": 0, "wall_seconds": 0.0} | self._final_values()
+        # First, so that a completed run never has the config of a longer one, even if killed here.
+        if summary.exists():
+            write_json(summary, values)
+        if not config.exists() or read_regular(config) != self.config_yaml.encode():
+            write_atomic(config, self.config_yaml)
+        write_json(summary, values)
         self._running = True
 
     def truncate_metrics(self, num_rows: int) -> None:
@@ -125,8 +129,8 @@ class RunFolder:
         """Rename metrics.superseded.jsonl: later rows need not reproduce it."""
         old = self.path / "metrics.superseded.jsonl"
         if old.exists():
-            number = len(list(self.path.glob("metrics.superseded.*.jsonl"))) + 1
-            os.replace(old, self.path / f"metrics.superseded.{number}.jsonl")
+            names = (self.path / f"metrics.superseded.{number}.jsonl" for number in count(1))
+            os.replace(old, next(name for name in names if not name.exists()))
 
     def sync_rows(self) -> None:
         """Write the rows so far to disk, so that they survive a loss of power."""
@@ -181,7 +185,7 @@ class RunFolder:
             logger.error(
                 "The summary of %s cannot be written (%s). It still has the status running.",
                 self.path,
-                failure,
+                one_line(failure),
             )
 
 
@@ -241,7 +245,7 @@ def lock(path: Path, file: str = ".lock") -> int:
         logger.warning(
             "The folder %s cannot be locked (%s). Make sure that no second run uses it.",
             path,
-            error,
+            one_line(error),
         )
     return descriptor
 

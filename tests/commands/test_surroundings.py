@@ -68,6 +68,17 @@ def test_a_run_whose_output_is_closed_continues_and_says_so(tmp_path):
     assert read_metrics(tmp_path / "run")[-1]["env_steps"] == 60
 
 
+def test_a_file_in_the_place_of_the_outputs_is_one_sentence(tmp_path):
+    (tmp_path / "outputs").touch()
+    refused = subprocess.run(
+        COMMAND[:-1], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: outputs/runs/")
+    assert "Not a directory. Move away what is in its place" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("option", ["--config-path", "--config-dir"])
 def test_a_saved_run_is_no_folder_of_configs(tmp_path, option):
     assert run(tmp_path).returncode == 0

@@ -1,5 +1,6 @@
 """Errors that a user can act on are printed as one sentence, with an exit status."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_an_error_inside_a_hydra_plugin_is_unwrapped(capsys):
     error = HydraException("cannot instantiate")
     error.__cause__ = ConfigError("hydra.launcher.n_jobs=0: must be at least 1.")
     assert printed(capsys, error) == "Error: hydra.launcher.n_jobs=0: must be at least 1.\n"
+
+
+def test_an_error_of_the_system_is_a_sentence_also_inside_another(capsys):
+    error = ValueError("Unable to configure handler 'file'")  # of logging
+    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "run/run.log")
+    expected = "Error: run/run.log: Permission denied. Change its permissions, or work in another"
+    assert printed(capsys, error).startswith(expected)
+    assert printed(capsys, error.__cause__).startswith(expected)
+
+
+def test_an_error_that_is_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), plain_errors():
+        raise ZeroDivisionError
 
 
 def test_an_unknown_option_names_the_others(capsys):

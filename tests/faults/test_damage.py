@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import itertools
+import os
 import pickle
 import random
 import shutil
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mbrl import experiment
 from mbrl.errors import CorruptRun, RunError
 from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
 from mbrl.runs.reader import read_metrics
@@ -80,6 +83,29 @@ def test_a_run_with_a_damaged_checkpoint_continues_from_the_one_before(
     assert missing == 0
     assert len(read_metrics(copy, "metrics.superseded.jsonl")) > 0
     assert list((copy / "checkpoint").glob("*.damaged"))
+
+
+def test_a_clock_that_goes_back_and_copies_lose_nothing(tmp_path, monkeypatch, fault_report):
+    # The order of the two checkpoints at step 100, before and after its evaluation, is reversed,
+    # by a clock that goes back, or by copying without the times of files.
+    save, clock = experiment.save_checkpoint, itertools.count(10**9, -3600)
+
+    def save_earlier(*arguments):
+        time = next(clock)
+        os.utime(save(*arguments), (time, time))
+
+    settings = (*BREAKABLE, "training.env_steps=140")
+    whole = run_here(tmp_path / "whole", *settings)
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "save_checkpoint", save_earlier)
+        run_here(folder, *settings, "training.env_steps=100")
+    num_rows = load_checkpoint(folder).facts["num_rows"]
+    assert num_rows == len(read_metrics(folder)) - 1  # it is the earlier of the two
+    resume_here(folder, "trust=[tests]", "training.env_steps=140")
+    missing = lost(folder, whole)
+    fault_report("a clock that goes back between checkpoints", 1, int(missing == 0), missing)
+    assert missing == 0
 
 
 def test_a_run_without_a_checkpoint_starts_from_the_beginning(copy, whole_breakable):

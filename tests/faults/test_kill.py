@@ -1,17 +1,21 @@
-"""kill -9 at random moments and inside writes: the resumed run has the same metrics and weights."""
+"""kill -9 at random moments and file operations: resumed runs have the same metrics and weights."""
 
 import itertools
+import json
 import random
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from mbrl.runs.finder import runs_in
 from tests.faults.runs import (
     DYING,
     QUICK,
     lost,
+    resume_here,
     run_here,
     settings,
     start,
@@ -25,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 MAX_SECONDS = 5.0  # until a run that has taken its folder is killed; a whole run takes about 3
 TIMEOUT = 300.0  # seconds for a run on a busy machine
-# The moments inside writes do not depend on what is learned.
+# File operations do not depend on what is learned.
 SETTINGS = (*QUICK, "training.env_steps=160", "training.evaluate_every=60")
 
 
@@ -78,61 +82,87 @@ def test_a_run_killed_at_any_moment_loses_nothing(
     assert (survived, rows_lost) == (kills, 0)
 
 
-# Operation, part of the path, and count: moments while a checkpoint, row or summary is written.
-MOMENTS = [
-    ("write", "checkpoint/.writing", 3),
-    ("fsync", "checkpoint/.writing", 3),
-    ("replace", "/checkpoint/", 3),
-    ("unlink", "/checkpoint/", 1),
-    ("fsync", "metrics.jsonl", 3),
-    ("write", "metrics.jsonl", 4),
-    ("write", ".summary.json.tmp", 2),
-    ("replace", "summary.json", 2),
-    ("write", ".config.yaml.tmp", 1),
-    ("write", ".provenance.json.tmp", 1),
-]
-MOMENTS_IN_CI = [MOMENTS[0], MOMENTS[5]]
+# How often a kind of file operation happens; with --faults=whole, all are listed and tried once.
+KINDS_IN_CI = {
+    "run": {"write checkpoint/.writing": 5},
+    "resume": {"rename metrics.jsonl": 1},
+    "extend": {"rename summary.json": 1},
+}
+BEFORE_CHECKPOINT = ("fsync metrics.jsonl", "4")  # of a run: rows follow its last checkpoint
+EXTENDED = ("training.env_steps=160",)  # as in SETTINGS
 
 
-def test_a_run_killed_inside_a_write_loses_nothing(tmp_path, whole, tries, fault_report):
-    moments, survived, rows_lost = tries(MOMENTS_IN_CI, MOMENTS), 0, 0
-    for number, moment in enumerate(moments):
-        folder, driver = tmp_path / str(number), (DYING, *map(str, moment))
-        assert start(folder, *SETTINGS, driver=driver).wait(TIMEOUT) == -signal.SIGKILL, moment
-        if (folder / "config.yaml").exists():
-            finish(start_resuming(folder), folder)
-        else:  # the run had not started
-            finish(start(folder, *SETTINGS), folder)
-        missing = lost(folder, whole)
-        survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault = "kill -9 inside the write of a checkpoint, row or summary"
-    fault_report(fault, len(moments), survived, rows_lost)
-    assert (survived, rows_lost) == (len(moments), 0)
-
-
-# Moments while a resumed run moves rows to metrics.superseded.jsonl.
-MOMENTS_OF_RESUMING = [
-    ("write", "metrics.superseded.jsonl", 1),
-    ("fsync", "metrics.superseded.jsonl", 1),
-    ("write", ".metrics.jsonl.tmp", 1),
-    ("replace", "metrics.jsonl", 1),
-]
-
-
-def test_a_resumed_run_killed_while_it_moves_rows_loses_nothing(
-    tmp_path, whole, tries, fault_report
+@pytest.mark.parametrize("story", KINDS_IN_CI)
+def test_a_run_killed_at_any_kind_of_file_operation_loses_nothing(
+    tmp_path, whole, story, tries, fault_report
 ):
-    moments, survived, rows_lost = tries(MOMENTS_OF_RESUMING[:1], MOMENTS_OF_RESUMING), 0, 0
-    # Killed between a row and the checkpoint that would count it.
-    before_checkpoint = (DYING, "fsync", "metrics.jsonl", "4")
-    for number, moment in enumerate(moments):
-        folder = tmp_path / str(number)
-        process = start(folder, *SETTINGS, driver=before_checkpoint)
-        assert process.wait(TIMEOUT) == -signal.SIGKILL
-        process = start_resuming(folder, driver=(DYING, *map(str, moment), "mbrl"))
-        assert process.wait(TIMEOUT) == -signal.SIGKILL, moment
-        finish(start_resuming(folder), folder)
+    saved, options = tmp_path / "saved", EXTENDED if story == "extend" else ()
+    if story == "resume":
+        assert begin("run", saved, *BEFORE_CHECKPOINT).wait(TIMEOUT) == -signal.SIGKILL
+    elif story == "extend":
+        run_here(saved, *SETTINGS, "training.env_steps=130")
+
+    def begin_anew(name: str, *kind_and_count: str) -> tuple[Path, int]:
+        folder = tmp_path / name
+        if saved.exists():
+            shutil.copytree(saved, folder)
+        return folder, begin(story, folder, *kind_and_count).wait(TIMEOUT)
+
+    kinds = tries(KINDS_IN_CI[story], {})
+    if not kinds:
+        file = tmp_path / "kinds.json"
+        assert begin_anew("listed", "list", str(file))[1] == 0
+        kinds = json.loads(file.read_text())
+    survived, rows_lost = 0, 0
+    for number, (kind, count) in enumerate(kinds.items()):
+        folder, status = begin_anew(str(number), kind, str((count + 1) // 2))
+        assert status == -signal.SIGKILL, (kind, stderr_file(folder).read_text())
+        if (folder / "config.yaml").exists():
+            resume_here(folder, *options)
+        else:  # the run had not started
+            run_here(folder, *SETTINGS)
         missing = lost(folder, whole)
         survived, rows_lost = survived + (missing == 0), rows_lost + missing
-    fault_report("kill -9 while a resume moves superseded rows", len(moments), survived, rows_lost)
-    assert (survived, rows_lost) == (len(moments), 0)
+    fault = f"kill -9 before each kind of file operation, {story}"
+    fault_report(fault, len(kinds), survived, rows_lost)
+    assert (survived, rows_lost) == (len(kinds), 0)
+
+
+def begin(story: str, folder: Path, *kind_and_count: str) -> subprocess.Popen:
+    """Run, resume or extend in a process that dies at a file operation, or lists them."""
+    driver = (DYING, *kind_and_count, str(folder))
+    if story == "run":
+        return start(folder, *SETTINGS, "logger=wandb", driver=driver)
+    options = EXTENDED if story == "extend" else ()
+    return start_resuming(folder, *options, driver=(*driver, "mbrl"))
+
+
+def test_a_sweep_killed_before_any_kind_of_file_operation_loses_nothing(
+    tmp_path, tries, fault_report
+):
+    references = [run_here(tmp_path / f"whole{seed}", *QUICK, f"seed={seed}") for seed in (0, 1)]
+
+    def sweep(name: str, launcher: str, *kind_and_count: str) -> tuple[Path, int]:
+        folder = tmp_path / name
+        command = (*QUICK, "seed=0,1", f"hydra/launcher={launcher}", f"hydra.sweep.dir={folder}")
+        driver = (DYING, *kind_and_count, str(folder)) if kind_and_count else ()
+        return folder, start(folder, *command, "-m", driver=driver).wait(TIMEOUT)
+
+    kinds = tries({"rename N_seed=N/provenance.json": 2}, {})
+    if not kinds:
+        file = tmp_path / "kinds.json"
+        # Its jobs are processes of their own, and so not among the operations.
+        assert sweep("listed", "joblib", "list", str(file))[1] == 0
+        kinds = json.loads(file.read_text())
+    survived, rows_lost = 0, 0
+    for number, (kind, count) in enumerate(kinds.items()):
+        assert sweep(str(number), "joblib", kind, str(count))[1] == -signal.SIGKILL, kind
+        folder, status = sweep(str(number), "basic")
+        assert status == 0, stderr_file(folder).read_text()
+        missing = sum(map(lost, runs_in(folder), references))
+        survived, rows_lost = survived + (missing == 0), rows_lost + missing
+        assert len(runs_in(folder)) == 2
+    fault_report(
+        "kill -9 before each kind of file operation, sweep", len(kinds), survived, rows_lost
+    )
+    assert (survived, rows_lost) == (len(kinds), 0)

@@ -51,17 +51,21 @@ def test_an_interrupted_run_writes_a_checkpoint_and_tells_how_to_resume(
 
 
 def test_a_run_in_use_is_not_resumed_by_a_second_process(tmp_path, fault_report):
-    folder = tmp_path / "run"
-    process = start(folder, *QUICK)
-    wait_until_running(process, folder)
-    process.send_signal(signal.SIGSTOP)  # it stays active until the second process has started
-    second = start_resuming(folder)
-    assert second.wait(TIMEOUT) == 2
-    assert "Another run is using the folder" in stderr_file(folder).read_text()
-    process.kill()
-    process.wait()
-    both = [start_resuming(folder), start_resuming(folder)]
-    assert sorted(resuming.wait(TIMEOUT) for resuming in both) == [0, 2]
-    missing = lost(folder, run_here(tmp_path / "whole", *QUICK))
-    fault_report("a second process resumes a running run: refused", 2, 2, missing)
+    missing, whole = 0, run_here(tmp_path / "whole", *QUICK)
+    for signum in (signal.SIGCONT, signal.SIGKILL):
+        folder = tmp_path / signum.name
+        process = start(folder, *QUICK)
+        wait_until_running(process, folder)
+        process.send_signal(signal.SIGSTOP)  # it stays active until the second process has started
+        assert start_resuming(folder).wait(TIMEOUT) == 2
+        assert "Another run is using the folder" in stderr_file(folder).read_text()
+        process.send_signal(signum)
+        if signum == signal.SIGCONT:
+            assert process.wait(TIMEOUT) == 0, stderr_file(folder).read_text()
+        else:
+            process.wait()
+            both = [start_resuming(folder), start_resuming(folder)]
+            assert sorted(resuming.wait(TIMEOUT) for resuming in both) == [0, 2]
+        missing += lost(folder, whole)
+    fault_report("a second process resumes a running run: refused", 3, 3, missing)
     assert missing == 0

@@ -1,17 +1,23 @@
 """Faults around a run: its environment fails, a loss diverges, the disk is full."""
 
 import errno
+import itertools
+import os
 import pathlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from mbrl import experiment
 from mbrl.errors import RunError
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.reader import read_metrics, status
 from tests.faults.runs import BREAKABLE, lost, resume_here, run_here, summary_error
 
 pytestmark = pytest.mark.slow
+
+RESUME = "python -m mbrl resume"
 
 # Fault: part of its message, its name in the report, and its step in CI.
 FAULTS = {
@@ -79,21 +85,46 @@ def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fau
 
 
 class FullDisk:
-    """From the count-th opening on, files whose path contains `part` receive half of a write."""
+    """From the count-th write to a path that contains `part` on, each fails while `full`.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, part: str, count: int):
-        self.remaining, self.full = count, True
-        open_path = pathlib.Path.open
+    `where` it fails: half of a write is done, or all of it but not the fsync or the rename.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, part: str, count: int, where="write"):
+        self.part, self.remaining, self.full, self.where = part, count, True, where
+        open_path, fsync, replace = pathlib.Path.open, os.fsync, os.replace
 
         def open_or_break(path: Path, mode: str = "r", *arguments, **options):
             file = open_path(path, mode, *arguments, **options)
-            if part in str(path) and mode[0] in "awx":
-                self.remaining -= 1
-                if self.remaining <= 0 and self.full:
-                    return OverflowingFile(file)
-            return file
+            is_full = mode[0] in "awx" and self.is_full("write", path)
+            return OverflowingFile(file) if is_full else file
+
+        def fsync_or_break(descriptor):
+            self.check("fsync", os.readlink(f"/proc/self/fd/{descriptor}"))
+            fsync(descriptor)
+
+        def replace_or_break(source, target):
+            self.check("rename", source)
+            replace(source, target)
 
         monkeypatch.setattr(pathlib.Path, "open", open_or_break)
+        monkeypatch.setattr(os, "fsync", fsync_or_break)
+        monkeypatch.setattr(os, "replace", replace_or_break)
+
+    def is_full(self, where: str, path) -> bool:
+        if where != self.where or self.part not in str(path):
+            return False
+        self.remaining -= 1
+        return self.remaining <= 0 and self.full
+
+    def check(self, where: str, path) -> None:
+        if self.is_full(where, path):
+            raise no_space()
+
+
+def no_space() -> OSError:
+    """As from a write or fsync, whose error does not name the file."""
+    return OSError(errno.ENOSPC, "No space left on device")
 
 
 class OverflowingFile:
@@ -108,14 +139,15 @@ class OverflowingFile:
 
     def write(self, content):
         self._file.write(content[: len(content) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
+        raise no_space()
 
 
 def test_a_run_survives_a_full_disk_when_a_row_is_written(
     tmp_path, whole_breakable, monkeypatch, fault_report
 ):
     folder, disk = tmp_path / "run", FullDisk(monkeypatch, "metrics.jsonl", 5)
-    with pytest.raises(RunError, match=r"No space left on device.*metrics.jsonl.*mbrl resume"):
+    message = r"metrics\.jsonl: No space left on device\. Free some space\. .*mbrl resume"
+    with pytest.raises(RunError, match=message):
         run_here(folder, *BREAKABLE)
     assert status(folder) == "failed"
     disk.full = False
@@ -125,17 +157,92 @@ def test_a_run_survives_a_full_disk_when_a_row_is_written(
     assert missing == 0
 
 
-def test_a_run_continues_on_a_full_disk_when_a_checkpoint_is_written(
-    tmp_path, whole_breakable, monkeypatch, caplog, fault_report
+NUM_CHECKPOINTS = 6  # of a run with BREAKABLE, every 20 steps; the last after the evaluation at 100
+
+
+FULL_FROM = (2, NUM_CHECKPOINTS - 1, NUM_CHECKPOINTS)
+
+
+def test_a_run_is_completed_only_with_its_last_checkpoint(
+    tmp_path, whole_breakable, monkeypatch, caplog, tries, fault_report
 ):
-    FullDisk(monkeypatch, "checkpoint/.writing", 2)
+    moments = list(itertools.product(FULL_FROM, ("write", "fsync", "rename")))
+    moments, survived, rows_lost = tries(moments[-3:-2], moments), 0, 0
+    for first, where in moments:
+        folder = tmp_path / f"{first} {where}"
+        caplog.clear()
+        with monkeypatch.context() as patch:
+            FullDisk(patch, "checkpoint/.writing", first, where)
+            with pytest.raises(RunError) as failure:
+                run_here(folder, *BREAKABLE)
+        error = str(failure.value)
+        assert error.startswith(f"The last checkpoint could not be written: {folder}/checkpoint/0")
+        assert f"No space left on device. Free some space. Then finish the run: `{RESUME}" in error
+        assert status(folder) == "failed"
+        assert caplog.text.count("No checkpoint at") == NUM_CHECKPOINTS - first
+        assert newest_checkpoint(folder) == 20 * (first - 1)
+        assert not list((folder / "checkpoint").glob(".*"))
+        resume_here(folder, "trust=[tests]")
+        missing = lost(folder, whole_breakable)
+        assert newest_checkpoint(folder) == 100
+        survived, rows_lost = survived + (missing == 0), rows_lost + missing
+    fault_report("disk full when a checkpoint is written", len(moments), survived, rows_lost)
+    assert (survived, rows_lost) == (len(moments), 0)
+
+
+def test_a_run_is_completed_if_only_an_earlier_checkpoint_is_missing(
+    tmp_path, whole_breakable, monkeypatch, caplog
+):
+    disk = FullDisk(monkeypatch, "checkpoint/.writing", 2)
+    save = experiment.save_checkpoint
+
+    def save_or_fail(folder, arrays, facts, max_checkpoints):
+        disk.full = facts["env_steps"] < 100
+        return save(folder, arrays, facts, max_checkpoints)
+
+    monkeypatch.setattr(experiment, "save_checkpoint", save_or_fail)
     run_here(tmp_path, *BREAKABLE)
-    assert "No checkpoint at" in caplog.text
-    missing = len(read_metrics(whole_breakable)) - len(read_metrics(tmp_path))
-    fault_report("disk full when a checkpoint is written", 1, int(missing == 0), missing)
-    assert status(tmp_path) == "completed"
-    assert missing == 0
-    assert not list((tmp_path / "checkpoint").glob(".*"))
+    assert caplog.text.count("No checkpoint at") == 3
+    assert lost(tmp_path, whole_breakable) == 0
+
+
+def test_a_completed_run_without_checkpoints_stays_as_it_is_and_can_be_extended(
+    tmp_path, whole_breakable, capsys
+):
+    folder = tmp_path / "run"
+    run_here(folder, *BREAKABLE, "training.env_steps=80")
+    shutil.rmtree(folder / "checkpoint")
+    rows = (folder / "metrics.jsonl").read_bytes()
+    resume_here(folder, "trust=[tests]")
+    assert (
+        "is completed, with 80 real steps (its last checkpoint is gone)" in capsys.readouterr()[0]
+    )
+    assert (folder / "metrics.jsonl").read_bytes() == rows
+    resume_here(folder, "trust=[tests]", "training.env_steps=100")
+    assert lost(folder, whole_breakable) == 0
+
+
+@pytest.mark.parametrize("logger", ["files", "wandb"])
+@pytest.mark.parametrize("take", [shutil.rmtree, lambda path: path.rename(f"{path}.moved")])
+def test_a_run_whose_folder_is_taken_away_is_not_advised_to_be_resumed(
+    tmp_path, monkeypatch, logger, take, caplog
+):
+    folder, save = tmp_path / "run", experiment.save_checkpoint
+
+    def save_and_take(folder, *arguments):
+        save(folder, *arguments)
+        if arguments[1]["env_steps"] == 60:
+            take(folder)
+
+    monkeypatch.setattr(experiment, "save_checkpoint", save_and_take)
+    with pytest.raises(RunError) as failure:
+        run_here(folder, *BREAKABLE, f"logger={logger}")
+    error = str(failure.value)
+    assert error.startswith(f"{folder}: removed or moved while the run was writing to it. If you")
+    assert "start a new one" in error
+    assert "mbrl resume" not in error
+    assert not (folder / "config.yaml").exists()
+    assert "cannot be written" not in caplog.text
 
 
 def test_a_run_survives_a_full_disk_when_its_summary_is_written(

@@ -448,12 +448,15 @@ def test_the_last_checkpoint_is_an_artifact_on_request(tmp_path):
     assert Path(file["local_path"]).read_text() == "0" * 16
 
 
-def test_a_checkpoint_that_cannot_be_recorded_costs_nothing_else(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("function", ["shutil.copy2", "mbrl.loggers.wandb.checkpoint_files"])
+def test_a_checkpoint_that_cannot_be_recorded_costs_nothing_else(
+    tmp_path, monkeypatch, caplog, function
+):
     def fail(*arguments):
         raise OSError("no space left")
 
     save_checkpoints(tmp_path)
-    monkeypatch.setattr("shutil.copy2", fail)
+    monkeypatch.setattr(function, fail)
     logger = start(tmp_path, upload_checkpoint=True)
     logger.log(ROWS[0])
     with caplog.at_level(logging.WARNING):

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -37,6 +38,22 @@ def test_of_two_checkpoints_at_one_step_the_later_is_loaded(tmp_path):
     save_checkpoint(tmp_path, {}, {"env_steps": 5, "evaluated_at": 0}, 2)
     save_checkpoint(tmp_path, {}, {"env_steps": 5, "evaluated_at": 5}, 2)
     assert load_checkpoint(tmp_path).facts["evaluated_at"] == 5
+
+
+def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(tmp_path):
+    (tmp_path / "checkpoint").touch()
+    for function in (load_checkpoint, newest_checkpoint):
+        with pytest.raises(NotADirectoryError):
+            function(tmp_path)
+
+
+def test_a_checkpoint_that_the_run_removes_meanwhile_is_left_out(tmp_path, monkeypatch):
+    save(tmp_path, 10)
+    path = save(tmp_path, 20)
+    entries = list(os.scandir(tmp_path / "checkpoint"))
+    path.unlink()
+    monkeypatch.setattr(os, "scandir", lambda folder: entries)
+    assert newest_checkpoint(tmp_path) == 10
 
 
 def test_an_unusable_checkpoint_is_skipped(tmp_path):

@@ -208,6 +208,16 @@ def test_only_what_a_refused_run_wrote_itself_is_discarded(tmp_path):
     assert tmp_path.exists()
 
 
+def test_superseded_rows_never_replace_others(tmp_path):
+    folder = RunFolder(tmp_path, "")
+    (tmp_path / "metrics.superseded.2.jsonl").write_text("2")
+    for rows in ("1", "3"):
+        (tmp_path / "metrics.superseded.jsonl").write_text(rows)
+        folder.archive_superseded()
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {f"metrics.superseded.{number}.jsonl": str(number) for number in (1, 2, 3)}
+
+
 def test_the_working_directory_is_never_discarded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.log").touch()
