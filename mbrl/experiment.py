@@ -20,9 +20,14 @@ from mbrl.assemble import Parts, assemble
 from mbrl.config.build import build
 from mbrl.config.compose import with_hydra
 from mbrl.config.job import call_as_job
-from mbrl.config.launch import check_environment_id, new_folder, run_info_from_hydra
+from mbrl.config.launch import (
+    check_environment_id,
+    check_no_empty_mapping,
+    new_folder,
+    run_info_from_hydra,
+)
 from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
-from mbrl.config.resolve import ResolvedConfig, resolve
+from mbrl.config.resolve import ResolvedConfig, check_size, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.errors import ConfigError, RunError
 from mbrl.loggers.base import AbstractLogger
@@ -54,6 +59,7 @@ def run(config: DictConfig) -> RunResult:
     a setting that cannot be run, RunError where the run cannot continue, and Interrupted where a
     signal stopped it.
     """
+    check_size(config)  # before it is copied
     job = with_hydra(config)
     return _run(config) if job is None else call_as_job(_run, job)
 
@@ -64,6 +70,7 @@ def _run(config: DictConfig) -> RunResult:
         resolved = resolve(config)
         info = run_info_from_hydra(config)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
+        check_no_empty_mapping(config, info.overrides)
     with _discarded_if_refused(FIRST_FILES):
         return execute(resolved, info)
 

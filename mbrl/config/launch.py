@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -69,6 +70,24 @@ def check_environment_id(environment_id: str, choice: str) -> None:
         f"env.id={environment_id}: env={choice} holds the facts of {own}, such as its scores and "
         f"its reward. Give {', or '.join(commands)}."
     )
+
+
+def check_no_empty_mapping(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override whose empty mapping is merged, which changes nothing."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        for name in _empty_mappings(override.key_or_group, override.value()):
+            if OmegaConf.select(config, name):
+                raise ConfigError(
+                    f"{name}={{}}: changes nothing, since a mapping is merged into the one there. "
+                    f"Give the keys to change; ~{name}.KEY removes one."
+                )
+
+
+def _empty_mappings(name: str, value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    inner = [found for key in value for found in _empty_mappings(f"{name}.{key}", value[key])]
+    return inner if value else [name]
 
 
 def check_no_wandb_agent() -> None:

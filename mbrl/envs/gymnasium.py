@@ -10,6 +10,7 @@ from gymnasium import error, spaces
 from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
 
 from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.errors import one_line
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
@@ -53,7 +54,7 @@ class GymnasiumEnvironment:
         known_reward: Callable | None = None,
         reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,
-        true_dynamics: Any = None,
+        true_dynamics: AbstractTrueDynamics | None = None,
         step_timeout: float | None = 60.0,
     ):
         if step_timeout is not None and not 0 < step_timeout < math.inf:
