@@ -99,9 +99,7 @@ def allowed_target(target: Any, trust: Sequence[str], setting: str = "_target_")
     try:
         found = hydra.utils.get_object(target) if is_trusted else _member(target)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"{shown}: not found ({one_line(error)}). Check its spelling."
-        ) from error
+        raise ConfigError(f"{shown}: not found ({one_line(error)}). Check its spelling.") from error
     function = found.func if isinstance(found, functools.partial) else found  # optax.nadam is one
     module = getattr(function, "__module__", None) or ""
     if not in_packages(module, (*DEFINING_MODULES, *trust)):

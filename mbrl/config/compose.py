@@ -35,8 +35,8 @@ def compose(
     options = [] if folder is None else [f"--config-dir={folder}"]
     try:
         with named_as_run():
-            _refuse_sweeps(words)
             check_command_line([*options, "--", *words])
+            _refuse_sweeps(words)
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)

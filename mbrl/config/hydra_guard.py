@@ -80,7 +80,9 @@ def _check_overrides(overrides: Sequence[str], folder: str | None) -> None:
         repository = config_loader(config_dir=folder).repository
         if repository.group_exists(group):
             options = ", ".join(repository.get_group_options(group))
-            raise ConfigError(f"{override.input_line}: no such option. {group} is one of {options}.")
+            raise ConfigError(
+                f"{override.input_line}: no such option. {group} is one of {options}."
+            )
 
 
 def _check_no_saved_run(*folders: str | None) -> None:

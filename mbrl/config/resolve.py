@@ -105,11 +105,11 @@ def check_size(node: Any, name: str = "") -> None:
         return
     if len(content) > MAX_ENTRIES:
         raise ConfigError(
-            f"{name}: has {len(content)} entries, and must have at most {MAX_ENTRIES}. Keep what is "
-            "longer in a file of its own."
+            f"{name}: has {len(content)} entries, and must have at most {MAX_ENTRIES}. Keep longer "
+            "ones in a file of their own."
         )
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-        check_size(value, f"{name}.{key}".lstrip("."))
+        check_size(value, f"{name}.{key!s}".lstrip("."))
 
 
 def _check_table(table: DictConfig, ending: Any) -> None:
@@ -122,8 +122,8 @@ def _check_table(table: DictConfig, ending: Any) -> None:
     for name, row in table.items():
         if not isinstance(row, DictConfig):
             raise ConfigError(
-                f"{DEFAULTS_TABLE}.{name}={format_value(row)}: must be a mapping of defaults, as in "
-                "conf/config.yaml."
+                f"{DEFAULTS_TABLE}.{name!s}={format_value(row)}: must be a mapping of defaults. "
+                "See conf/config.yaml."
             )
         check_settings(row, _defaults, find=str)
 

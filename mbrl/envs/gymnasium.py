@@ -67,6 +67,23 @@ class GymnasiumEnvironment:
                 f"env.episode_limit={episode_limit}: must be at least 1, or null for the "
                 "registered limit."
             )
+        if time_step is not None and time_step <= 0:
+            raise ValueError(
+                f"env.time_step={time_step}: must be a positive number of seconds, or null where "
+                "it is unknown."
+            )
+        if suggested_steps is not None and suggested_steps < 1:
+            raise ValueError(
+                f"env.suggested_steps={suggested_steps}: must be at least 1, a budget of real "
+                "steps. Try 10000."
+            )
+        if reward_range is not None and not (
+            len(reward_range) == 2 and reward_range[0] <= reward_range[1]
+        ):
+            raise ValueError(
+                f"env.reward_range={list(reward_range)}: must be the smallest and the largest "
+                "reward of a step, or null if they are unknown."
+            )
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})

@@ -1,6 +1,5 @@
 """What may be accepted although it looks wrong: each was judged by hand."""
 
-import re
 from typing import Any
 
 # A key, and the types of values other than its default's that it may have.

@@ -252,7 +252,7 @@ def _random_base(draw: random.Random) -> tuple[str, ...]:
 
 
 def _random_setting(draw: random.Random, key: str, default: Any) -> Setting:
-    """With a value of the list, or another, often of the default's type, which passes more often."""
+    """With a value of the list or another, often of the type of the default, to pass more often."""
     if draw.random() < 0.4 or key.startswith("hydra."):
         text = draw.choice([*VALUES, "~"])
         return _setting(key, text, VALUES.get(text, DELETED))

@@ -16,6 +16,7 @@ from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, RunError
 from tests.fuzz.accepted import is_reviewed
 from tests.fuzz.cases import DELETED, Case, Setting, base_settings
+from tests.fuzz.worker import HANG, KILLED
 
 MAX_SENTENCE = 1000  # characters
 
@@ -26,8 +27,8 @@ STOPPED = "stopped in one sentence"
 TRACEBACK = "traceback"
 UNCLEAR = "unclear sentence"
 WRONGLY_ACCEPTED = "wrongly accepted"
-HANG = "hang"
-KILLED = "killed"
+
+
 FAULTS = (TRACEBACK, UNCLEAR, WRONGLY_ACCEPTED, HANG, KILLED)
 
 
