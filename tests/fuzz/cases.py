@@ -227,12 +227,14 @@ def case(number: int, seed: int = 0) -> Case:
         settings = tuple(_random_setting(draw, key, base_settings(base)[key]) for key in keys)
     else:
         base, key, text = order[index]
-        settings = (_setting(key, text, VALUES[text]),)
+        settings = (setting(key, text),)
     may_train = draw.random() < 0.5 and not any(_is_long(each.value) for each in settings)
     return Case(number, base, settings, may_train)
 
 
-def _setting(key: str, text: str, value: Any) -> Setting:
+def setting(key: str, text: str) -> Setting:
+    """A key with a value of VALUES, or `~` to delete it."""
+    value = VALUES.get(text, DELETED)
     if text in NOT_TYPED and not key.startswith("hydra.") and "/" not in key:
         return Setting(key, value, None)
     if value is DELETED:
@@ -254,8 +256,7 @@ def _random_base(draw: random.Random) -> tuple[str, ...]:
 def _random_setting(draw: random.Random, key: str, default: Any) -> Setting:
     """With a value of the list or another, often of the type of the default, to pass more often."""
     if draw.random() < 0.4 or key.startswith("hydra."):
-        text = draw.choice([*VALUES, "~"])
-        return _setting(key, text, VALUES.get(text, DELETED))
+        return setting(key, draw.choice([*VALUES, "~"]))
     same = {int: INTEGERS, float: [*FLOATS, 0.0, 1.0], str: WORDS, dict: PARTS}.get(type(default))
     if same is None or draw.random() < 0.3:
         same = [*INTEGERS, *FLOATS, *WORDS, *PARTS]

@@ -4,6 +4,7 @@ import contextlib
 import math
 import traceback
 import warnings
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import mbrl.experiment
 from mbrl.config.resolve import resolve
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, RunError
+from mbrl.runs.provenance import provenance
 from tests.fuzz.accepted import is_reviewed
 from tests.fuzz.cases import DELETED, Case, Setting, base_settings
 from tests.fuzz.worker import HANG, KILLED
@@ -40,6 +42,12 @@ class Outcome(NamedTuple):
     trained: bool = False
 
 
+@cache
+def facts(*arguments: int) -> dict[str, Any]:
+    """The facts of this machine, which Git and the installed packages take a while to give."""
+    return provenance(*arguments)
+
+
 class _Built(Exception):
     """Everything of the run is built; it is not to be trained."""
 
@@ -57,6 +65,7 @@ def outcome_of(case: Case, train: bool) -> Outcome:
     trained = mbrl.experiment.train
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setattr(mbrl.experiment, "train", before_training)
+        patch.setattr(mbrl.experiment, "provenance", facts)
         warnings.simplefilter("error")
         try:
             config = case.config()

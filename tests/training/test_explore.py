@@ -209,6 +209,10 @@ def test_a_schedule_can_be_given_on_the_command_line():
             "training.disagreement_bonus=-2",
             "training.disagreement_bonus=-2: must be in [0, 16777216]",
         ),
+        (
+            "training.disagreement_bonus=1e30",
+            "training.disagreement_bonus=1e+30: must be in [0, 16777216]",
+        ),
         ("training.action_noise_std=loud", "training.action_noise_std=loud"),
     ],
 )
