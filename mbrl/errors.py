@@ -1,13 +1,20 @@
 """Errors that a user can act on: each is one clear sentence that says what to do."""
 
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
+MAX_SENTENCE = 1000  # characters
 
 
 class _Sentence(Exception):
-    """Joins its message on one line, since it is printed as it is."""
+    """Joins its message on one line, since it is printed as it is.
+
+    Of one that is too long, because of a long value, it keeps the setting and the remedy.
+    """
 
     def __init__(self, sentence: str):
-        super().__init__(" ".join(sentence.split()))
+        text = " ".join(sentence.split())
+        if len(text) > MAX_SENTENCE:
+            text = f"{text[: MAX_SENTENCE // 2]} … {text[-MAX_SENTENCE // 3 :]}"
+        super().__init__(text)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""

@@ -1,7 +1,7 @@
 """Gymnasium environments on the host: flat float32 observations, actions as in `types.py`."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from threading import TIMEOUT_MAX
 from typing import Any, Literal
 
 import gymnasium
@@ -57,10 +57,10 @@ class GymnasiumEnvironment:
         true_dynamics: AbstractTrueDynamics | None = None,
         step_timeout: float | None = 60.0,
     ):
-        if step_timeout is not None and not 0 < step_timeout < math.inf:
+        if step_timeout is not None and not 0 < step_timeout <= TIMEOUT_MAX:
             raise ValueError(
-                f"env.step_timeout={step_timeout}: must be a positive number of seconds, or null "
-                "for no limit."
+                f"env.step_timeout={step_timeout}: must be a positive number of seconds, at most "
+                f"{TIMEOUT_MAX:.0f}, or null for no limit."
             )
         if episode_limit is not None and episode_limit < 1:
             raise ValueError(

@@ -261,6 +261,7 @@ def test_invalid_ids_and_arguments_are_rejected_with_a_clear_message(id, kwargs,
         ("reward_range", [1, 0]),
         ("reward_range", []),
         ("step_timeout", 0),
+        ("step_timeout", 1e30),
         ("episode_limit", 0),
     ],
 )

@@ -87,13 +87,15 @@ def run_cases(
 
 def report(results: list[dict[str, Any]]) -> int:
     """Prints the table of outcomes, and the faults; 1 if there are any."""
-    from tests.fuzz.outcome import FAULTS
+    from tests.fuzz.outcome import FAULTS, judged
 
-    counts = collections.Counter(result["outcome"] for result in results)
+    counts: collections.Counter[str] = collections.Counter()
     for result in results:
-        if result["outcome"] in FAULTS:
+        outcome = judged(result["outcome"], result["message"])
+        counts[outcome] += 1
+        if outcome in FAULTS:
             message = result["message"].strip().splitlines()[-1:] or [""]
-            print(f"{result['outcome']}: case {result['number']}: {result['case']}: {message[0]}")
+            print(f"{outcome}: case {result['number']}: {result['case']}: {message[0]}")
     print(f"| outcome | of {len(results)} cases |\n| --- | --- |")
     for outcome, count in sorted(counts.items()):
         print(f"| {outcome} | {count} |")

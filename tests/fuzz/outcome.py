@@ -1,9 +1,10 @@
 """Runs one case in this process, and judges how it ends."""
 
-import contextlib
 import math
+import re
 import traceback
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,11 +17,12 @@ from mbrl.config.resolve import resolve
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, RunError
 from mbrl.runs.provenance import provenance
-from tests.fuzz.accepted import is_reviewed
 from tests.fuzz.cases import DELETED, Case, Setting, base_settings
+from tests.fuzz.reviewed import REVIEWED
 from tests.fuzz.worker import HANG, KILLED
 
 MAX_SENTENCE = 1000  # characters
+HUGE = 1e12  # a number of this size is suspicious wherever it is accepted
 
 FINISHED = "finished"
 BUILT = "built, not trained"
@@ -34,8 +36,18 @@ WRONGLY_ACCEPTED = "wrongly accepted"
 FAULTS = (TRACEBACK, UNCLEAR, WRONGLY_ACCEPTED, HANG, KILLED)
 
 
+def judged(kind: str, message: str) -> str:
+    """The kind of outcome, or WRONGLY_ACCEPTED where a suspicion is none of the reviewed ones."""
+    is_accepted = kind in (FINISHED, BUILT) and message
+    is_wrong = is_accepted and not all(
+        any(re.fullmatch(pattern, suspicion) for pattern in REVIEWED)
+        for suspicion in message.split("; ")
+    )
+    return WRONGLY_ACCEPTED if is_wrong else kind
+
+
 class Outcome(NamedTuple):
-    """How a case ended, with the sentence, the traceback, or the reason for a wrong acceptance."""
+    """How a case ended, with the sentence, the traceback, or what may be wrong if it was accepted."""
 
     kind: str
     message: str
@@ -83,9 +95,8 @@ def outcome_of(case: Case, train: bool) -> Outcome:
         finally:
             if reached and train:
                 jax.clear_caches()  # every program takes memory
-    reason = _wrong_acceptance(case, config)
     kind = FINISHED if train else BUILT
-    return Outcome(WRONGLY_ACCEPTED if reason else kind, reason, train)
+    return Outcome(kind, "; ".join(_suspicions(case, config)), train)
 
 
 def _is_sentence(message: str) -> bool:
@@ -101,27 +112,27 @@ def _is_named(setting: Setting, message: str) -> bool:
     return any(part in message for part in parts)
 
 
-def _wrong_acceptance(case: Case, config: DictConfig) -> str:
-    """Why the case should not have been accepted; empty if there is no reason."""
+def _suspicions(case: Case, config: DictConfig) -> Iterator[str]:
+    """What may be wrong in the settings of a case that was accepted."""
     defaults = base_settings(case.base)
     for setting in case.settings:
-        if is_reviewed(setting.key, setting.value):
-            continue
         key, value, default = setting.key, setting.value, defaults.get(setting.key)
-        if not _is_finite(value):
-            return f"{key} is not finite"
-        if value is not DELETED and type_name(value) != type_name(default):
-            return f"{key} is {type_name(default)}, given {type_name(value)}"
-        if isinstance(value, int | float) and abs(value) >= 1e12:
-            return f"{key} is huge"
-    keys = [setting.key for setting in case.settings]
-    if len(keys) == 1 and not is_reviewed(keys[0], case.settings[0].value):
-        with contextlib.suppress(ConfigError):
-            is_default = case.settings[0].value == defaults.get(keys[0])
-            base = Case(0, case.base, (), False).config()
-            if not is_default and resolve(config).settings == resolve(base).settings:
-                return f"{keys[0]} has no effect"
-    return ""
+        if key.startswith("hydra.") or "/" in key:
+            continue  # not of the run's own settings
+        given, usual = type_name(value), type_name(default)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{key} is not finite"
+        elif value is not DELETED and given != usual:
+            yield f"{key} is {given} instead of {usual}"
+        elif isinstance(value, int | float) and abs(value) >= HUGE:
+            yield f"{key} is huge"
+        elif len(case.settings) == 1 and value != default and _has_no_effect(case, config):
+            yield f"{key} has no effect"
+
+
+def _has_no_effect(case: Case, config: DictConfig) -> bool:
+    base = Case(0, case.base, (), False).config()
+    return resolve(config).settings == resolve(base).settings
 
 
 def type_name(value: Any) -> str:
@@ -130,7 +141,3 @@ def type_name(value: Any) -> str:
         return "null"
     names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}
     return names.get(type(value), "a mapping")
-
-
-def _is_finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
