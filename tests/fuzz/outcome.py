@@ -47,7 +47,7 @@ def judged(kind: str, message: str) -> str:
 
 
 class Outcome(NamedTuple):
-    """How a case ended, with the sentence, the traceback, or what may be wrong if it was accepted."""
+    """How a case ended: with a sentence, a traceback, or suspicions about what was accepted."""
 
     kind: str
     message: str
