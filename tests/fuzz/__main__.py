@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import contextlib
 import json
 import sys
 from collections.abc import Iterable
@@ -22,17 +23,15 @@ def main() -> int:
         record.unlink(missing_ok=True)
     results = read_record(record)
     cases = arguments.cases or range(arguments.number)
-    todo = [number for number in cases if number not in results]
-    if arguments.cases:
-        todo = list(arguments.cases)
-    with record.open("a", encoding="utf-8") as file:
+    todo = [number for number in cases if arguments.cases or number not in results]
+    with contextlib.suppress(KeyboardInterrupt), record.open("a", encoding="utf-8") as file:
         for result in run_cases(todo, arguments.seed, arguments.processes, results):
             results[result["number"]] = result
             file.write(json.dumps(result, ensure_ascii=False) + "\n")
             file.flush()
             if arguments.cases:
                 print(json.dumps(result, ensure_ascii=False, indent=1))
-    return report([results[number] for number in cases if number in results])
+    return report([results[number] for number in cases if number in results], len(cases))
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -49,7 +48,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def read_record(path: Path) -> dict[int, dict[str, Any]]:
     """The results of earlier commands by the numbers of their cases; a cut line does not count."""
     results = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
         try:
             result = json.loads(line)
         except json.JSONDecodeError:
@@ -85,8 +84,8 @@ def run_cases(
             worker.stop()
 
 
-def report(results: list[dict[str, Any]]) -> int:
-    """Prints the table of outcomes, and the faults; 1 if there are any."""
+def report(results: list[dict[str, Any]], number: int) -> int:
+    """Prints the table of outcomes, and the faults; 1 if there are any, or if cases are missing."""
     from tests.fuzz.outcome import FAULTS, judged
 
     counts: collections.Counter[str] = collections.Counter()
@@ -96,10 +95,12 @@ def report(results: list[dict[str, Any]]) -> int:
         if outcome in FAULTS:
             message = result["message"].strip().splitlines()[-1:] or [""]
             print(f"{outcome}: case {result['number']}: {result['case']}: {message[0]}")
+    if len(results) < number:
+        print(f"Interrupted after {len(results)} of {number} cases. The same command goes on.")
     print(f"| outcome | of {len(results)} cases |\n| --- | --- |")
     for outcome, count in sorted(counts.items()):
         print(f"| {outcome} | {count} |")
-    return int(any(counts[fault] for fault in FAULTS))
+    return int(len(results) < number or any(counts[fault] for fault in FAULTS))
 
 
 if __name__ == "__main__":
