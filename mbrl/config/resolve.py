@@ -99,9 +99,8 @@ def resolve(config: DictConfig) -> ResolvedConfig:
 
 def check_size(node: Any, name: str = "") -> None:
     """Raises ConfigError for a list or mapping that is too long to be copied and printed."""
-    if not isinstance(node, DictConfig | ListConfig) or not isinstance(
-        content := node._content, dict | list
-    ):
+    content = node._content if isinstance(node, DictConfig | ListConfig) else None
+    if not isinstance(content, dict | list):
         return
     if len(content) > MAX_ENTRIES:
         raise ConfigError(

@@ -67,23 +67,7 @@ class GymnasiumEnvironment:
                 f"env.episode_limit={episode_limit}: must be at least 1, or null for the "
                 "registered limit."
             )
-        if time_step is not None and time_step <= 0:
-            raise ValueError(
-                f"env.time_step={time_step}: must be a positive number of seconds, or null where "
-                "it is unknown."
-            )
-        if suggested_steps is not None and suggested_steps < 1:
-            raise ValueError(
-                f"env.suggested_steps={suggested_steps}: must be at least 1, a budget of real "
-                "steps. Try 10000."
-            )
-        if reward_range is not None and not (
-            len(reward_range) == 2 and reward_range[0] <= reward_range[1]
-        ):
-            raise ValueError(
-                f"env.reward_range={list(reward_range)}: must be the smallest and the largest "
-                "reward of a step, or null if they are unknown."
-            )
+        _check_facts(time_step, suggested_steps, reward_range)
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})
@@ -140,6 +124,28 @@ class GymnasiumEnvironment:
                 f"{name} cannot be made, since it raised {type(reason).__name__} "
                 f"({one_line(reason)}). Fix the environment, or set env.kwargs."
             ) from reason
+
+
+def _check_facts(
+    time_step: float | None, suggested_steps: int | None, reward_range: Sequence[float] | None
+) -> None:
+    if time_step is not None and time_step <= 0:
+        raise ValueError(
+            f"env.time_step={time_step}: must be a positive number of seconds, or null if it is "
+            "unknown."
+        )
+    if suggested_steps is not None and suggested_steps < 1:
+        raise ValueError(
+            f"env.suggested_steps={suggested_steps}: must be at least 1, a budget of real steps. "
+            "Try 10000."
+        )
+    if reward_range is not None and (
+        len(reward_range) != 2 or not reward_range[0] <= reward_range[1]
+    ):
+        raise ValueError(
+            f"env.reward_range={list(reward_range)}: must be the smallest and the largest reward "
+            "of a step, or null if they are unknown."
+        )
 
 
 def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:

@@ -69,10 +69,8 @@ class WorldModel(AbstractWorldModel):
     ):
         if num_members < 1:
             raise ValueError(f"model.num_members={num_members}: must be at least 1. Try 5.")
-        for name, factor in (
-            ("pessimism", pessimism),
-            ("uncertainty_penalty", uncertainty_penalty),
-        ):
+        factors = {"pessimism": pessimism, "uncertainty_penalty": uncertainty_penalty}
+        for name, factor in factors.items():
             if abs(factor) > MAX_FACTOR:
                 raise ValueError(
                     f"model.{name}={factor}: must be at most {MAX_FACTOR} in size, since in single "

@@ -39,16 +39,16 @@ class Exploration:
                 f"training.epsilon={self.epsilon}: must be in [0, 1], the fraction of random "
                 "actions. Try 0.05."
             )
-        for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
+        for name in ("action_noise_std", "disagreement_bonus"):
             if not 0 <= getattr(self, name) <= MAX_FACTOR:
                 raise ValueError(
                     f"training.{name}={getattr(self, name)}: must be in [0, {MAX_FACTOR}], beyond "
                     "which single precision loses what it is added to. Try 0, which turns it off."
                 )
-        if self.action_noise_exponent > MAX_EXPONENT:
+        if not 0 <= self.action_noise_exponent <= MAX_EXPONENT:
             raise ValueError(
-                f"training.action_noise_exponent={self.action_noise_exponent}: must be at most "
-                f"{MAX_EXPONENT}. Try 2, red noise."
+                f"training.action_noise_exponent={self.action_noise_exponent}: must be in [0, "
+                f"{MAX_EXPONENT}]. Try 0, white noise, or 2, red noise."
             )
 
     def epsilon_at(self, env_steps: int) -> float:

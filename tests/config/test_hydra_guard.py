@@ -93,7 +93,7 @@ def refusal(*arguments: str) -> str:
 
 
 def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
-    monkeypatch.delattr("mbrl.config.hydra_guard.config_loader")
+    monkeypatch.delattr("mbrl.config.hydra_guard.compose_unchecked")
     check_command_line([])
     check_command_line(["-m", "planner=mcts,cem", "seed=range(5)", "trust=[mine]"])
     check_command_line(["hydra.run.dir=somewhere", "hydra.job_logging.root.level=DEBUG"])

@@ -31,8 +31,6 @@ STOPPED = "stopped in one sentence"
 TRACEBACK = "traceback"
 UNCLEAR = "unclear sentence"
 WRONGLY_ACCEPTED = "wrongly accepted"
-
-
 FAULTS = (TRACEBACK, UNCLEAR, WRONGLY_ACCEPTED, HANG, KILLED)
 
 
@@ -108,8 +106,9 @@ def _is_named(setting: Setting, message: str) -> bool:
 
     A value that other settings interpolate may be refused under their names.
     """
-    parts = [*setting.key.replace("/", ".").split("."), f"={format_value(setting.value)}"]
-    return any(part in message for part in parts)
+    parent, _, leaf = setting.key.replace("/", ".").rpartition(".")
+    named = (leaf, parent or leaf, f"={format_value(setting.value)}")
+    return any(part in message for part in named)
 
 
 def _suspicions(case: Case, config: DictConfig) -> Iterator[str]:

@@ -203,7 +203,7 @@ def test_a_schedule_can_be_given_on_the_command_line():
         ),
         (
             "training.action_noise_exponent=-1",
-            "training.action_noise_exponent=-1: must be in [0, 16777216]",
+            "training.action_noise_exponent=-1: must be in [0, 10]",
         ),
         (
             "training.disagreement_bonus=-2",
