@@ -14,7 +14,7 @@ UV_LOCK   = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --qui
 # If the Python of .venv was uninstalled, the stamp must not count.
 $(shell [ -x $(BIN)/python ] || rm -f $(INSTALLED))
 
-.PHONY: help run test test-extras test-fast test-faults product lint format lock clean
+.PHONY: help run test test-extras test-fast test-faults test-fuzz product lint format lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target does; do printf '  make %-11s %s\n' "$$target" "$$does"; done
@@ -34,6 +34,9 @@ test-fast: $(INSTALLED) ## Run the tests that neither train nor start processes
 
 test-faults: $(INSTALLED) ## Kill runs and break their files hundreds of times, and print the table of docs/runs.md (an hour)
 	$(PYTEST) tests/faults --faults=whole $(ARGS)
+
+test-fuzz: $(INSTALLED) ## Give 10 000 wrong and right values to every setting (two hours): make test-fuzz ARGS="--number=500 --seed=1"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 product: $(INSTALLED) ## Run every planner in every model with every kind of action
 	$(BIN)/python benchmarks/product.py $(ARGS)

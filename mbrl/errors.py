@@ -8,6 +8,7 @@ import os
 import re
 
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
+MAX_SENTENCE = 1000  # characters of an own one
 # What to do about an OSError, by its number.
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space."),
@@ -26,10 +27,16 @@ REMEDIES = {
 
 
 class _Sentence(Exception):
-    """Has a message of one printable line, since it is shown in many places."""
+    """Has a message of one printable line, since it is shown in many places.
+
+    Of one that is too long, because of a long value, it keeps the setting and the remedy.
+    """
 
     def __init__(self, sentence: str):
-        super().__init__(printable(re.sub(r" *\n *", " ", sentence.strip())))
+        text = re.sub(r" *\n *", " ", sentence.strip())
+        if len(text) > MAX_SENTENCE:
+            text = f"{text[: MAX_SENTENCE // 2]} … {text[-MAX_SENTENCE // 3 :]}"
+        super().__init__(printable(text))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""

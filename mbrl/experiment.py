@@ -22,12 +22,13 @@ from mbrl.config.compose import with_hydra
 from mbrl.config.job import call_as_job
 from mbrl.config.launch import (
     check_environment_id,
+    check_no_empty_mapping,
     new_folder,
     permit_uploads,
     run_info_from_hydra,
 )
 from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
-from mbrl.config.resolve import ResolvedConfig, resolve
+from mbrl.config.resolve import ResolvedConfig, check_size, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.errors import ConfigError, RunError, one_line, os_error_sentence
 from mbrl.loggers.base import AbstractLogger
@@ -60,6 +61,7 @@ def run(config: DictConfig) -> RunResult:
     a setting that cannot be run, RunError where the run cannot continue, and Interrupted where a
     signal stopped it.
     """
+    check_size(config)  # before it is copied
     job = with_hydra(config)
     try:
         return _run(config) if job is None else call_as_job(_run, job)
@@ -76,6 +78,7 @@ def _run(config: DictConfig) -> RunResult:
         info = run_info_from_hydra(config)
         check_environment_id(resolved.tree.env.id, info.choices["env"])
         resolved = permit_uploads(resolved, info)
+        check_no_empty_mapping(config, info.overrides)
     with _discarded_if_refused(FIRST_FILES):
         return execute(resolved, info)
 

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+# Of a number that scales one term of a sum: beyond it, single precision rounds the others away.
+MAX_FACTOR = 2**24
 MAX_ENUMERATED_ACTIONS = 64  # a space of at most so many has all of them as candidates
 
 

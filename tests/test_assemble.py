@@ -171,6 +171,10 @@ def refusal(*overrides: str) -> str:
             "optimizer.learning_rate=-1: must not be negative",
         ),
         (
+            ["optimizer.weight_decay=-1"],
+            "optimizer.weight_decay=-1: must not be negative",
+        ),
+        (
             ["optimizer.learning_rate=fast"],
             "optimizer.learning_rate=fast: must be a number",
         ),

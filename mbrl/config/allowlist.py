@@ -15,6 +15,7 @@ import hydra.utils
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
 from mbrl.runs.saved_config import read_config
 
@@ -76,7 +77,7 @@ def untrusted_error(what: str, name: str) -> ConfigError:
 
 def resolve_checked(part: DictConfig, trust: Sequence[str]) -> Any:
     """The object that a part's `_target_` names, if the part's keys may be handed to it."""
-    target = allowed_target(part["_target_"], trust)
+    target = allowed_target(part["_target_"], trust, part._get_full_key("_target_"))
     if in_packages(target.__module__, IMPURE):
         for key in NOT_FOR_IMPURE:
             if key in part:
@@ -87,31 +88,32 @@ def resolve_checked(part: DictConfig, trust: Sequence[str]) -> Any:
     return target
 
 
-def allowed_target(target: Any, trust: Sequence[str]) -> Any:
+def allowed_target(target: Any, trust: Sequence[str], setting: str = "_target_") -> Any:
     """The object that a `_target_` names: the name is checked before its import, the origin after.
+
+    `setting` is the name of the `_target_` in messages.
 
     Raises ConfigError for a name outside the project and `trust`, and for one that does not exist.
     """
+    shown = f"{setting}={format_value(target)}"
     if not isinstance(target, str) or not DOTTED_NAME.fullmatch(target):
         raise ConfigError(
-            f"_target_={target}: must be the dotted name of a class or function. Try "
+            f"{shown}: must be the dotted name of a class or function. Try "
             "mbrl.planners.cem.CEM; a package of your own needs trust=[your_package]."
         )
     is_trusted, owner = in_packages(target, trust), target.rpartition(".")[0]
     is_public = not re.search(r"\b_", target)
     is_own = is_public and (owner == "optax" or in_packages(owner, ALLOWED_PACKAGES))
     if not is_trusted and not is_own:
-        raise untrusted_error(f"_target_={target}", target)
+        raise untrusted_error(shown, target)
     try:
         found = hydra.utils.get_object(target) if is_trusted else _member(target)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"_target_={target}: not found ({one_line(error)}). Check its spelling."
-        ) from error
+        raise ConfigError(f"{shown}: not found ({one_line(error)}). Check its spelling.") from error
     function = found.func if isinstance(found, functools.partial) else found  # optax.nadam is one
     module = getattr(function, "__module__", None) or ""
     if not in_packages(module, (*DEFINING_MODULES, *trust)):
-        raise untrusted_error(f"_target_={target}", module or target)
+        raise untrusted_error(shown, module or target)
     return found
 
 

@@ -35,8 +35,8 @@ def compose(
     folder = None if config_dir is None else _checked(Path(config_dir).expanduser())
     options = [] if folder is None else [f"--config-dir={folder}"]
     try:
-        _refuse_sweeps(words)
         with named_as_run(), guarded_command_line([*options, "--", *words]):
+            _refuse_sweeps(words)
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)

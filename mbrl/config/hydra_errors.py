@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_internals import config_loader
-from mbrl.config.validation import did_you_mean
+from mbrl.config.validation import did_you_mean, format_value
 from mbrl.errors import os_error_sentence, refusal_in
 
 
@@ -34,12 +34,21 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
             f"{nested[1]}.yaml: overrides {nested[2]} from inside a group. "
             "Begin the file with the line `# @package _global_`."
         )
-    unknown = re.match(r"Could not override '(.+)'", str(error))
+    cause, unknown = error.__cause__, re.match(r"Could not override '(.+)'", str(error))
     if unknown:
+        # The override may be of a mapping, one of whose keys is unknown.
+        name = getattr(cause, "full_key", None) or unknown[1]
         return (
-            f"{unknown[1]}: not a setting of this config.{_near_setting(unknown[1], overrides)} "
+            f"{name}: not a setting of this config.{_near_setting(name, overrides)} "
             "`python run.py --cfg job` with the same choices lists all; a setting of your own is "
-            f"added by +{unknown[1]}=…"
+            f"added by +{name}=…"
+        )
+    wrong = re.match(r"Error merging override (.+)", str(error), re.DOTALL)
+    if wrong and cause:
+        reason = str(cause).split("\n")[0].rstrip(".")
+        return (
+            f"{format_value(wrong[1])}: does not fit this config ({reason}). `python run.py --cfg "
+            "all` with the same choices shows the value that it has."
         )
     if isinstance(error, OSError) and error.errno is not None:
         return os_error_sentence(error)

@@ -27,6 +27,7 @@ from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
 
 NO_OPTIONS = (None, None, None)  # of --config-dir, --config-path and --config-name
+MAX_OVERRIDE = 5000  # characters: Hydra's parser takes minutes for a list of 100 000
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
 PARAMETER = re.compile(r"(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")  # of hydra.sweeper.params
 # Hydra writes these after it has composed the rest.
@@ -58,8 +59,12 @@ def has_foreign_files(hydra: Any) -> bool:
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Raises ConfigError where `run.py <arguments>` lets a foreign config change them."""
+    """Raises ConfigError where `run.py <arguments>` lets a foreign config change them.
+
+    Also for overrides for which Hydra would not raise an error of its own.
+    """
     given = get_args_parser().parse_args(arguments)
+    _check_overrides(given.overrides, given.config_dir)
     if given.experimental_rerun is not None:
         raise ConfigError(
             f"--experimental-rerun={given.experimental_rerun}: would unpickle that file, which can "
@@ -73,7 +78,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
             )
     is_foreign = (given.config_dir, given.config_path, given.config_name) != NO_OPTIONS
     # An option such as experiment=../theirs leads out of conf/.
-    leads_out = any(".." in line or "searchpath" in line for line in given.overrides)
+    leading_out = ("..", "searchpath", "env_copy")
+    leads_out = any(word in line for word in leading_out for line in given.overrides)
     if not (is_foreign or leads_out) or "hydra" in trusted_packages(given.overrides):
         return
     name = "config" if given.config_name is None else given.config_name
@@ -85,6 +91,29 @@ def check_command_line(arguments: Sequence[str]) -> None:
         _check_composed(compose_unchecked(loader, name, given.overrides), given.overrides)
     finally:
         setup_globals()  # Hydra's own `now` again
+
+
+def _check_overrides(overrides: Sequence[str], folder: str | None) -> None:
+    for line in overrides:
+        if len(line) > MAX_OVERRIDE:
+            raise ConfigError(
+                f"{format_value(line)}: has {len(line)} characters, and must have at most "
+                f"{MAX_OVERRIDE}. Put the value into a config file (--config-dir)."
+            )
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        is_choice = override.is_choice_sweep()
+        given = list(override.sweep_iterator()) if is_choice else [override.value()]
+        values = [item for value in given for item in (value if type(value) is list else [value])]
+        group = override.key_or_group
+        is_deleted = override.is_delete() and values == [None]
+        if is_deleted or all(isinstance(value, str | dict) for value in values):
+            continue
+        repository = config_loader(config_dir=folder).repository
+        if repository.group_exists(group):
+            options = ", ".join(repository.get_group_options(group))
+            raise ConfigError(
+                f"{override.input_line}: no such option. {group} is one of {options}."
+            )
 
 
 def _check_composed(actual: DictConfig, overrides: list[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -127,6 +128,24 @@ def _environment_ids() -> dict[str, Any]:
     files = sorted((CONFIG_FOLDER / "env").glob("*.yaml"))
     options: dict[str, Any] = {file.stem: OmegaConf.load(file) for file in files}
     return {name: option.get("id") for name, option in options.items()}
+
+
+def check_no_empty_mapping(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override whose empty mapping is merged, which changes nothing."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        for name in _empty_mappings(override.key_or_group, override.value()):
+            if OmegaConf.select(config, name):
+                raise ConfigError(
+                    f"{name}={{}}: changes nothing, since a mapping is merged into the one there. "
+                    f"Give the keys to change; ~{name}.KEY removes one."
+                )
+
+
+def _empty_mappings(name: str, value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    inner = [found for key in value for found in _empty_mappings(f"{name}.{key}", value[key])]
+    return inner if value else [name]
 
 
 def check_no_wandb_agent() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.allowlist import refuse_interpolations, texts
@@ -18,6 +18,7 @@ PARTS = ("env", "model", "planner", "training")
 TOP_LEVEL = ("seed", "discount", "horizon", "num_threads", "compilation_cache", "trust")
 SETTINGS = (*TOP_LEVEL, *PARTS, "optimizer", "logger")
 DEFAULTS_TABLE = "by_termination"  # one of its rows is referred to
+MAX_ENTRIES = 1000  # of a list or mapping: OmegaConf takes minutes for 100 000
 
 # A resumed run may change these: no metric depends on them, the budget aside. A dot at the end
 # stands for a whole group.
@@ -61,14 +62,11 @@ def resolve(config: DictConfig) -> ResolvedConfig:
 
     Raises ConfigError for a missing value, and for one that no run can have.
     """
+    check_size(config)
     try:
         _check_parts(config)
-        table, ending = config.get(DEFAULTS_TABLE), config.env.get("terminates_on")
-        if isinstance(table, DictConfig) and ending not in table:
-            raise ConfigError(
-                f"env.terminates_on={format_value(ending)}: must be one of "
-                f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
-            )
+        if isinstance(config.get(DEFAULTS_TABLE), DictConfig):
+            _check_table(config[DEFAULTS_TABLE], config.env.get("terminates_on"))
         missing = sorted(OmegaConf.missing_keys(config))
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -100,6 +98,48 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})
     _check_top_level(resolved.tree)
     return resolved
+
+
+def check_size(node: Any, name: str = "") -> None:
+    """Raises ConfigError for a list or mapping that is too long to be copied and printed."""
+    content = node._content if isinstance(node, DictConfig | ListConfig) else None
+    if not isinstance(content, dict | list):
+        return
+    if len(content) > MAX_ENTRIES:
+        raise ConfigError(
+            f"{name}: has {len(content)} entries, and must have at most {MAX_ENTRIES}. Keep longer "
+            "ones in a file of their own."
+        )
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        check_size(value, f"{name}.{key!s}".lstrip("."))
+
+
+def _check_table(table: DictConfig, ending: Any) -> None:
+    """Checks the rows of the defaults, also those that this environment does not use."""
+    if ending not in table:
+        raise ConfigError(
+            f"env.terminates_on={format_value(ending)}: must be one of "
+            f"{', '.join(map(str, table))}. It says what ends an episode before its time limit."
+        )
+    for name, row in table.items():
+        if not isinstance(row, DictConfig):
+            raise ConfigError(
+                f"{DEFAULTS_TABLE}.{name!s}={format_value(row)}: must be a mapping of defaults. "
+                "See conf/config.yaml."
+            )
+        check_settings(row, _defaults, find=str)
+
+
+def _defaults(
+    discount: float,
+    pessimism: float,
+    uncertainty_penalty: float,
+    disagreement_bonus: float,
+    bonus_floor: bool,
+    center_rewards: bool,
+    **own: Any,
+) -> None:
+    """The types of the defaults that follow from what terminates an episode, as a signature."""
 
 
 def _check_parts(config: DictConfig) -> None:

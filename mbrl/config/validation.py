@@ -17,6 +17,7 @@ MAX_VALUE_LENGTH = 100  # characters of a value that a message shows
 
 HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 UNTYPED = (Any, object, inspect.Parameter.empty)
+OPTAX_RATES = ("learning_rate", "weight_decay")
 ARRAY_PACKAGES = ("jax", "jaxlib", "jaxtyping", "numpy")  # a config gives a number for an array
 DESCRIPTIONS = {
     NoneType: "null",
@@ -53,7 +54,7 @@ def validation_errors(node: DictConfig, target: Any, find: Find) -> Iterator[str
             if not any(_matches(value, kind, find) for kind in kinds):
                 rule = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
                 yield f"{setting}={format_value(value)}: must be {rule}.{text_hint(value)}"
-            elif name == "learning_rate" and isinstance(value, int | float) and value < 0:
+            elif name in OPTAX_RATES and isinstance(value, int | float) and value < 0:
                 # optax would accept it
                 yield f"{setting}={value}: must not be negative. Try 0.001."
         elif name not in HYDRA_KEYS and not takes_any:

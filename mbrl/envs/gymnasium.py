@@ -1,7 +1,7 @@
 """Gymnasium environments on the host: flat float32 observations, actions as in `types.py`."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from threading import TIMEOUT_MAX
 from typing import Any, Literal
 
 import gymnasium
@@ -10,6 +10,7 @@ from gymnasium import error, spaces
 from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
 
 from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.errors import one_line
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
@@ -53,19 +54,20 @@ class GymnasiumEnvironment:
         known_reward: Callable | None = None,
         reward_range: Sequence[float] | None = None,
         known_termination: Callable | None = None,
-        true_dynamics: Any = None,
+        true_dynamics: AbstractTrueDynamics | None = None,
         step_timeout: float | None = 60.0,
     ):
-        if step_timeout is not None and not 0 < step_timeout < math.inf:
+        if step_timeout is not None and not 0 < step_timeout <= TIMEOUT_MAX:
             raise ValueError(
-                f"env.step_timeout={step_timeout}: must be a positive number of seconds, or null "
-                "for no limit."
+                f"env.step_timeout={step_timeout}: must be a positive number of seconds, at most "
+                f"{TIMEOUT_MAX:.0f}, or null for no limit."
             )
         if episode_limit is not None and episode_limit < 1:
             raise ValueError(
                 f"env.episode_limit={episode_limit}: must be at least 1, or null for the "
                 "registered limit."
             )
+        _check_facts(time_step, suggested_steps, reward_range)
         self.id = id
         self.step_timeout = step_timeout
         self.kwargs = dict(kwargs or {})
@@ -122,6 +124,28 @@ class GymnasiumEnvironment:
                 f"{name} cannot be made, since it raised {type(reason).__name__} "
                 f"({one_line(reason)}). Fix the environment, or set env.kwargs."
             ) from reason
+
+
+def _check_facts(
+    time_step: float | None, suggested_steps: int | None, reward_range: Sequence[float] | None
+) -> None:
+    if time_step is not None and time_step <= 0:
+        raise ValueError(
+            f"env.time_step={time_step}: must be a positive number of seconds, or null if it is "
+            "unknown."
+        )
+    if suggested_steps is not None and suggested_steps < 1:
+        raise ValueError(
+            f"env.suggested_steps={suggested_steps}: must be at least 1, a budget of real steps. "
+            "Try 10000."
+        )
+    if reward_range is not None and (
+        len(reward_range) != 2 or not reward_range[0] <= reward_range[1]
+    ):
+        raise ValueError(
+            f"env.reward_range={list(reward_range)}: must be the smallest and the largest reward "
+            "of a step, or null if they are unknown."
+        )
 
 
 def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:

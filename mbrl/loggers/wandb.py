@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from typing import Any, Literal
 
 import wandb
@@ -77,8 +78,11 @@ class WandbLogger(AbstractLogger):
             raise ValueError(f"{_given('mode', mode)}: must be one of {', '.join(MODES)}.")
         timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout, "grace": grace}
         for key, seconds in timeouts.items():
-            if not seconds > 0:
-                raise ValueError(f"logger.wandb.{key}={seconds}: must be positive, in seconds.")
+            if not 0 < seconds <= TIMEOUT_MAX:
+                raise ValueError(
+                    f"logger.wandb.{key}={seconds}: must be positive, in seconds, and at most "
+                    f"{TIMEOUT_MAX:.0f}. Try 5."
+                )
         self._run: wandb.Run | None = None
         self._working = mode != "disabled"
         self._next_step = run_info.num_rows

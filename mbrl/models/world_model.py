@@ -17,7 +17,7 @@ from mbrl.models.reward import AbstractReward
 from mbrl.models.risk import AbstractRiskMeasure
 from mbrl.models.termination import AbstractTermination
 from mbrl.models.value import AbstractValue
-from mbrl.types import AbstractActionSpace, Transition
+from mbrl.types import MAX_FACTOR, AbstractActionSpace, Transition
 
 
 class Components(NamedTuple):
@@ -69,6 +69,13 @@ class WorldModel(AbstractWorldModel):
     ):
         if num_members < 1:
             raise ValueError(f"model.num_members={num_members}: must be at least 1. Try 5.")
+        factors = {"pessimism": pessimism, "uncertainty_penalty": uncertainty_penalty}
+        for name, factor in factors.items():
+            if abs(factor) > MAX_FACTOR:
+                raise ValueError(
+                    f"model.{name}={factor}: must be at most {MAX_FACTOR} in size, since in single "
+                    "precision the returns themselves would be rounded away. Try 1."
+                )
         sizes = {"observation_size": observation_size, "num_features": action_space.num_features}
         dynamics_key, reward_key, termination_key, value_key = jax.random.split(key, 4)
         self.components = Components(

@@ -11,6 +11,7 @@ from mbrl.planners.base import check_count
 from mbrl.planners.noise import smoothed_noise
 from mbrl.planners.plans import check_initial_std, initial_plan_distribution
 from mbrl.planners.sampling import MAX_ITERATIONS, AbstractSamplingPlanner, Schedule
+from mbrl.types import MAX_FACTOR
 
 
 class MPPI(AbstractSamplingPlanner):
@@ -54,10 +55,10 @@ class MPPI(AbstractSamplingPlanner):
     def __check_init__(self):
         check_count(self, "num_iterations", MAX_ITERATIONS)
         check_initial_std(self.initial_std)
-        if not self.temperature > 0:
+        if not 0 < self.temperature <= MAX_FACTOR:
             raise ValueError(
-                f"planner.temperature={self.temperature}: must be positive, in standard "
-                "deviations of the scores. Try 0.2."
+                f"planner.temperature={self.temperature}: must be positive and at most "
+                f"{MAX_FACTOR}, in standard deviations of the scores. Try 0.2."
             )
         if not 0 <= self.noise_correlation < 1:
             raise ValueError(

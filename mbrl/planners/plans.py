@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
+from mbrl.types import MAX_FACTOR, AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 SAMPLE_CLIP = 1.1  # bound of Gaussian samples, for actions in [-1, 1]
 
@@ -158,10 +158,11 @@ def initial_plan_distribution(
 
 
 def check_initial_std(initial_std: float) -> None:
-    """Raises ValueError for a standard deviation that is not positive."""
-    if not initial_std > 0:
+    """Raises ValueError for a standard deviation that is not positive, or absurdly large."""
+    if not 0 < initial_std <= MAX_FACTOR:
         raise ValueError(
-            f"planner.initial_std={initial_std}: must be positive, for actions in [-1, 1]. Try 0.5."
+            f"planner.initial_std={initial_std}: must be positive and at most {MAX_FACTOR}, for "
+            "actions in [-1, 1]. Try 0.5."
         )
 
 

@@ -1,6 +1,5 @@
 """Exploration: how collection changes the planner's actions and model; evaluation does not."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from mbrl.models.base import AbstractWorldModel, with_value
 from mbrl.models.bonus import with_bonus
 from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
 from mbrl.training.state import TrainState
-from mbrl.types import AbstractActionSpace
+from mbrl.types import MAX_FACTOR, AbstractActionSpace
 
 EpsilonSchedule = float | Callable[[int], float]  # constant, or a function of real steps
 
@@ -40,16 +39,16 @@ class Exploration:
                 f"training.epsilon={self.epsilon}: must be in [0, 1], the fraction of random "
                 "actions. Try 0.05."
             )
-        for name in ("action_noise_std", "action_noise_exponent", "disagreement_bonus"):
-            if not 0 <= getattr(self, name) < math.inf:
+        for name in ("action_noise_std", "disagreement_bonus"):
+            if not 0 <= getattr(self, name) <= MAX_FACTOR:
                 raise ValueError(
-                    f"training.{name}={getattr(self, name)}: must be a finite number of at least "
-                    "0. Try 0, which turns it off."
+                    f"training.{name}={getattr(self, name)}: must be in [0, {MAX_FACTOR}], beyond "
+                    "which single precision loses what it is added to. Try 0, which turns it off."
                 )
-        if self.action_noise_exponent > MAX_EXPONENT:
+        if not 0 <= self.action_noise_exponent <= MAX_EXPONENT:
             raise ValueError(
-                f"training.action_noise_exponent={self.action_noise_exponent}: must be at most "
-                f"{MAX_EXPONENT}. Try 2, red noise."
+                f"training.action_noise_exponent={self.action_noise_exponent}: must be in [0, "
+                f"{MAX_EXPONENT}]. Try 0, white noise, or 2, red noise."
             )
 
     def epsilon_at(self, env_steps: int) -> float:

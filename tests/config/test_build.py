@@ -48,6 +48,14 @@ def test_a_target_outside_the_project_is_refused(target):
     assert sentence.startswith(f"_target_={target}: not one of this project's own parts")
 
 
+@pytest.mark.parametrize("target", [0, None, [1], "🐍", ["x"] * 500])
+def test_the_name_of_a_target_that_is_refused_is_whole_and_the_message_short(target):
+    part = {"_target_": "mbrl.planners.random.RandomPlanner", "inner": {"_target_": target}}
+    sentence = refusal(part)
+    assert sentence.startswith("inner._target_=")
+    assert len(sentence) < 500
+
+
 def test_interpolations_are_refused_since_they_could_change_after_the_check():
     assert "an interpolation where only plain values may be" in refusal(
         {"_target_": "mbrl.planners.random.RandomPlanner", "a": "${oc.env:HOME}"}

@@ -78,6 +78,13 @@ def test_a_config_folder_that_is_none_is_refused(folder, name):
         (["planner=mtcs"], r"^planner=mtcs: no such option\. Did you mean 'mcts'\?"),
         (["sed=3"], r"^sed: not a setting of this config\. Did you mean 'seed'\?"),
         (["seed"], "^Error parsing override 'seed'"),
+        (["planner=0"], r"^planner=0: no such option\."),
+        (["planner={a: 1}"], r"^planner\.a: not a setting of this config\."),
+        (["model={reward: {a: 1}}"], r"^model\.reward\.a: not a setting of this config\."),
+        (["hydra.job.chdir=x"], r"^hydra\.job\.chdir=x: does not fit .* 'x' is not a valid bool"),
+        (["hydra.mode=x"], r"^hydra\.mode=x: does not fit .* one of \[RUN, MULTIRUN\]\)"),
+        (["hydra.callbacks=1"], r"^hydra\.callbacks=1: does not fit this config \("),
+        ([f"seed=[{'1,' * 5000}1]"], "has 10008 characters, and must have at most 5000"),
     ],
 )
 def test_overrides_that_cannot_be_composed_are_refused_in_a_sentence(overrides, message):

@@ -93,15 +93,40 @@ def rows(table: str) -> list[tuple[str, ...]]:
 
 
 def test_a_command_line_without_foreign_configs_is_not_composed(monkeypatch):
-    monkeypatch.delattr("mbrl.config.hydra_guard.config_loader")
+    monkeypatch.delattr("mbrl.config.hydra_guard.compose_unchecked")
     check_command_line([])
     check_command_line(["-m", "planner=mcts,cem", "seed=range(5)", "trust=[mine]"])
     check_command_line(["hydra.run.dir=somewhere", "hydra.job_logging.root.level=DEBUG"])
 
 
 @pytest.mark.parametrize(
+    "override",
+    [
+        *(f"planner={value}" for value in ("0", "-1", "1e30", "nan", "true", "null", "[1]")),
+        *("model/reward=0", "hydra/launcher=inf", "hydra=1", "experiment=null"),
+        *("+planner@mine=0", "~planner=0", "planner=cem,0", "planner=range(3)"),
+    ],
+)
+def test_an_option_that_is_not_a_name_is_refused(override):
+    group = override.lstrip("+~").split("=")[0].split("@")[0]
+    assert f"{override}: no such option. {group} is one of " in refusal(override)
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, f"[{'1,' * 5000}1]"], ids=["text", "list"])
+def test_an_override_too_long_to_be_parsed_is_refused_at_once(value):
+    assert "characters, and must have at most 5000. Put the value" in refusal(f"seed={value}")
+
+
+@pytest.mark.parametrize("names", ["[NOT_SET]", "[1]"])
+def test_a_variable_to_copy_that_is_not_set_is_named(names):
+    sentence = f"hydra.job.env_copy: the variable '{names[1:-1]}' is not set."
+    assert refusal(f"hydra.job.env_copy={names}") == sentence
+
+
+@pytest.mark.parametrize(
     "options",
     [
+        "~planner hydra.job.env_copy=[PATH]",
         f"--config-path {CONFIG_FOLDER}",
         "--config-path conf --config-name config",
         "--cfg hydra --config-name config",

@@ -9,6 +9,7 @@ import pytest
 from mbrl.config.compose import compose
 from mbrl.config.launch import (
     check_environment_id,
+    check_no_empty_mapping,
     read_run,
     run_info_from_provenance,
 )
@@ -97,6 +98,26 @@ def test_the_facts_of_one_environment_are_not_used_for_another(choice):
 def test_the_option_that_has_the_id_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"Give env=acrobot, or env=gymnasium env\.id=Acrobot-v1"):
         run(compose(["env.id=Acrobot-v1", f"hydra.run.dir={tmp_path / 'run'}"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("planner={}", "planner"),
+        ("logger.files={}", "logger.files"),
+        ("model={reward: {}}", "model.reward"),
+        ("env.kwargs={}", "env.kwargs"),
+    ],
+)
+def test_an_empty_mapping_that_is_merged_into_nothing_is_refused(tmp_path, override, name):
+    config = compose(["env=point_mass", override, f"hydra.run.dir={tmp_path / 'run'}"])
+    with pytest.raises(ConfigError, match=rf"^{name}={{}}: changes nothing.*~{name}\.KEY removes"):
+        run(config)
+
+
+@pytest.mark.parametrize("override", ["env.kwargs={}", "hydra.job.env_set={}", "~env.id"])
+def test_an_empty_mapping_where_none_was_is_a_value(override):
+    check_no_empty_mapping(compose(["env=cartpole", override]), [override])
 
 
 @pytest.mark.parametrize("choice", ["gymnasium", "their_own"])

@@ -1,7 +1,7 @@
 """A config is resolved once, into plain values; what no run can have is refused in one sentence."""
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, flag_override
 
 from mbrl.config.build import build
 from mbrl.config.compose import compose
@@ -36,6 +36,13 @@ def refusal(*overrides: str) -> str:
         ),
         ("+trainning.env_steps=5", "trainning: not a setting, nor referred to. Did you mean"),
         ("+note=text", "note: not a setting, nor referred to."),
+        ("by_termination.goal=1", "by_termination.goal=1: must be a mapping of defaults."),
+        ("by_termination.never.discount=x", "by_termination.never.discount=x: must be a number"),
+        (
+            "by_termination.both.pessimism=nan",
+            "by_termination.both.pessimism=nan: must be a number",
+        ),
+        ("by_termination.goal.bonus_floor=1", "by_termination.goal.bonus_floor=1: must be true or"),
         ("+hor=3", "hor: not a setting, nor referred to."),
         ("env.terminates_on=${nope}", "env.terminates_on: refers to something that does not exist"),
         ("seed='\\${oc.env:HOME}'", "${oc.env:HOME}: an interpolation where only plain values"),
@@ -43,6 +50,16 @@ def refusal(*overrides: str) -> str:
 )
 def test_a_value_that_no_run_can_have_is_refused(override, sentence):
     assert refusal(override).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["model.pessimism", "env.kwargs", "trust", "seed"])
+def test_a_list_or_mapping_too_long_to_be_copied_is_refused_at_once(name):
+    config = compose()
+    for value in ([1] * 2000, {str(number): 1 for number in range(2000)}):
+        with flag_override(config, "struct", False):
+            OmegaConf.update(config, name, value, merge=False)
+        with pytest.raises(ConfigError, match=rf"^{name}: has 2000 entries, and must have at most"):
+            resolve(config)
 
 
 @pytest.mark.parametrize("name", ["env", "planner", "logger"])

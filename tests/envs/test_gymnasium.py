@@ -252,6 +252,25 @@ def test_invalid_ids_and_arguments_are_rejected_with_a_clear_message(id, kwargs,
 
 
 @pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("time_step", 0.0),
+        ("time_step", -1.0),
+        ("suggested_steps", 0),
+        ("reward_range", [1]),
+        ("reward_range", [1, 0]),
+        ("reward_range", []),
+        ("step_timeout", 0),
+        ("step_timeout", 1e30),
+        ("episode_limit", 0),
+    ],
+)
+def test_a_fact_that_no_environment_has_is_refused(fact, value):
+    message = error_message(lambda: GymnasiumEnvironment("CartPole-v1", **{fact: value}))
+    assert message.startswith(f"env.{fact}={value}: must be ")
+
+
+@pytest.mark.parametrize(
     "space",
     [
         spaces.Box(0, 255, (8, 8, 3), np.uint8),

@@ -1,5 +1,6 @@
 """The ensemble world model against loops over its members, and on a linear system to learn."""
 
+import re
 from functools import partial
 from operator import itemgetter
 
@@ -218,6 +219,15 @@ def test_an_ensemble_without_members_is_refused(num_members):
         ValueError, match=rf"model.num_members={num_members}: must be at least 1. Try 5"
     ):
         small_model(num_members=num_members)
+
+
+@pytest.mark.parametrize("name", ["pessimism", "uncertainty_penalty"])
+@pytest.mark.parametrize("factor", [1e12, -1e30])
+def test_a_factor_beside_which_returns_are_rounded_away_is_refused(name, factor):
+    with pytest.raises(
+        ValueError, match=rf"model\.{name}={re.escape(str(factor))}: must be at most"
+    ):
+        small_model(**{name: factor})
 
 
 def test_gradient_descent_learns_a_linear_system():

@@ -110,7 +110,15 @@ def test_its_noise_is_smoothed_with_the_initial_std():
         ({"temperature": 0.0}, r"planner.temperature=0.0: must be positive"),
         ({"noise_correlation": 1.0}, r"planner.noise_correlation=1.0: must be in \[0, 1\)"),
         ({"noise_correlation": -0.1}, r"planner.noise_correlation=-0.1: must be in \[0, 1\)"),
+        (
+            {"temperature": 1e30},
+            r"planner.temperature=1e\+30: must be positive and at most 16777216",
+        ),
         ({"initial_std": -1.0}, r"planner.initial_std=-1.0: must be positive"),
+        (
+            {"initial_std": 1e30},
+            r"planner.initial_std=1e\+30: must be positive and at most 16777216",
+        ),
         ({"discount": 1.5}, r"discount=1.5: must be in \(0, 1\]"),
     ],
 )

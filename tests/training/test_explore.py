@@ -199,15 +199,19 @@ def test_a_schedule_can_be_given_on_the_command_line():
         ("training.epsilon=-0.1", "training.epsilon=-0.1: must be in [0, 1]"),
         (
             "training.action_noise_std=-0.5",
-            "training.action_noise_std=-0.5: must be a finite number of at least 0. Try 0, which",
+            "training.action_noise_std=-0.5: must be in [0, 16777216], beyond which single",
         ),
         (
             "training.action_noise_exponent=-1",
-            "training.action_noise_exponent=-1: must be a finite number",
+            "training.action_noise_exponent=-1: must be in [0, 10]",
         ),
         (
             "training.disagreement_bonus=-2",
-            "training.disagreement_bonus=-2: must be a finite number",
+            "training.disagreement_bonus=-2: must be in [0, 16777216]",
+        ),
+        (
+            "training.disagreement_bonus=1e30",
+            "training.disagreement_bonus=1e+30: must be in [0, 16777216]",
         ),
         ("training.action_noise_std=loud", "training.action_noise_std=loud"),
     ],
