@@ -8,7 +8,7 @@ command line have it, or trusted by trust=[hydra].
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,12 +17,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.allowlist import trusted_packages
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.environment import guarded_environment
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, get_args_parser
+from mbrl.config.limits import limited
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
 
@@ -83,12 +85,18 @@ def check_command_line(arguments: Sequence[str]) -> None:
     if not (is_foreign or leads_out) or "hydra" in trusted_packages(given.overrides):
         return
     name = "config" if given.config_name is None else given.config_name
-    loader = _loader(given.config_path, given.config_dir, name, given.overrides)
     # A config that reads the clock could be another one when Hydra composes it later.
     no_clock = partial(_refuse, "${now:…}")
     OmegaConf.register_new_resolver("now", lambda *form: no_clock(form), replace=True)
     try:
-        _check_composed(compose_unchecked(loader, name, given.overrides), given.overrides)
+        with limited():
+            loader = _loader(given.config_path, given.config_dir, name, given.overrides)
+            composed = compose_unchecked(loader, name, given.overrides)
+            _check_composed(composed, given.overrides)
+        with open_dict(composed):
+            del composed.hydra  # is as expected
+        with suppress(OmegaConfBaseException), limited():  # reported when the run resolves it
+            OmegaConf.to_container(composed, resolve=True)
     finally:
         setup_globals()  # Hydra's own `now` again
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.allowlist import refuse_interpolations, texts
+from mbrl.config.limits import limited
 from mbrl.config.validation import check_settings, format_value, is_part, suggest, text_hint
 from mbrl.errors import ConfigError, refusal_in
 
@@ -68,7 +69,8 @@ def resolve(config: DictConfig) -> ResolvedConfig:
         if isinstance(config.get(DEFAULTS_TABLE), DictConfig):
             _check_table(config[DEFAULTS_TABLE], config.env.get("terminates_on"))
         missing = sorted(OmegaConf.missing_keys(config))
-        values: Any = OmegaConf.to_container(config, resolve=True)
+        with limited():
+            values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         refusal = refusal_in(error)
         if refusal is not None:
