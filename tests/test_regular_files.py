@@ -3,6 +3,7 @@ import os
 import socket
 
 import pytest
+from pydantic_core import from_json
 
 from mbrl.errors import CorruptRun
 from mbrl.regular_files import check_entries, open_regular, read_regular, write_atomic, write_json
@@ -97,6 +98,13 @@ def test_a_failed_write_names_its_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=f"Input/output error: '{tmp_path}/a.json'"):
         write_json(tmp_path / "a.json", {"value": 1})
     assert os.listdir(tmp_path) == []
+
+
+def test_names_that_are_not_text_are_written_as_what_can_be_read(tmp_path):
+    write_json(tmp_path / "a.json", {"command": ["\udcff", "\U0001f40d", "é"], "b": float("nan")})
+    content = read_regular(tmp_path / "a.json")
+    assert content.isascii()
+    assert from_json(content) == {"command": ["?", "\U0001f40d", "é"], "b": None}
 
 
 def test_an_atomic_write_replaces_links_and_leaves_their_targets(tmp_path, outside):
