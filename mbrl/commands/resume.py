@@ -119,16 +119,16 @@ def _check_all_jobs_saved(sweep: Path) -> None:
     saved = read_sweep_json(sweep)
     if saved is None:
         return
-    command = f"{shlex.join(saved.command)} hydra.sweep.dir={shlex.quote(str(sweep))}"
+    num_jobs = saved["num_jobs"]
+    command = f"{shlex.join(saved['command'])} hydra.sweep.dir={shlex.quote(str(sweep))}"
     if (sweep / ".search.lock").exists():
         RunConsole().say(
             f"This is a search; only its last jobs are resumed. To continue it: {command}"
         )
         return
-    missing = saved.num_jobs - len(runs_in(sweep))
+    missing = num_jobs - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
-            f"{sweep} lacks {missing} of its {saved.num_jobs} jobs: its command was killed before "
-            "it had saved them, or they were removed. Repeat the command to run them: "
-            f"{command}"
+            f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
+            f"saved them, or they were removed. Repeat the command to run them: {command}"
         )

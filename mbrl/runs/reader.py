@@ -16,6 +16,14 @@ from mbrl.runs.schemas import PROVENANCE_SCHEMA, ROW_SCHEMA, SUMMARY_SCHEMA, wha
 logger = logging.getLogger(__name__)
 
 
+def read_json(file: Path, schema: TypeAdapter, remedy: str) -> Any:
+    """The content of a JSON file of a type. Raises FileNotFoundError, or CorruptRun for others."""
+    try:
+        return schema.validate_json(read_regular(file))
+    except ValidationError as error:
+        raise CorruptRun(f"{file} is damaged ({what_is_wrong(error)}). {remedy}.") from error
+
+
 def read_metrics(
     path: str | Path, name: str = "metrics.jsonl", having: str = ""
 ) -> list[dict[str, Any]]:
@@ -63,7 +71,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     summary, CorruptRun if it is damaged.
     """
     try:
-        return _read_json(
+        return read_json(
             Path(path) / "summary.json", SUMMARY_SCHEMA, "Remove it, then resume the run"
         )
     except FileNotFoundError:
@@ -79,16 +87,9 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     """
     try:
         file = Path(path) / "provenance.json"
-        return _read_json(file, PROVENANCE_SCHEMA, "Remove it to continue without it")
+        return read_json(file, PROVENANCE_SCHEMA, "Remove it to continue without it")
     except FileNotFoundError:
         return {}
-
-
-def _read_json(file: Path, schema: TypeAdapter, remedy: str) -> dict[str, Any]:
-    try:
-        return schema.validate_json(read_regular(file))
-    except ValidationError as error:
-        raise CorruptRun(f"{file} is damaged ({what_is_wrong(error)}). {remedy}.") from error
 
 
 def is_running(path: str | Path) -> bool:

@@ -6,13 +6,13 @@ import pytest
 from mbrl.errors import CorruptRun
 from mbrl.runs.sweep_files import (
     LOGS,
-    SavedSweep,
     check_sweep,
     read_overrides,
     read_slurm_ids,
     read_sweep_json,
 )
 
+SWEEP = {"num_jobs": 2, "command": ["run.py"]}
 TASK = "hydra: {overrides: {task: %s}}"
 READERS = {
     "multirun.yaml": read_overrides,
@@ -36,7 +36,11 @@ def write(sweep, name, text):
     [
         ("multirun.yaml", TASK % "['seed=0,1']", ["seed=0,1"]),
         ("multirun.yaml", TASK % "[]", []),
-        ("sweep.json", '{"num_jobs": 2, "command": ["run.py"]}', SavedSweep(2, ["run.py"])),
+        (
+            "sweep.json",
+            '{"num_jobs": 2, "command": ["run.py"]}',
+            {"num_jobs": 2, "command": ["run.py"]},
+        ),
         (f"{LOGS}/jobs.json", '{"0_seed=0": "7_0"}', {"0_seed=0": "7_0"}),
         (f"{LOGS}/jobs.json", "{}", {}),
     ],
@@ -67,7 +71,7 @@ def test_a_sweep_s_files_are_read(tmp_path, name, text, content):
         ("sweep.json", '{"num_jobs": 1, "command": [["run.py"]]}'),
         ("sweep.json", '{"num_jobs": 1}'),
         *((name, text) for name in ("sweep.json", f"{LOGS}/jobs.json") for text in (
-            "", "[", "[1]", '"x"', "3", "null", DEEP, " " * 10_000_001, '{"a": {"a": 1}'
+            "", "[", "[1]", '"x"', "3", "null", DEEP, " " * 100_000_001, '{"a": {"a": 1}'
         )),
         (f"{LOGS}/jobs.json", '{"0_seed=0": 7}'),
         (f"{LOGS}/jobs.json", '{"0_seed=0": ["7_0"]}'),
