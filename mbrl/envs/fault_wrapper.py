@@ -115,10 +115,13 @@ def time_limit(seconds: float | None) -> Iterator[None]:
             raise TimeLimitExceeded
         return
     previous = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
-    # The alarm repeats, in case the block swallows the first exception.
-    signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_INTERVAL)
     try:
-        yield
+        try:
+            # The alarm repeats, in case the block swallows the first exception.
+            signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_INTERVAL)
+            yield
+        finally:  # which an alarm may interrupt
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, previous)
