@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mbrl.errors import CorruptRun
 
@@ -35,13 +35,14 @@ def check_entries(folder: Path) -> None:
                 raise _not_regular(path / entry.name)
 
 
-def open_regular(path: Path, mode: str = "rb") -> IO[bytes]:
-    """Open a regular file in binary `mode`: rb, ab, or r+b. The last two create a missing one.
+def open_regular(path: Path, mode: str = "rb") -> Any:
+    """Open a regular file in binary `mode`: rb, ab, r+b, or xb. All but rb create a missing one.
 
-    Raises CorruptRun for a link and for anything else that is not a regular file.
+    Mode xb raises FileExistsError if there is one. The others raise CorruptRun for a link and for
+    anything else that is not a regular file.
     """
     flags = {"rb": os.O_RDONLY, "ab": os.O_WRONLY | os.O_APPEND | os.O_CREAT}
-    flags["r+b"] = os.O_RDWR | os.O_CREAT
+    flags |= {"r+b": os.O_RDWR | os.O_CREAT, "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
     safe = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without waiting for a pipe's other end
     try:
         descriptor = os.open(path, flags[mode] | safe, 0o666)
@@ -87,8 +88,7 @@ def write_atomic(
     with errors_naming(path):
         temporary.unlink(missing_ok=True)
         try:
-            # Mode "x" fails if the file exists by now: it could be a link that leads elsewhere.
-            with temporary.open("xb") as file:
+            with open_regular(temporary, "xb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())

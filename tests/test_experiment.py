@@ -300,7 +300,8 @@ def test_a_run_from_python_leaves_what_one_from_the_command_line_leaves(tmp_path
             text = (tmp_path / name / file).read_text().replace(f"{tmp_path}/{name}", "FOLDER")
             texts[name, file] = yaml.safe_load(text)
         hydra = texts[name, ".hydra/hydra.yaml"]["hydra"]
-        del hydra["launcher"], hydra["runtime"]["cwd"]  # a single run has no use for a launcher
+        # A single run has no use for a launcher and a sweeper.
+        del hydra["launcher"], hydra["sweeper"], hydra["runtime"]["cwd"]
         for file in ("config.yaml", "provenance.json"):
             texts[name, file] = yaml.safe_load((tmp_path / name / file).read_text())
         for unique in ("command", "run_id", "started", "threads"):  # threads: the tests' XLA_FLAGS

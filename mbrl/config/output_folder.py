@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from mbrl.config.hydra_errors import as_sentence
 from mbrl.errors import CorruptRun
 from mbrl.regular_files import check_entries
 
@@ -21,12 +22,18 @@ class OutputFolderCheck(Callback):
         try:
             check_output_folder(config)
         except (CorruptRun, OSError) as error:
-            sys.exit(f"Error: {error}")  # Hydra turns exceptions of callbacks into warnings
+            # Hydra turns other exceptions of callbacks into warnings.
+            sys.exit(f"Error: {as_sentence(error, ())}")
         except OmegaConfBaseException:  # no folder: Hydra reports it next
             pass
 
 
 def check_output_folder(config: DictConfig) -> None:
     """Raises CorruptRun where hydra.run.dir holds anything but regular files and folders."""
-    HydraConfig.instance().set_config(config)
-    check_entries(Path(config.hydra.run.dir))
+    hydra = HydraConfig.instance()
+    before, hydra.cfg = hydra.cfg, None
+    try:
+        hydra.set_config(config)  # the folder's name refers to the choices
+        check_entries(Path(config.hydra.run.dir))
+    finally:
+        hydra.cfg = before

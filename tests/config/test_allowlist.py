@@ -12,6 +12,7 @@ from mbrl.config.allowlist import allowed_target, load_saved_config, trusted_pac
 from mbrl.config.build import build
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
+from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.experiment import build_loggers, run
 from tests.configs import new_run_info
@@ -99,7 +100,7 @@ NOT_NAMES = (None, 1, True, "", "foreign", "..foreign", "foreign..Part", "foreig
 @pytest.mark.parametrize("target", [*NOT_NAMES, ["os.mkdir"], {"a": "os.mkdir"}])
 def test_a_target_that_is_not_a_dotted_name_is_refused(target):
     sentence = refusal({"_target_": target})
-    assert f"_target_={target}".strip() in sentence
+    assert f"_target_={format_value(target)}".strip() in sentence
     assert ": must be the dotted name of a class or function" in sentence
     assert "trust=[" in sentence
 

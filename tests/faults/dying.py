@@ -92,18 +92,18 @@ def die() -> Any:
 
 def watch(operations: Operations) -> None:
     """Have the operations counted; writes and fsync have no audit event."""
-    open_path, fsync = pathlib.Path.open, os.fsync
+    fdopen, fsync = os.fdopen, os.fsync
 
-    def open_for_half(path: pathlib.Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        file = open_path(path, mode, *arguments, **options)
-        return file if mode in ("r", "rb") else HalfFile(file, operations)
+    def open_for_half(descriptor: int, mode: str) -> Any:
+        file = fdopen(descriptor, mode)
+        return file if mode == "rb" else HalfFile(file, operations)
 
     def fsync_or_die(descriptor: int) -> None:
         if operations.is_fatal("fsync", descriptor):
             die()
         fsync(descriptor)
 
-    pathlib.Path.open = open_for_half  # type: ignore[method-assign]
+    os.fdopen = open_for_half  # as mbrl.regular_files opens files
     os.fsync = fsync_or_die
     sys.addaudithook(operations.on_event)
 

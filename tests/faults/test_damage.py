@@ -132,7 +132,7 @@ def test_a_damaged_row_in_the_middle_is_an_error(copy):
     lines = (copy / "metrics.jsonl").read_text().splitlines()
     lines[1] = lines[1][:-5]
     (copy / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    with pytest.raises(CorruptRun, match="line 2 is not a JSON object"):
+    with pytest.raises(CorruptRun, match="line 2 is not a row of metrics"):
         resume_here(copy, "trust=[tests]")
 
 

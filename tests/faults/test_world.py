@@ -3,9 +3,7 @@
 import errno
 import itertools
 import os
-import pathlib
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -92,11 +90,11 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, part: str, count: int, where="write"):
         self.part, self.remaining, self.full, self.where = part, count, True, where
-        open_path, fsync, replace = pathlib.Path.open, os.fsync, os.replace
+        fdopen, fsync, replace = os.fdopen, os.fsync, os.replace
 
-        def open_or_break(path: Path, mode: str = "r", *arguments, **options):
-            file = open_path(path, mode, *arguments, **options)
-            is_full = mode[0] in "awx" and self.is_full("write", path)
+        def open_or_break(descriptor: int, mode: str):
+            file, path = fdopen(descriptor, mode), os.readlink(f"/proc/self/fd/{descriptor}")
+            is_full = mode != "rb" and self.is_full("write", path)
             return OverflowingFile(file) if is_full else file
 
         def fsync_or_break(descriptor):
@@ -107,7 +105,7 @@ class FullDisk:
             self.check("rename", source)
             replace(source, target)
 
-        monkeypatch.setattr(pathlib.Path, "open", open_or_break)
+        monkeypatch.setattr(os, "fdopen", open_or_break)  # as mbrl.regular_files opens files
         monkeypatch.setattr(os, "fsync", fsync_or_break)
         monkeypatch.setattr(os, "replace", replace_or_break)
 

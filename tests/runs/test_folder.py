@@ -47,7 +47,7 @@ def test_the_summary_has_the_last_value_of_each_metric(tmp_path):
     [
         (ArithmeticError("the model\ndiverged."), "ArithmeticError: the model diverged"),
         (KeyError(), "KeyError"),
-        (RunError("x" * 1000 + "."), f"RunError: {'x' * 1000}."),
+        (RunError("x" * 900 + "."), f"RunError: {'x' * 900}."),
     ],
     ids=["several lines", "empty", "own error"],
 )

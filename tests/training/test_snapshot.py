@@ -158,8 +158,8 @@ def random_snapshot():
 
 
 @pytest.mark.parametrize(
-    ("name", "index"),
-    [(name, i) for name, values in IMPOSSIBLE.items() for i in range(len(values))],
+    ("name", "value"),
+    [(name, value) for name, values in IMPOSSIBLE.items() for value in values],
 )
 def test_counters_and_lengths_that_no_run_has_are_refused(random_snapshot, name, value):
     arrays, others = random_snapshot
