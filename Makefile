@@ -32,7 +32,7 @@ test-extras: $(INSTALLED) ## Run the tests that need the extras (Slurm, Ray, Opt
 test-fast: $(INSTALLED) ## Run the tests that neither train nor start processes
 	$(PYTEST) -m "not slow and not extras" $(ARGS)
 
-test-faults: $(INSTALLED) ## Kill runs and break their files hundreds of times, and print the table of docs/runs.md (an hour)
+test-faults: $(INSTALLED) ## Kill runs and break their files hundreds of times, and print the table of docs/runs.md (one to two hours)
 	$(PYTEST) tests/faults --faults=whole $(ARGS)
 
 test-fuzz: $(INSTALLED) ## Give 10 000 wrong and right values to every setting (two hours): make test-fuzz ARGS="--number=500 --seed=1"
