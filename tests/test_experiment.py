@@ -391,3 +391,12 @@ def test_a_sweep_gives_each_job_its_folder_and_wandb_run(tmp_path):
     # No leak between jobs of one process: a job of the sweep is what it is alone.
     smoke(tmp_path / "alone", "planner=mcts", "seed=1", "logger=files")
     assert differences(read_metrics(tmp_path / "alone"), read_metrics(folders[3])) == []
+
+
+def test_a_run_from_python_stays_in_the_working_directory_as_from_the_command_line(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run(compose([*SHORTEST, "hydra.job.chdir=null", "hydra.run.dir=run"]))
+    assert (tmp_path / "run" / "config.yaml").exists()
+    assert not (tmp_path / "run" / "run").exists()

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from mbrl.config.environment import guarded_environment
 from mbrl.config.hydra_guard import has_foreign_files
-from mbrl.config.hydra_internals import Callbacks, config_loader
+from mbrl.config.hydra_internals import Callbacks, config_loader, named_as_run
 from mbrl.config.output_folder import check_output_folder
 from mbrl.runs.log import logged_to
 
@@ -30,7 +30,8 @@ def call_as_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     check_output_folder(config)
     context = HydraContext(config_loader(), Callbacks())
     command_line = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    with guarded_environment(has_foreign_files(config.hydra), command_line):
+    is_foreign = has_foreign_files(config.hydra)
+    with named_as_run(), guarded_environment(is_foreign, command_line):
         result = run_job(logged, config, "hydra.run.dir", None, context, configure_logging=False)
     if result.status == JobStatus.FAILED:
         raise result._return_value  # `return_value` would print to stderr first

@@ -77,7 +77,7 @@ def sweep(tmp_path, monkeypatch, settings, attack) -> Path:
     (run / "config.yaml").write_text(f"'{text}': 'x")  # damaged, but the run has an error
     (run / as_name(attack)).touch()
     (sweep / "multirun.yaml").touch()
-    (sweep / "sweep.json").write_text(json.dumps({"num_jobs": 9, "command": [attack]}))
+    (sweep / "sweep.json").write_text(json.dumps({"num_jobs": 9, "command": [text]}))
     return sweep
 
 
