@@ -62,10 +62,12 @@ def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     Raises CorruptRun for a file that is larger or not regular, and FileNotFoundError for none.
     """
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise CorruptRun(f"{path} is larger than {max_bytes} bytes, which no such file of a run is")
-    return content
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise CorruptRun(
+                f"{path} is larger than {max_bytes} bytes, which no such file of a run is. Remove "
+                "it, or restore what the run wrote."
+            )
+        return file.read()
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
