@@ -85,12 +85,13 @@ def check_command_line(arguments: Sequence[str]) -> None:
     if not (is_foreign or leads_out) or "hydra" in trusted_packages(given.overrides):
         return
     name = "config" if given.config_name is None else given.config_name
+    with limited():
+        loader = _loader(given.config_path, given.config_dir, name, given.overrides)
     # A config that reads the clock could be another one when Hydra composes it later.
     no_clock = partial(_refuse, "${now:…}")
     OmegaConf.register_new_resolver("now", lambda *form: no_clock(form), replace=True)
     try:
         with limited():
-            loader = _loader(given.config_path, given.config_dir, name, given.overrides)
             composed = compose_unchecked(loader, name, given.overrides)
             _check_composed(composed, given.overrides)
         with open_dict(composed):
