@@ -10,7 +10,8 @@ from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra._internal.core_plugins import basic_sweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
@@ -91,10 +92,10 @@ def use_own_plugins() -> None:
     it counts them. A default in conf/config.yaml would keep experiments from choosing another, and
     a plugin must not choose for other programs.
     """
-    Plugins.instance()  # registers Hydra's own first
+    Plugins.instance()  # registers Hydra's own first, from modules that it executes once more
     launcher = {"_target_": "hydra_plugins.mbrl.SweepLauncher", "max_jobs": MAX_JOBS}
     node = launcher | {"backend": "mbrl.launchers.local.Local"}
     store = ConfigStore.instance().store
     store(group="hydra/launcher", name="basic", node=node, provider="mbrl")
-    sweeper = BasicSweeperConf(_target_="hydra_plugins.mbrl.GridSweeper")
+    sweeper = basic_sweeper.BasicSweeperConf(_target_="hydra_plugins.mbrl.GridSweeper")
     store(group="hydra/sweeper", name="basic", node=sweeper, provider="mbrl")

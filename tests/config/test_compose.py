@@ -12,6 +12,7 @@ from hydra.core.utils import JobRuntime
 from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.compose import compose, with_hydra
+from mbrl.config.hydra_internals import use_own_plugins
 from mbrl.errors import ConfigError
 
 
@@ -116,6 +117,7 @@ def test_a_file_that_is_not_yaml_is_refused_in_a_sentence(folder):
     ids=["copy", "deepcopy", "pickle", "merge"],
 )
 def test_each_config_keeps_its_own_hydra_settings(change):
+    use_own_plugins()  # as run.py does; the settings are then of a class of Hydra's plugins
     first = compose(["seed=1"])
     compose(["seed=2"])
     assert "hydra" not in first
