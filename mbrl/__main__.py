@@ -1,10 +1,12 @@
 """`mbrl <command>` or `python -m mbrl <command>`: start runs, and work with saved ones."""
 
 import importlib
+import logging
 import sys
 
 from mbrl import __version__
 from mbrl.config.plain_errors import plain_errors
+from mbrl.runs.log import Formatter
 from mbrl.terminal import ArgumentParser
 
 # In the order of `--help`. A command is imported when it is called, since some set up JAX.
@@ -36,6 +38,8 @@ def main(arguments: list[str]) -> int:
 
 def console() -> None:
     """The console script `mbrl`."""
+    if logging.lastResort:  # by which warnings are printed; they may name what others wrote
+        logging.lastResort.setFormatter(Formatter())
     with plain_errors(status=2):
         sys.exit(main(sys.argv[1:]))
 

@@ -9,6 +9,7 @@ import re
 
 MAX_LENGTH = 300  # characters of a foreign message that `one_line` keeps
 MAX_SENTENCE = 1000  # characters of an own one
+JOINERS = "\u200c\u200d"  # join letters and emoji; they steer nothing
 # What to do about an OSError, by its number.
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space."),
@@ -66,7 +67,10 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
+    return "".join(
+        each if each.isprintable() or each in JOINERS else " " if each.isspace() else "�"
+        for each in text
+    )
 
 
 def printable_lines(text: str) -> str:

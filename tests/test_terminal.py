@@ -34,7 +34,7 @@ def is_harmless(text: str) -> bool:
 
 
 def test_text_without_control_characters_is_unchanged():
-    for text in ("größer – 机器", "two  blanks ", "", "e\u0301 ✓"):
+    for text in ("größer – 机器", "two  blanks ", "", "e\u0301 ✓", "👩\u200d🔬", "می\u200cخواهم"):
         assert printable(text) == text
     assert printable("a\tb\r\nc") == "a b  c"
     assert printable_lines("a\n\x1bb\n") == "a\n�b\n"

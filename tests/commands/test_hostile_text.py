@@ -159,6 +159,21 @@ def test_messages_on_a_sweep_that_lacks_jobs(sweep, shown, attack):
     assert "sweep.json is damaged" in shown("resume", sweep, status=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", TEXTS[:1])
+def test_a_warning_that_no_handler_of_logging_formats(sweep, attack):
+    with (jobs(sweep)[0] / "metrics.jsonl").open("a") as file:
+        file.write('{"cut')
+    result = subprocess.run(
+        [sys.executable, "-m", "mbrl", "compare"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+    )
+    assert "is cut off and was left out" in result.stderr.decode()
+    assert is_harmless(result.stderr.decode())
+
+
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory) -> Path:
     return run_here(tmp_path_factory.mktemp("quick") / "run", *QUICK)

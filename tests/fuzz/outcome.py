@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 import mbrl.experiment
 from mbrl.config.resolve import resolve
-from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, RunError
 from mbrl.runs.provenance import provenance
 from tests.fuzz.cases import DELETED, Case, Setting, base_settings
@@ -102,13 +101,10 @@ def _is_sentence(message: str) -> bool:
 
 
 def _is_named(setting: Setting, message: str) -> bool:
-    """Whether the message names the setting or what it belongs to.
-
-    A value that other settings interpolate may be refused under their names.
-    """
+    """Whether the message names the setting or what it belongs to."""
     parent, _, leaf = setting.key.replace("/", ".").rpartition(".")
-    named = (leaf, parent or leaf, f"={format_value(setting.value)}")
-    return any(part in message for part in named)
+    named = "|".join(map(re.escape, (leaf, parent or leaf)))
+    return bool(re.search(rf"(?<!\w)({named})(?!\w)", message.replace("/", ".")))
 
 
 def _suspicions(case: Case, config: DictConfig) -> Iterator[str]:
