@@ -35,8 +35,8 @@ from mbrl.config.resolve import resolve
 from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.models import rollout
 from mbrl.models.base import with_value
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.value import AbstractValue
-from mbrl.models.world_model import WorldModel
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.evaluate import evaluate
 from mbrl.types import AbstractActionSpace, Box

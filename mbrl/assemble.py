@@ -13,13 +13,14 @@ from mbrl.config.build import build
 from mbrl.config.resolve import ResolvedConfig
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.errors import ConfigError, one_line
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.base import AbstractLearner
+from mbrl.models.optimisation import num_parameters
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.evaluate import act_all, init_episodes
-from mbrl.training.loop import Training, initial_state, learn
+from mbrl.planners.greedy import Greedy
+from mbrl.training.evaluate import act_all, init_actors
+from mbrl.training.loop import Training, initial_state, update
 from mbrl.training.memory_check import check_memory
-from mbrl.training.optimisation import num_parameters
-from mbrl.training.state import MODEL_INIT, TrainState
+from mbrl.training.state import TrainState
 
 
 class Parts(NamedTuple):
@@ -27,28 +28,26 @@ class Parts(NamedTuple):
 
     training: Training
     environment: GymnasiumEnvironment
+    learner: AbstractLearner
     planner: AbstractPlanner
     state: TrainState  # before the first step
 
     @property
     def num_parameters(self) -> dict[str, int]:
-        """Trainable parameters of the model and of its value, all members'."""
-        model = self.state.model
-        trained = {"model": model.components, "value": model.value_function}
+        """Trainable parameters by the learner's names for them."""
+        trained = self.learner.parameters(self.state.learner)
         return {name: num_parameters(part) for name, part in trained.items()}
 
     def describe(self) -> Iterator[str]:
         """Sentences on the parts and their sizes."""
-        environment, counts = self.environment, self.num_parameters
+        environment = self.environment
+        counts = ", ".join(f"{count} ({name})" for name, count in self.num_parameters.items())
         yield (
             f"Environment {environment.id}: {environment.observation_size} numbers an observation, "
             f"actions {environment.action_space}, at most {environment.episode_limit} steps an "
             "episode."
         )
-        yield (
-            f"Model {type(self.state.model).__name__}. Trainable parameters: {counts['model']} "
-            f"(model), {counts['value']} (value)."
-        )
+        yield f"Learner {type(self.learner).__name__}. Trainable parameters: {counts}."
         num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
         yield (
             f"Planner {type(self.planner).__name__}. Replay buffer: "
@@ -68,17 +67,15 @@ def assemble(config: ResolvedConfig, trust: tuple[str, ...] = ()) -> Parts:
     action_space = environment.action_space
     planner = build(tree.planner, trust, action_space=action_space)
     planner = _checked(planner, "planner", AbstractPlanner, config)
+    learner = _checked(build(tree.model, trust), "model", AbstractLearner, config)
 
     def make_state(key):
-        spaces = {"observation_size": environment.observation_size, "action_space": action_space}
-        model = build(tree.model, trust, key=jax.random.fold_in(key, MODEL_INIT), **spaces)
-        model = _checked(model, "model", AbstractWorldModel, config)
-        return initial_state(key, training, environment, model)
+        return initial_state(key, training, environment, learner)
 
     with _memory_errors(config):
         try:
             shapes = check_memory(make_state, jax.random.key(0))
-            _check_fit(training, environment, planner, shapes)
+            _check_fit(training, environment, learner, planner, shapes)
             state = make_state(jax.random.key(tree.seed))
         except ConfigError:
             raise
@@ -86,7 +83,13 @@ def assemble(config: ResolvedConfig, trust: tuple[str, ...] = ()) -> Parts:
             raise ConfigError(str(error)) from error
         except TypeError as error:  # a given function cannot be called like the expected one
             raise ConfigError(f"The parts do not fit together ({one_line(error)}).") from error
-    return Parts(training, environment, planner, state)
+    parts = Parts(training, environment, learner, planner, state)
+    if isinstance(planner, Greedy) and not parts.num_parameters.get("value"):
+        raise ConfigError(
+            "planner=greedy: needs a learned value, without which it looks one reward ahead. "
+            "Choose another model/value than none, or another planner."
+        )
+    return parts
 
 
 def _checked(part: Any, name: str, kind: type, config: ResolvedConfig) -> Any:
@@ -99,6 +102,7 @@ def _checked(part: Any, name: str, kind: type, config: ResolvedConfig) -> Any:
 def _check_fit(
     training: Training,
     environment: GymnasiumEnvironment,
+    learner: AbstractLearner,
     planner: AbstractPlanner,
     state: TrainState,
 ) -> None:
@@ -109,10 +113,11 @@ def _check_fit(
     episodes = np.arange(training.max_evaluation_episodes)
     shape = (len(episodes), environment.observation_size)
     observations = jax.ShapeDtypeStruct(shape, jnp.float32)
-    planner_states = eqx.filter_eval_shape(init_episodes, planner, state.key, episodes)
+    model = learner.model(state.learner)
+    actors = eqx.filter_eval_shape(init_actors, planner, model, state.key, episodes)
     counters = (episodes, np.asarray(0))
-    check_memory(act_all, planner, state.model, state.key, *counters, observations, planner_states)
-    check_memory(learn, training.learners, state, np.asarray(0))
+    check_memory(act_all, planner, model, state.key, *counters, observations, actors)
+    check_memory(update, learner, state, np.asarray(0))
 
 
 @contextmanager

@@ -120,6 +120,7 @@ def execute(
             _, evaluation = train(
                 parts.training,
                 parts.environment,
+                parts.learner,
                 parts.planner,
                 start,
                 writer.log,
@@ -232,7 +233,9 @@ def _load_snapshot(
         )
     exploration = parts.training.exploration
     try:
-        return from_arrays(checkpoint.arrays, parts.state, parts.planner, exploration)
+        return from_arrays(
+            checkpoint.arrays, parts.state, parts.learner, parts.planner, exploration
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder.path}: its last checkpoint does not fit this version of mbrl ({error}). Use "

@@ -29,7 +29,7 @@ from mbrl.errors import ConfigError
 PURE_PACKAGES = ("mbrl.", "optax.")
 # Of an optimiser, what its program has as arrays. Others are combined in double precision.
 NUMBERS = ("learning_rate", "weight_decay")
-OPTIMIZER = "mbrl.training.optimisation.Optimizer"
+OPTIMIZER = "mbrl.models.optimisation.Optimizer"
 
 
 def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:

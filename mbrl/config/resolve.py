@@ -19,6 +19,7 @@ PARTS = ("env", "model", "planner", "training")
 TOP_LEVEL = ("seed", "discount", "horizon", "num_threads", "compilation_cache", "trust")
 SETTINGS = (*TOP_LEVEL, *PARTS, "optimizer", "logger")
 DEFAULTS_TABLE = "by_termination"  # one of its rows is referred to
+REFERRED_TO = (DEFAULTS_TABLE, "smoke")  # decide other settings, and are not saved
 MAX_ENTRIES = 1000  # of a list or mapping: OmegaConf takes minutes for 100 000
 
 # A resumed run may change these: no metric depends on them, the budget aside. A dot at the end
@@ -89,7 +90,7 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     # A setting of the user's own is refused where nothing refers to it, as a misspelling is.
     references = " ".join(text for text in texts(OmegaConf.to_container(config)) if "${" in text)
     for name in map(str, config):
-        if name not in (*SETTINGS, DEFAULTS_TABLE) and not re.search(
+        if name not in (*SETTINGS, *REFERRED_TO) and not re.search(
             rf"\b{re.escape(name)}\b", references
         ):
             raise ConfigError(f"{name}: not a setting, nor referred to. {suggest(name, SETTINGS)}")

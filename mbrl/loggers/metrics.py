@@ -14,7 +14,7 @@ METRICS: dict[str, str] = {
     "loss/value": "Mean squared error of the value against its targets, in squared units of a "
     "typical reward (its root mean square); mean over the last tenth of the phase's updates.",
     "loss/curious_value": "The same as loss/value, in the same units, for the value that "
-    "collection plans with if training.disagreement_bonus is not 0.",
+    "collection plans with if model.disagreement_bonus is not 0.",
     "validation/dynamics": "The same as loss/dynamics, in the same units, on held-out transitions "
     "with the weights at the end of the phase; each transition counts once, whereas training may "
     "repeat terminal ones.",
@@ -26,13 +26,13 @@ METRICS: dict[str, str] = {
     "stopping.",
     "value/mean": "Mean over members and states of the fitted value, in units of reward: the "
     "discounted return that the agent expects, relative to the mean reward while rewards are "
-    "centred (training.model_learner.center_rewards).",
+    "centred (model.fit_model.center_rewards).",
     "value/disagreement": "Standard deviation over members of the fitted value, in units of "
     "reward; mean over states.",
     "value/curious_mean": "The same as value/mean, in units of reward, for the value that "
-    "collection plans with if training.disagreement_bonus is not 0.",
+    "collection plans with if model.disagreement_bonus is not 0.",
     "value/curious_disagreement": "The same as value/disagreement, in units of reward, for the "
-    "value that collection plans with if training.disagreement_bonus is not 0.",
+    "value that collection plans with if model.disagreement_bonus is not 0.",
     "episode/return": "Undiscounted return of one episode of collection, exploration included, in "
     "units of reward.",
     "episode/length": "Number of steps of that episode.",

@@ -1,4 +1,4 @@
-"""World models: the contract between what is learned and the planners that use it."""
+"""The two contracts of what is learned: world models, which planners ask, and learners."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -6,9 +6,10 @@ from typing import NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
-from mbrl.data.normaliser import Normaliser
-from mbrl.models.value import AbstractValue
-from mbrl.types import AbstractActionSpace, Transition
+from mbrl.data.replay import ReplayBuffer
+from mbrl.types import AbstractActionSpace
+
+Metrics = dict[str, Float[Array, ""]]  # by metric name (`loggers/metrics.py`)
 
 
 class Prediction(NamedTuple):
@@ -17,44 +18,41 @@ class Prediction(NamedTuple):
     state: PyTree
     reward: Float[Array, " particles"]
     continuation: Float[Array, " particles"]  # probability that the episode continues
-    disagreement: Float[Array, ""]  # of the members on the next observation, from 0 to 1
-    penalty: Float[Array, ""] | float = 0.0  # already subtracted from each reward
+    heads: dict[str, Array] | None = None  # other predictions of the model, by name
 
 
 class AbstractWorldModel(eqx.Module):
     """Predicts the outcomes of actions with `particles` hypotheses that move side by side.
 
-    Everything is unbatched: callers `vmap` over candidate plans, environments and seeds. How
-    particles are assigned to the members of an ensemble is private to the model; `aggregate` turns
-    their estimates into one number. `training/learn.py` fits `components` to data with the
-    gradients of `losses`, and `training/fit_value.py` fits `value_function` to predicted returns;
-    either may have no parameters.
-
-    `models/bonus.py` sets `bonus` and `use_pessimism`, so that models with and without a bonus
-    share one compiled program. With a single member they have no effect.
+    This is all that a planner may ask, and nothing of how it was learned. A belief is a state that
+    follows from what was observed; a model without memory makes it of the last observation alone.
+    Everything is unbatched: callers `vmap` over candidate plans, environments and seeds.
     """
 
-    components: eqx.AbstractVar[PyTree]
-    value_function: eqx.AbstractVar[AbstractValue]
-    action_space: eqx.AbstractVar[AbstractActionSpace]
-    normaliser: eqx.AbstractVar[Normaliser]
-    num_members: eqx.AbstractVar[int]
-    bonus: eqx.AbstractVar[Float[Array, ""]]  # reward for full disagreement, in units of reward
-    use_pessimism: eqx.AbstractVar[Bool[Array, ""]]  # False: no uncertainty penalty, plain mean
+    @abstractmethod
+    def initial(self) -> PyTree:
+        """The belief before an episode, with the structure and shapes of every belief."""
 
     @abstractmethod
-    def encode(self, key: PRNGKeyArray, observation: Float[Array, " observation"]) -> PyTree:
-        """The model's state for an observation, to plan from."""
+    def observe(
+        self,
+        key: PRNGKeyArray,
+        belief: PyTree,
+        action: Shaped[Array, "*action"],
+        observation: Float[Array, " observation"],
+        is_first: Bool[Array, ""],
+    ) -> PyTree:
+        """The belief after a real action and the observation that followed.
+
+        `is_first` marks the first observation of an episode, at which a model forgets what it
+        believed; the action is then zero.
+        """
 
     @abstractmethod
     def step(
         self, key: PRNGKeyArray, state: PyTree, action: Shaped[Array, "*action"]
     ) -> Prediction:
         """Predicts the outcome of an action."""
-
-    @abstractmethod
-    def collapse_particles(self, key: PRNGKeyArray, state: PyTree) -> PyTree:
-        """Moves all particles to one of them, drawn at random, so that the state has one value."""
 
     @abstractmethod
     def value(self, state: PyTree) -> Float[Array, " particles"]:
@@ -65,17 +63,48 @@ class AbstractWorldModel(eqx.Module):
         """Aggregates the particles' estimates of a return or value into one number."""
 
     @abstractmethod
-    def with_normaliser(self, normaliser: Normaliser) -> "AbstractWorldModel":
-        """The same model with another normaliser."""
+    def return_bounds(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The smallest and the largest possible discounted return; `discount` is below 1.
 
-    @abstractmethod
-    def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
-        """Losses of `components` by metric name, of which learning minimises the sum.
-
-        Leaves of `transitions` lead with [members, batch].
+        With a discount of zero they bound the reward of a single step.
         """
 
 
-def with_value(model: AbstractWorldModel, value: AbstractValue) -> AbstractWorldModel:
-    """The model with another value function."""
-    return eqx.tree_at(lambda model: model.value_function, model, value)
+class AbstractLearner(eqx.Module):
+    """Owns all that is learned: parameters, optimisers, target networks, the normaliser.
+
+    `conf/model` names a learner; how it is trained is its own setting. A learner never changes
+    during a run: what changes is its state, a PyTree of arrays, which checkpoints hold.
+    """
+
+    @abstractmethod
+    def init(
+        self, key: PRNGKeyArray, observation_size: int, action_space: AbstractActionSpace
+    ) -> PyTree:
+        """The state before the first update.
+
+        `key` is the run's root key, into which a learner folds ids of its own (`randomness.py`).
+        No two leaves of the state may share a buffer, since the loop donates them to `update`.
+        """
+
+    @abstractmethod
+    def update(
+        self, key: PRNGKeyArray, state: PyTree, replay: ReplayBuffer
+    ) -> tuple[PyTree, Metrics]:
+        """One phase of learning; pure, and compiled by the loop. Its key is new in each phase."""
+
+    @abstractmethod
+    def model(self, state: PyTree) -> AbstractWorldModel:
+        """The world model that evaluation plans in."""
+
+    @abstractmethod
+    def collection_model(self, state: PyTree, episode: int) -> AbstractWorldModel:
+        """The model that collection plans in, in the episode of this index.
+
+        It may explore, by an exploration bonus for example. Models of all episodes have the same
+        structure, so that they share a compiled program.
+        """
+
+    @abstractmethod
+    def parameters(self, state: PyTree) -> dict[str, PyTree]:
+        """The trained parameters by name, to count them."""

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.models.base import AbstractWorldModel
 
-COLLAPSE = 2  # fold_in id of the third key of a step, beside the two that it is split into
+AFTER_STEP = 2  # fold_in id of the third key of a step, beside the two that it is split into
 
 
 class RolloutState(NamedTuple):
@@ -27,15 +27,8 @@ class RolloutState(NamedTuple):
     survival: Float[Array, " particles"]  # probability that the episode has not ended
 
 
-def start(
-    key: PRNGKeyArray, model: AbstractWorldModel, observation: Float[Array, " observation"]
-) -> RolloutState:
-    """Starts a rollout at a real observation."""
-    return start_from(model, model.encode(key, observation))
-
-
-def start_from(model: AbstractWorldModel, state: PyTree) -> RolloutState:
-    """Starts a rollout at a state of the model."""
+def start(model: AbstractWorldModel, state: PyTree) -> RolloutState:
+    """Starts a rollout at a belief, or another state of the model."""
     num_particles = jax.eval_shape(model.value, state).shape
     return RolloutState(state, jnp.ones(num_particles))
 
@@ -63,7 +56,7 @@ def bootstrap_value(
     """
     value = model.value(current.state)
     if discount < 1:
-        value = jnp.minimum(value, model.normaliser.return_bounds(discount)[1])
+        value = jnp.minimum(value, model.return_bounds(discount)[1])
     return _weight_by_survival(current.survival, value)
 
 
@@ -116,16 +109,17 @@ def rollout(
     state: PyTree,
     policy: Callable[[PRNGKeyArray, PyTree], Shaped[Array, "*action"]],
     num_steps: int,
+    after_step: Callable[[PRNGKeyArray, PyTree], PyTree] = lambda key, state: state,
 ) -> PyTree:
     """Follows a policy of (key, state); returns all states, leaves lead with [num_steps + 1].
 
-    The particles are collapsed onto one after each step, so that each state has a single value.
+    `after_step` changes the state after each step.
     """
 
     def one_step(state: PyTree, key: PRNGKeyArray):
         policy_key, step_key = jax.random.split(key)
         next_state = model.step(step_key, state, policy(policy_key, state)).state
-        return model.collapse_particles(jax.random.fold_in(key, COLLAPSE), next_state), state
+        return after_step(jax.random.fold_in(key, AFTER_STEP), next_state), state
 
     last, states = jax.lax.scan(one_step, state, jax.random.split(key, num_steps))
     return jax.tree.map(lambda states, last: jnp.concatenate([states, last[None]]), states, last)

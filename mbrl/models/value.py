@@ -23,7 +23,7 @@ class AbstractValue(eqx.Module):
 
 
 class ValueNetwork(AbstractValue):
-    """Network fitted to predicted returns by `training/fit_value.py`."""
+    """Network fitted to predicted returns by `models/ensemble/fit_value.py`."""
 
     network: eqx.nn.MLP
 

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from typing import NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
@@ -10,6 +11,14 @@ from mbrl.models.base import AbstractWorldModel
 from mbrl.types import AbstractActionSpace
 
 Info = dict[str, Float[Array, ""]]
+
+
+class Decision(NamedTuple):
+    """What a planner decides at one real step."""
+
+    action: Shaped[Array, "*action"]
+    state: PyTree  # of the planner, for the next decision
+    info: Info  # scalars to log as `planner/<key>`; the keys are those of METRICS in every call
 
 
 class AbstractPlanner(eqx.Module):
@@ -33,13 +42,10 @@ class AbstractPlanner(eqx.Module):
         self,
         key: PRNGKeyArray,
         model: AbstractWorldModel,
-        observation: Float[Array, " observation"],
+        belief: PyTree,
         state: PyTree,
-    ) -> tuple[Shaped[Array, "*action"], PyTree, Info]:
-        """An action, the state for the next decision, and scalars to log (`planner/<key>`).
-
-        The keys of the scalars are those of METRICS, in every call.
-        """
+    ) -> Decision:
+        """Decides on an action by planning from the model's belief."""
 
 
 def check_discount(discount: float) -> None:

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl.models import rollout
-from mbrl.models.value import ZeroValue
-from mbrl.planners.base import AbstractPlanner, check_count, check_discount
+from mbrl.planners.base import AbstractPlanner, Decision, check_count, check_discount
 from mbrl.types import AbstractActionSpace
 
 
@@ -34,20 +33,15 @@ class Greedy(AbstractPlanner):
     def init(self, key):
         return ()
 
-    def plan(self, key, model, observation, state):
-        if isinstance(model.value_function, ZeroValue):
-            raise ValueError(
-                "planner=greedy: needs a value function, without which it looks one reward ahead, "
-                "but model/value=none. Choose another model/value or another planner."
-            )
-        encode_key, candidates_key, step_key = jax.random.split(key, 3)
-        start = rollout.start(encode_key, model, observation)
+    def plan(self, key, model, belief, state):
+        _, candidates_key, step_key = jax.random.split(key, 3)
+        start = rollout.start(model, belief)
         candidates = self.action_space.candidates(candidates_key, self.num_actions)
         scores = jax.vmap(
             lambda action: rollout.plan_return(step_key, model, start, action[None], self.discount)
         )(candidates)
         info = {"score_best": jnp.max(scores), "invalid_fraction": jnp.mean(~jnp.isfinite(scores))}
-        return candidates[jnp.argmax(scores)], state, info
+        return Decision(candidates[jnp.argmax(scores)], state, info)
 
     def __check_init__(self):
         check_discount(self.discount)

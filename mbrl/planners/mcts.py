@@ -10,7 +10,7 @@ import mctx
 from jaxtyping import Array, Bool, Shaped
 
 from mbrl.models import rollout
-from mbrl.planners.base import AbstractPlanner, check_count, check_discount
+from mbrl.planners.base import AbstractPlanner, Decision, check_count, check_discount
 from mbrl.types import MAX_ENUMERATED_ACTIONS, AbstractActionSpace
 
 MAXVISIT_INIT = 60.0  # c_visit of Danihelka et al. (2022), eq. 8, times the number of candidates
@@ -60,9 +60,9 @@ class MCTS(AbstractPlanner):
     def init(self, key):
         return ()
 
-    def plan(self, key, model, observation, state):
-        encode_key, candidates_key, search_key = jax.random.split(key, 3)
-        rollout_state = rollout.start(encode_key, model, observation)
+    def plan(self, key, model, belief, state):
+        _, candidates_key, search_key = jax.random.split(key, 3)
+        rollout_state = rollout.start(model, belief)
         candidates, unit = self._candidates(candidates_key), _search_unit(model)
         root_value = _finite_or(self._value(model, rollout_state), 0.0)
         root = mctx.RootFnOutput(
@@ -73,7 +73,7 @@ class MCTS(AbstractPlanner):
         expand = partial(self._expand, model, unit, self._invalid_value(model, root_value))
         with jax.numpy_dtype_promotion("standard"):  # mctx mixes dtypes
             output = self._search(search_key, _batch_of_one(root), expand)
-        return candidates[output.action[0]], state, _info(output.search_tree, unit)
+        return Decision(candidates[output.action[0]], state, _info(output.search_tree, unit))
 
     def _expand(self, model, unit, invalid_value, params, key, action, node):
         """Takes one imagined step from a node: mctx's `recurrent_fn`, on batches of one."""
@@ -109,8 +109,8 @@ class MCTS(AbstractPlanner):
         """
         # Undiscounted, at most `max_depth` rewards are summed; 1 / (1 - discount) is that many.
         discount = self.discount if self.discount < 1 else 1 - 1 / self.max_depth
-        lowest, _ = model.normaliser.return_bounds(discount)
-        return root_value - 10 * (model.normaliser.reward_unit + jnp.abs(root_value)) + lowest
+        lowest, _ = model.return_bounds(discount)
+        return root_value - 10 * (_search_unit(model) + jnp.abs(root_value)) + lowest
 
     def _search(self, key, root, expand):
         num_actions = root.prior_logits.shape[1]
@@ -145,11 +145,13 @@ class MCTS(AbstractPlanner):
 
 
 def _search_unit(model):
-    """The power of 2 above a typical reward, by which returns are divided exactly.
+    """The power of 2 above the largest reward in size, by which returns are divided exactly.
 
     Because mctx treats differences below 1e-8 as rounding errors.
     """
-    return jnp.ldexp(1.0, jnp.frexp(model.normaliser.reward_unit)[1])
+    low, high = model.return_bounds(0.0)
+    size = jnp.maximum(-low, high)
+    return jnp.ldexp(1.0, jnp.frexp(jnp.where(size > 0, size, 1.0))[1])
 
 
 def _finite_or(value, default):

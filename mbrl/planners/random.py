@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from mbrl.planners.base import AbstractPlanner
+from mbrl.planners.base import AbstractPlanner, Decision
 from mbrl.types import AbstractActionSpace
 
 
@@ -16,5 +16,5 @@ class RandomPlanner(AbstractPlanner):
     def init(self, key):
         return ()
 
-    def plan(self, key, model, observation, state):
-        return self.action_space.sample(key), state, {}
+    def plan(self, key, model, belief, state):
+        return Decision(self.action_space.sample(key), state, {})

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from mbrl.models import rollout
 from mbrl.models.base import AbstractWorldModel
-from mbrl.planners.base import AbstractPlanner, check_count, check_discount
+from mbrl.planners.base import AbstractPlanner, Decision, check_count, check_discount
 from mbrl.planners.plans import AbstractPlanDistribution, random_plans
 from mbrl.types import AbstractActionSpace
 
@@ -100,10 +100,10 @@ class AbstractSamplingPlanner(AbstractPlanner):
         elites = random_plans(key, self.action_space, num_elites, self.horizon)
         return WarmStart(self.initial_distribution(), elites)
 
-    def plan(self, key, model, observation, state):
+    def plan(self, key, model, belief, state):
         num_plans, _, mode_in_last = self.schedule()
-        encode_key, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
-        start = rollout.start(encode_key, model, observation)
+        _, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
+        start = rollout.start(model, belief)
         with_mode = [False] * (len(num_plans) - 1) + [mode_in_last]
         carry = (state, Best(state.distribution.mode(), jnp.array(-jnp.inf)))
         all_scores = []
@@ -116,7 +116,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
         warm_start, best = carry
         distribution = warm_start.distribution
         plan = distribution.actions(self.select_plan(distribution, best.plan))
-        return plan[0], self._shift(shift_key, warm_start), _summary(all_scores)
+        return Decision(plan[0], self._shift(shift_key, warm_start), _summary(all_scores))
 
     def _iterate(
         self,

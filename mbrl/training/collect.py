@@ -12,10 +12,12 @@ import numpy as np
 
 from mbrl.envs.fault_wrapper import FaultWrapper
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.base import AbstractLearner, AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
+from mbrl.randomness import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT
+from mbrl.training.actor import Actor, act, init_actor
 from mbrl.training.explore import Exploration, epsilon_greedy
-from mbrl.training.state import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT, TrainState
+from mbrl.training.state import TrainState
 from mbrl.types import Transition
 
 # Evaluation seeds are smaller, so that no start state of evaluation is ever trained on.
@@ -30,7 +32,7 @@ class NonDeterministicEnvironment(ValueError):
 class Episode:
     """An episode in progress, on the host; its index and actions suffice to replay it."""
 
-    planner_state: Any
+    actor: Actor
     noise: np.ndarray  # [steps, features]; a function of the episode's index
     observations: list[np.ndarray]  # that of the reset, then one per step
     actions: list[np.ndarray] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Collector:
     """The real environment with its episode in progress, which continues in the next phase."""
 
     environment: GymnasiumEnvironment
+    learner: AbstractLearner
     planner: AbstractPlanner
     exploration: Exploration
     env_steps: int = 0
@@ -84,25 +87,26 @@ class Collector:
         """
         steps: list[tuple] = []
         rows: list[dict[str, float]] = []
-        models = [self.exploration.model(state, episode) for episode in (0, 1)]
+        model = self.learner.collection_model(state.learner, self.num_episodes)
         while len(steps) < num_steps and not (steps and should_stop()):
             episode = self.episode
             if episode is None:
                 observation, _ = self.env.reset(seed=episode_seed(state.key, self.num_episodes))
-                planner_state, noise = init_episode(
-                    self.planner, self.exploration, state.key, np.asarray(self.num_episodes)
+                actor, noise = init_episode(
+                    self.planner, model, self.exploration, state.key, np.asarray(self.num_episodes)
                 )
-                episode = Episode(planner_state, np.asarray(noise), [observation])
+                episode = Episode(actor, np.asarray(noise), [observation])
                 self.episode = episode
             if at_random:
                 action = act_randomly(
                     self.planner.action_space, state.key, np.asarray(self.env_steps)
                 )
             else:
-                action = self._plan(state, models[self.num_episodes % 2], episode)
+                action = self._plan(state, model, episode)
             steps.append(self._step(episode, np.asarray(action)))
             if self.episode is None:
                 rows.append(self._row(episode))
+                model = self.learner.collection_model(state.learner, self.num_episodes)
             advance(self.env_steps)
         # One transfer to the device per phase and column.
         columns = (jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
@@ -111,18 +115,18 @@ class Collector:
     def _plan(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> jax.Array:
         epsilon = np.float32(self.exploration.epsilon_at(self.env_steps))
         noise = episode.noise[episode.length % len(episode.noise)]
-        action, episode.planner_state, info = act(
+        episode.actor, info = act_exploring(
             self.planner,
             model,
             state.key,
             np.asarray(self.env_steps),
             episode.observations[-1],
-            episode.planner_state,
+            episode.actor,
             epsilon,
             noise,
         )
         episode.infos.append(info)
-        return action
+        return episode.actor.action
 
     def _step(self, episode: Episode, action: np.ndarray) -> tuple:
         """Takes one real step; returns the fields of its Transition."""
@@ -191,24 +195,25 @@ def act_randomly(action_space, key, env_steps):
 
 
 @eqx.filter_jit
-def act(planner, model, key, env_steps, observation, planner_state, epsilon, noise):
-    """Plans and explores at real step `env_steps`; returns action, planner state and info."""
+def act_exploring(planner, model, key, env_steps, observation, actor, epsilon, noise):
+    """Plans and explores at real step `env_steps`; returns the actor and the planner's info."""
     plan_key, explore_key = jax.random.split(
         jax.random.fold_in(jax.random.fold_in(key, COLLECT), env_steps)
     )
-    action, planner_state, info = planner.plan(plan_key, model, observation, planner_state)
-    action = epsilon_greedy(explore_key, planner.action_space, action, epsilon, noise)
-    return action, planner_state, info
+    actor, info = act(plan_key, planner, model, observation, actor)
+    action = epsilon_greedy(explore_key, planner.action_space, actor.action, epsilon, noise)
+    return actor._replace(action=action), info
 
 
 @eqx.filter_jit
-def init_episode(planner, exploration, key, index):
-    """The planner's state and the action noise for the episode of this index."""
+def init_episode(planner, model, exploration, key, index):
+    """The actor and the action noise for the episode of this index."""
     planner_key, noise_key = (
         jax.random.fold_in(jax.random.fold_in(key, consumer), index)
         for consumer in (PLANNER_INIT, ACTION_NOISE)
     )
-    return planner.init(planner_key), exploration.noise(noise_key, planner.action_space)
+    actor = init_actor(planner_key, planner, model)
+    return actor, exploration.noise(noise_key, planner.action_space)
 
 
 @eqx.filter_jit(donate="all")

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.models.base import AbstractWorldModel
 from mbrl.planners.base import AbstractPlanner
-from mbrl.training.state import EVALUATE, TrainState
+from mbrl.randomness import EVALUATE
+from mbrl.training.actor import act, init_actor
 
 
 class Evaluation(NamedTuple):
@@ -23,7 +26,8 @@ class Evaluation(NamedTuple):
 def evaluate(
     environment: GymnasiumEnvironment,
     planner: AbstractPlanner,
-    state: TrainState,
+    model: AbstractWorldModel,
+    key: PRNGKeyArray,
     num_episodes: int,
     first_seed: int,
     should_stop: Callable[[], bool] = lambda: False,
@@ -39,15 +43,13 @@ def evaluate(
     with ExitStack() as stack:
         envs = [stack.enter_context(closing(environment.make())) for _ in episodes]
         observations = np.stack([env.reset(seed=first_seed + i)[0] for i, env in enumerate(envs)])
-        planner_states = init_episodes(planner, state.key, episodes)
+        actors = init_actors(planner, model, key, episodes)
         returns, lengths = np.zeros(num_episodes), np.zeros(num_episodes, int)
         running, step = np.ones(num_episodes, bool), 0
         while running.any() and not should_stop():
             counters = (episodes, np.asarray(step))
-            actions, planner_states = act_all(
-                planner, state.model, state.key, *counters, observations, planner_states
-            )
-            actions = np.asarray(actions)
+            actors = act_all(planner, model, key, *counters, observations, actors)
+            actions = np.asarray(actors.action)
             for i in np.flatnonzero(running):
                 observations[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
                 returns[i] += reward
@@ -59,21 +61,23 @@ def evaluate(
 
 
 @eqx.filter_jit
-def init_episodes(planner, key, episodes):
-    """The planner's states at the start of the episodes."""
-    return jax.vmap(lambda episode: planner.init(_episode_key(key, episode)))(episodes)
+def init_actors(planner, model, key, episodes):
+    """The actors at the start of the episodes."""
+    return jax.vmap(lambda episode: init_actor(_episode_key(key, episode), planner, model))(
+        episodes
+    )
 
 
 @eqx.filter_jit
-def act_all(planner, model, key, episodes, step, observations, planner_states):
-    """Plans one action for each episode."""
+def act_all(planner, model, key, episodes, step, observations, actors):
+    """The actors of all episodes after one step."""
 
-    def act_one(episode, observation, planner_state):
+    def act_one(episode, observation, actor):
         step_key = jax.random.fold_in(_episode_key(key, episode), step)
-        action, planner_state, _ = planner.plan(step_key, model, observation, planner_state)
-        return action, planner_state
+        actor, _ = act(step_key, planner, model, observation, actor)
+        return actor
 
-    return jax.vmap(act_one)(episodes, observations, planner_states)
+    return jax.vmap(act_one)(episodes, observations, actors)
 
 
 def _episode_key(key, episode):

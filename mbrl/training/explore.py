@@ -1,4 +1,7 @@
-"""Exploration: how collection changes the planner's actions and model; evaluation does not."""
+"""Exploration: how collection changes the planner's actions; evaluation does not.
+
+A learner may explore too, by the model that collection plans in.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from mbrl.models.base import AbstractWorldModel, with_value
-from mbrl.models.bonus import with_bonus
 from mbrl.planners.noise import MAX_EXPONENT, coloured_noise
-from mbrl.training.state import TrainState
 from mbrl.types import MAX_FACTOR, AbstractActionSpace
 
 EpsilonSchedule = float | Callable[[int], float]  # constant, or a function of real steps
@@ -20,7 +20,7 @@ NOISE_STEPS = 1000  # length of an episode's noise sequence, which repeats in lo
 
 @dataclass(frozen=True)
 class Exploration:
-    """Epsilon-greedy actions, coloured action noise and a disagreement bonus."""
+    """Epsilon-greedy actions and coloured action noise."""
 
     # Fraction of uniformly random actions.
     epsilon: EpsilonSchedule
@@ -28,10 +28,6 @@ class Exploration:
     action_noise_std: float
     # Exponent β of the noise's spectral density 1/f^β over an episode: 0 white, 1 pink, 2 red.
     action_noise_exponent: float
-    # Reward for full disagreement of the members, in units of a typical reward.
-    disagreement_bonus: float
-    # Whether that unit is at least the largest cost seen until an episode has terminated.
-    bonus_floor_until_first_termination: bool
 
     def __post_init__(self):
         if not callable(self.epsilon) and not 0 <= self.epsilon <= 1:
@@ -39,12 +35,12 @@ class Exploration:
                 f"training.epsilon={self.epsilon}: must be in [0, 1], the fraction of random "
                 "actions. Try 0.05."
             )
-        for name in ("action_noise_std", "disagreement_bonus"):
-            if not 0 <= getattr(self, name) <= MAX_FACTOR:
-                raise ValueError(
-                    f"training.{name}={getattr(self, name)}: must be in [0, {MAX_FACTOR}], beyond "
-                    "which single precision loses what it is added to. Try 0, which turns it off."
-                )
+        if not 0 <= self.action_noise_std <= MAX_FACTOR:
+            raise ValueError(
+                f"training.action_noise_std={self.action_noise_std}: must be in [0, {MAX_FACTOR}], "
+                "beyond which single precision loses what it is added to. Try 0, which turns it "
+                "off."
+            )
         if not 0 <= self.action_noise_exponent <= MAX_EXPONENT:
             raise ValueError(
                 f"training.action_noise_exponent={self.action_noise_exponent}: must be in [0, "
@@ -76,20 +72,6 @@ class Exploration:
         """The action noise of one episode, coloured over time (Eberhard et al. 2023)."""
         shape = (1, NOISE_STEPS, action_space.num_features)
         return self.action_noise_std * coloured_noise(key, shape, self.action_noise_exponent)[0]
-
-    def model(self, state: TrainState, episode: int = 0) -> AbstractWorldModel:
-        """The model that collection plans with in an episode, by its index.
-
-        Only every other episode has the bonus. The others are planned like evaluation episodes, so
-        that the agent tests what its plain model is wrong about.
-        """
-        if state.bonus_value is None or episode % 2 == 1:
-            return state.model
-        return with_bonus(
-            with_value(state.model, state.bonus_value.function),
-            self.disagreement_bonus,
-            self.bonus_floor_until_first_termination,
-        )
 
 
 def epsilon_greedy(

@@ -12,20 +12,19 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
-from mbrl.models.base import AbstractWorldModel, with_value
+from mbrl.models.base import AbstractLearner, Metrics
 from mbrl.planners.base import AbstractPlanner
 from mbrl.progress import Phase, Progress
+from mbrl.randomness import LEARN
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.evaluate import evaluate
 from mbrl.training.explore import EpsilonSchedule, Exploration
-from mbrl.training.fit_value import ValueLearner
-from mbrl.training.learn import ModelLearner
-from mbrl.training.optimisation import copy_arrays
 from mbrl.training.report import ProgressReporter, Remaining
 from mbrl.training.snapshot import Snapshot
-from mbrl.training.state import LEARN, BonusValue, TrainState
+from mbrl.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +52,14 @@ class Training(eqx.Module):
     No schedule depends on `env_steps`, so that a short run is the beginning of a longer one.
     """
 
-    model_learner: ModelLearner
-    value_learner: ValueLearner
     env_steps: int = eqx.field(static=True)  # real steps of collection, warm-up included
     warmup_steps: int = eqx.field(static=True)  # random real steps before the first learning
     learn_every: int = eqx.field(static=True)  # real steps between phases of learning, at first
     # Later interval between phases of learning, as a fraction of all real steps so far.
     learn_interval_growth: float = eqx.field(static=True)
-    epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next four: see Exploration
+    epsilon: EpsilonSchedule = eqx.field(static=True)  # this and the next two: see Exploration
     action_noise_std: float = eqx.field(static=True)
     action_noise_exponent: float = eqx.field(static=True)
-    disagreement_bonus: float = eqx.field(static=True)
-    bonus_floor_until_first_termination: bool = eqx.field(static=True)
     evaluate_every: int = eqx.field(static=True)  # real steps between evaluations
     evaluation_episodes: int = eqx.field(static=True)
     # Episodes of the evaluation at the budget; None: evaluation_episodes.
@@ -176,47 +171,25 @@ class Training(eqx.Module):
         return count
 
     @property
-    def learners(self) -> tuple[ModelLearner, ValueLearner, Exploration]:
-        """What a phase of learning depends on; runs with equal ones share its program."""
-        return self.model_learner, self.value_learner, self.exploration
-
-    @property
     def exploration(self) -> Exploration:
-        return Exploration(
-            self.epsilon,
-            self.action_noise_std,
-            self.action_noise_exponent,
-            self.disagreement_bonus,
-            self.bonus_floor_until_first_termination,
-        )
+        return Exploration(self.epsilon, self.action_noise_std, self.action_noise_exponent)
 
 
 def initial_state(
     key: PRNGKeyArray,
     training: Training,
     environment: GymnasiumEnvironment,
-    model: AbstractWorldModel,
+    learner: AbstractLearner,
 ) -> TrainState:
-    """The state before the first step: initial optimiser states and an empty replay buffer."""
-    bonus_value = None
-    if training.disagreement_bonus != 0 and model.num_members > 1:  # one cannot disagree
-        value_state = training.value_learner.init(model)
-        bonus_value = BonusValue(copy_arrays(model.value_function), value_state)
-    return TrainState(
-        key=key,
-        model=model,
-        model_optimizer_state=training.model_learner.init(model),
-        value_state=training.value_learner.init(model),
-        bonus_value=bonus_value,
-        replay=init_replay(
-            training.replay_capacity, environment.observation_size, environment.action_space
-        ),
-    )
+    """The state before the first step: an initial learner and an empty replay buffer."""
+    sizes = (environment.observation_size, environment.action_space)
+    return TrainState(key, learner.init(key, *sizes), init_replay(training.replay_capacity, *sizes))
 
 
 def train(
     training: Training,
     environment: GymnasiumEnvironment,
+    learner: AbstractLearner,
     planner: AbstractPlanner,
     start: Snapshot,
     log: Callable[[Row], None],
@@ -237,6 +210,7 @@ def train(
     """
     collector = Collector(
         environment,
+        learner,
         planner,
         training.exploration,
         start.env_steps,
@@ -302,7 +276,8 @@ class _Loop:
         evaluation = evaluate(
             self.collector.environment,
             self.collector.planner,
-            self.state,
+            self.collector.learner.model(self.state.learner),
+            self.state.key,
             num_episodes,
             self.training.evaluation_seed,
             self.should_stop,
@@ -347,7 +322,7 @@ class _Loop:
         if not self.training.learning_is_due(env_steps):
             return
         self.reporter.begin("learning", env_steps)
-        self.state, metrics = learn(self.training.learners, self.state, np.asarray(env_steps))
+        self.state, metrics = update(self.collector.learner, self.state, np.asarray(env_steps))
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         seconds = {
             "time/learn": self.reporter.end(),
@@ -367,7 +342,7 @@ class _Loop:
         if not self.is_first_phase:
             return
         self.is_first_phase = False
-        seen = self.state.model.normaliser
+        seen = fit_normaliser(self.state.replay)
         bounds = (seen.reward_mean, seen.reward_min, seen.reward_max)
         mean, low, high = map(float, jax.device_get(bounds))
         half = (high - low) / 2
@@ -382,25 +357,8 @@ class _Loop:
 
 
 @eqx.filter_jit(donate="all-except-first")
-def learn(learners: tuple[ModelLearner, ValueLearner, Exploration], state: TrainState, env_steps):
-    """One phase of learning at real step `env_steps`, in one compiled call.
-
-    Fits the model, then its value, then the value of the model with a bonus, if there is one.
-    """
-    model_learner, value_learner, exploration = learners
-    model_key, value_key = jax.random.split(
-        jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps)
-    )
-    state, metrics = model_learner.learn(model_key, state)
-    value, value_state, value_metrics = value_learner.learn(
-        value_key, state.model, state.replay, state.value_state
-    )
-    state = state._replace(model=with_value(state.model, value), value_state=value_state)
-    if state.bonus_value is None:
-        return state, metrics | value_metrics
-    value, value_state, bonus_metrics = value_learner.learn(
-        value_key, exploration.model(state), state.replay, state.bonus_value.state
-    )
-    bonus_metrics = {name.replace("/", "/curious_"): bonus_metrics[name] for name in bonus_metrics}
-    state = state._replace(bonus_value=BonusValue(value, value_state))
-    return state, metrics | value_metrics | bonus_metrics
+def update(learner: AbstractLearner, state: TrainState, env_steps) -> tuple[TrainState, Metrics]:
+    """One phase of learning at real step `env_steps`, in one compiled call."""
+    key = jax.random.fold_in(jax.random.fold_in(state.key, LEARN), env_steps)
+    learned, metrics = learner.update(key, state.learner, state.replay)
+    return state._replace(learner=learned), metrics

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from mbrl.data.replay import HostReplay
+from mbrl.models.base import AbstractLearner
 from mbrl.planners.base import AbstractPlanner
+from mbrl.training.actor import Actor
 from mbrl.training.collect import Episode, init_episode
 from mbrl.training.explore import Exploration
 from mbrl.training.state import TrainState, is_key
@@ -35,7 +37,7 @@ COUNTERS = {"env_steps": int, "num_episodes": int, "evaluated_at": int, "collect
 
 
 def to_arrays(snapshot: Snapshot) -> Arrays:
-    """All arrays of a snapshot by their path, `state.model.components.dynamics…`.
+    """All arrays of a snapshot by their path, `state.learner.model.components.dynamics…`.
 
     Of the replay buffer only the valid transitions.
     """
@@ -48,6 +50,7 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
 def from_arrays(
     arrays: Mapping[str, np.ndarray],
     start: TrainState,
+    learner: AbstractLearner,
     planner: AbstractPlanner,
     exploration: Exploration,
 ) -> Snapshot:
@@ -63,13 +66,13 @@ def from_arrays(
         **_replace_arrays(_without_replay(start), arrays, "state"),
         replay=start.replay.from_host(host_replay),
     )
-    planner_state, noise = init_episode(
-        planner, exploration, state.key, np.asarray(counters["num_episodes"])
-    )
+    index = counters["num_episodes"]
+    model = learner.collection_model(state.learner, index)
+    actor, noise = init_episode(planner, model, exploration, state.key, np.asarray(index))
     episode = None
     if "episode.observations" in arrays:
         _check_episode(arrays, counters["env_steps"])
-        episode = _episode_from_arrays(arrays, planner_state, np.asarray(noise))
+        episode = _episode_from_arrays(arrays, actor, np.asarray(noise))
     return Snapshot(state, **counters, episode=episode)
 
 
@@ -118,12 +121,12 @@ def _episode_to_arrays(episode: Episode) -> Arrays:
             f"episode.infos.{name}": np.stack([info[name] for info in infos])
             for name in (infos[0] if infos else ())
         },
-        **_named_arrays(episode.planner_state, "episode.planner_state"),
+        **_named_arrays(episode.actor, "episode.actor"),
     }
 
 
 def _episode_from_arrays(
-    arrays: Mapping[str, np.ndarray], planner_state: PyTree, noise: np.ndarray
+    arrays: Mapping[str, np.ndarray], actor: Actor, noise: np.ndarray
 ) -> Episode:
     infos = {
         name.removeprefix("episode.infos."): values
@@ -131,7 +134,7 @@ def _episode_from_arrays(
         if name.startswith("episode.infos.")
     }
     return Episode(
-        _replace_arrays(planner_state, arrays, "episode.planner_state"),
+        _replace_arrays(actor, arrays, "episode.actor"),
         noise,
         list(arrays["episode.observations"]),
         [np.asarray(action) for action in arrays["episode.actions"]],

@@ -1,4 +1,4 @@
-"""Model learning: gradient descent on the replay buffer, except for a validation set."""
+"""Fitting the model: gradient descent on the replay buffer, except for a validation set."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,21 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from mbrl.data.normaliser import fit_normaliser
+from mbrl.data.replay import ReplayBuffer
 from mbrl.data.split import sample, split
-from mbrl.models.base import AbstractWorldModel
-from mbrl.training.optimisation import (
+from mbrl.models.base import Metrics
+from mbrl.models.ensemble.world_model import WorldModel
+from mbrl.models.optimisation import (
     Optimizer,
     filter_scan,
     filter_while_loop,
     gradient_step,
     num_parameters,
 )
-from mbrl.training.state import SPLIT, TrainState
 from mbrl.types import Transition
 
 NUM_ROUNDS = 10  # of validation in a phase
 VALIDATION_SAMPLES = 256  # transitions
-
-Metrics = dict[str, Float[Array, ""]]
 
 
 class Progress(NamedTuple):
@@ -41,7 +40,7 @@ class Progress(NamedTuple):
     best_validation: Metrics
 
 
-class ModelLearner(eqx.Module):
+class ModelFitter(eqx.Module):
     """Fits a model's components with minibatches from the members' own training sets.
 
     With `patience` it stops a phase early once the validation error no longer falls, and restores
@@ -64,17 +63,16 @@ class ModelLearner(eqx.Module):
         for name in ("num_updates", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(
-                    f"training.model_learner.{name}={getattr(self, name)}: must be at least 1. "
-                    "Raise it."
+                    f"model.fit_model.{name}={getattr(self, name)}: must be at least 1. Raise it."
                 )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
-                f"training.model_learner.validation_fraction={self.validation_fraction}: must be "
+                f"model.fit_model.validation_fraction={self.validation_fraction}: must be "
                 "between 0 and 1. Try 0.05."
             )
         if self.patience is not None and self.patience < 1:
             raise ValueError(
-                f"training.model_learner.patience={self.patience}: must be at least 1, or null to "
+                f"model.fit_model.patience={self.patience}: must be at least 1, or null to "
                 "use all updates. Try 3."
             )
 
@@ -83,21 +81,30 @@ class ModelLearner(eqx.Module):
         """Gradient steps between two rounds of validation."""
         return -(-self.num_updates // NUM_ROUNDS)
 
-    def init(self, model: AbstractWorldModel) -> PyTree:
+    def init(self, model: WorldModel) -> PyTree:
         """The optimiser's state before the first update."""
         return self.optimizer.init(eqx.filter(model.components, eqx.is_inexact_array))
 
-    def learn(self, key: PRNGKeyArray, state: TrainState) -> tuple[TrainState, Metrics]:
-        """One phase of updates with a new normaliser; the losses are means over its last round."""
-        replay = state.replay
-        seen_terminal = state.model.normaliser.seen_terminal
+    def __call__(
+        self,
+        key: PRNGKeyArray,
+        model: WorldModel,
+        replay: ReplayBuffer,
+        optimizer_state: PyTree,
+        split_key: PRNGKeyArray,
+    ) -> tuple[WorldModel, PyTree, Metrics]:
+        """One phase of updates with a new normaliser; the losses are means over its last round.
+
+        Returns the model, the optimiser's state and metrics.
+        """
+        seen_terminal = model.normaliser.seen_terminal
         normaliser = fit_normaliser(replay, self.center_rewards, seen_terminal)
-        model = state.model.with_normaliser(normaliser)
+        model = model.with_normaliser(normaliser)
         if num_parameters(model.components) == 0:
-            return state._replace(model=model), {}
+            return model, optimizer_state, {}
 
         sets = split(
-            jax.random.fold_in(state.key, SPLIT),
+            split_key,
             replay,
             model.num_members,
             self.validation_fraction,
@@ -130,9 +137,9 @@ class ModelLearner(eqx.Module):
             return _next_progress(progress, components, optimizer_state, losses, error, validation)
 
         error, validation = _loss(model.components, model, loss_key, held_out)
-        start = _initial_progress(model.components, state.model_optimizer_state, error, validation)
+        start = _initial_progress(model.components, optimizer_state, error, validation)
         end = filter_while_loop(self._should_continue, one_round, start)
-        return self._result(state, model, end)
+        return self._result(model, end)
 
     def _should_continue(self, progress: Progress) -> Bool[Array, ""]:
         rounds_left = progress.num_rounds < -(-self.num_updates // self.updates_per_round)
@@ -140,9 +147,7 @@ class ModelLearner(eqx.Module):
             return rounds_left
         return rounds_left & (progress.num_rounds - progress.best_round < self.patience)
 
-    def _result(
-        self, state: TrainState, model: AbstractWorldModel, end: Progress
-    ) -> tuple[TrainState, Metrics]:
+    def _result(self, model: WorldModel, end: Progress) -> tuple[WorldModel, PyTree, Metrics]:
         components, validation = end.components, end.validation
         if self.patience is not None:
             components, validation = end.best_components, end.best_validation
@@ -150,8 +155,7 @@ class ModelLearner(eqx.Module):
             name.replace("loss/", "validation/"): value for name, value in validation.items()
         }
         metrics["learn/updates"] = (end.num_rounds * self.updates_per_round).astype(jnp.float32)
-        model = _with_components(model, components)
-        return state._replace(model=model, model_optimizer_state=end.optimizer_state), metrics
+        return _with_components(model, components), end.optimizer_state, metrics
 
 
 def _initial_progress(
@@ -198,10 +202,10 @@ def _next_progress(
     )
 
 
-def _loss(components: PyTree, model: AbstractWorldModel, key: PRNGKeyArray, batch: Transition):
+def _loss(components: PyTree, model: WorldModel, key: PRNGKeyArray, batch: Transition):
     losses = _with_components(model, components).losses(key, batch)
     return sum(losses.values(), jnp.zeros(())), losses
 
 
-def _with_components(model: AbstractWorldModel, components: PyTree) -> AbstractWorldModel:
+def _with_components(model: WorldModel, components: PyTree) -> WorldModel:
     return eqx.tree_at(lambda model: model.components, model, components)

@@ -3,12 +3,12 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.ensemble.world_model import WorldModel
 
 
 def with_bonus(
-    model: AbstractWorldModel, scale: float, bonus_floor_until_first_termination: bool = False
-) -> AbstractWorldModel:
+    model: WorldModel, scale: float, bonus_floor_until_first_termination: bool = False
+) -> WorldModel:
     """The model with a disagreement bonus (Pathak et al. 2019) and without pessimism.
 
     Full disagreement on the next observation earns `scale` typical rewards. A typical reward is the

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from mbrl.models.base import AbstractWorldModel
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.rollout import rollout
 from mbrl.types import AbstractActionSpace
 
@@ -40,9 +40,11 @@ class LinearPolicy(eqx.Module):
 
 
 def random_policy_rollouts(
-    key: PRNGKeyArray, model: AbstractWorldModel, starts: PyTree, num_steps: int
+    key: PRNGKeyArray, model: WorldModel, starts: PyTree, num_steps: int
 ) -> PyTree:
     """All states of one rollout from each start, each under its own random policy.
+
+    The particles are collapsed onto one after each step, so that each state has a single value.
 
     Leaves of `starts` lead with [rollouts], those of the result with [rollouts * (num_steps + 1)].
     """
@@ -57,7 +59,7 @@ def random_policy_rollouts(
         weights = WEIGHT_SCALE / size**0.5 * jax.random.normal(weights_key, (num_features, size))
         bias = jax.random.normal(bias_key, (num_features,))
         policy = LinearPolicy(model.action_space, mean, std, weights, bias)
-        states = rollout(rollout_key, model, start, policy, num_steps)
+        states = rollout(rollout_key, model, start, policy, num_steps, model.collapse_particles)
         return jax.vmap(lambda state: _reset_if_diverged(state, start, mean, std))(states)
 
     states = jax.vmap(one_rollout)(jax.random.split(key, num_rollouts), starts)

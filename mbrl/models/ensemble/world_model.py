@@ -10,12 +10,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
-from mbrl.models.dynamics import AbstractDynamics
-from mbrl.models.ensemble import init_ensemble, vmap_ensemble
-from mbrl.models.propagation import AbstractPropagation
-from mbrl.models.reward import AbstractReward
+from mbrl.models.ensemble.dynamics import AbstractDynamics
+from mbrl.models.ensemble.members import init_ensemble, vmap_ensemble
+from mbrl.models.ensemble.propagation import AbstractPropagation
+from mbrl.models.ensemble.reward import AbstractReward
+from mbrl.models.ensemble.termination import AbstractTermination
 from mbrl.models.risk import AbstractRiskMeasure
-from mbrl.models.termination import AbstractTermination
 from mbrl.models.value import AbstractValue
 from mbrl.types import MAX_FACTOR, AbstractActionSpace, Transition
 
@@ -37,6 +37,14 @@ class WorldModel(AbstractWorldModel):
     not exploit model errors. `uncertainty_penalty` subtracts reward where the members disagree on
     the next observation (MOPO, Yu et al. 2020): far from all data their returns may agree and be
     wrong.
+
+    Predictions have two heads: the `disagreement` of the members on the next observation, from 0
+    to 1, and the `penalty` already subtracted from each reward.
+
+    `fit_model.py` fits `components` to real transitions, `fit_value.py` fits `value_function` to
+    predicted returns; either may have no parameters. `bonus.py` sets `bonus` and `use_pessimism`,
+    so that models with and without a bonus share one compiled program. With a single member they
+    have no effect.
     """
 
     components: Components
@@ -94,9 +102,23 @@ class WorldModel(AbstractWorldModel):
         self.pessimism = float(pessimism)
         self.uncertainty_penalty = float(uncertainty_penalty)
 
-    def encode(
-        self, key: PRNGKeyArray, observation: Float[Array, " observation"]
+    def initial(self) -> Float[Array, "particles observation"]:
+        return self.encode(jnp.zeros_like(self.normaliser.observation_mean))
+
+    def observe(
+        self,
+        key: PRNGKeyArray,
+        belief: Float[Array, "particles observation"],
+        action: Shaped[Array, "*action"],
+        observation: Float[Array, " observation"],
+        is_first: Bool[Array, ""],
     ) -> Float[Array, "particles observation"]:
+        return self.encode(observation)
+
+    def encode(
+        self, observation: Float[Array, " observation"]
+    ) -> Float[Array, "particles observation"]:
+        """The state in which all particles are at a real observation."""
         num_particles = self.num_members * self.propagation.particles_per_member
         return jnp.broadcast_to(observation, (num_particles, *observation.shape))
 
@@ -121,7 +143,8 @@ class WorldModel(AbstractWorldModel):
         penalty = self.uncertainty_penalty * self.normaliser.reward_rms * disagreement
         refund = jnp.where(self.use_pessimism, 0.0, penalty)
         reward = reward - penalty + refund + self.bonus * disagreement
-        return Prediction(next_state, reward, continuation, disagreement, penalty - refund)
+        heads = {"disagreement": disagreement, "penalty": penalty - refund}
+        return Prediction(next_state, reward, continuation, heads)
 
     def _next_observations(
         self,
@@ -168,6 +191,7 @@ class WorldModel(AbstractWorldModel):
     def collapse_particles(
         self, key: PRNGKeyArray, state: Float[Array, "particles observation"]
     ) -> Float[Array, "particles observation"]:
+        """Moves all particles to one of them, drawn at random, so that the state has one value."""
         if not self.propagation.stochastic or len(state) == 1:  # all particles are equal
             return state
         return jnp.broadcast_to(jax.random.choice(key, state), state.shape)
@@ -209,11 +233,20 @@ class WorldModel(AbstractWorldModel):
         members = jnp.mean(self._by_member(predictions), axis=1)
         return jnp.mean(jnp.minimum(jnp.std(members, axis=0) / self.normaliser.delta_std, 1.0))
 
+    def return_bounds(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        return self.normaliser.return_bounds(discount)
+
     def with_normaliser(self, normaliser: Normaliser) -> "WorldModel":
+        """The same model with another normaliser."""
         widened = self.components.reward.widen_reward_bounds(normaliser)
         return eqx.tree_at(lambda model: model.normaliser, self, widened)
 
     def losses(self, key: PRNGKeyArray, transitions: Transition) -> dict[str, Float[Array, ""]]:
+        """Losses of `components` by metric name, of which learning minimises the sum.
+
+        Leaves of `transitions` lead with [members, batch].
+        """
+
         def transition_losses(components: Components, transition: Transition):
             features = self.action_space.features(transition.action)
             inputs = (
@@ -233,3 +266,8 @@ class WorldModel(AbstractWorldModel):
             return jax.vmap(lambda transition: transition_losses(components, transition))(batch)
 
         return jax.tree.map(jnp.mean, vmap_ensemble(member_losses, self.components, transitions))
+
+
+def with_value(model: WorldModel, value: AbstractValue) -> WorldModel:
+    """The model with another value function."""
+    return eqx.tree_at(lambda model: model.value_function, model, value)

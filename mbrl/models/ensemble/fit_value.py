@@ -17,9 +17,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from mbrl.data.replay import ReplayBuffer
 from mbrl.models import rollout
-from mbrl.models.base import AbstractWorldModel, with_value
-from mbrl.models.value import AbstractValue
-from mbrl.training.optimisation import (
+from mbrl.models.base import Metrics
+from mbrl.models.ensemble.random_rollouts import random_policy_rollouts
+from mbrl.models.ensemble.world_model import WorldModel, with_value
+from mbrl.models.optimisation import (
     Optimizer,
     copy_arrays,
     filter_scan,
@@ -27,10 +28,17 @@ from mbrl.training.optimisation import (
     num_parameters,
     tail_mean,
 )
-from mbrl.training.random_rollouts import random_policy_rollouts
-from mbrl.training.state import ValueState
+from mbrl.models.value import AbstractValue
 
 STATES_PER_BATCH = 64  # states to predict from at once, so that the arrays fit a processor's cache
+
+
+class ValueState(NamedTuple):
+    """The state of fitting a value between two phases."""
+
+    online: AbstractValue  # after the last gradient step; planners use an average over many
+    target: AbstractValue  # target network: a moving average of `online` to bootstrap from
+    optimizer_state: PyTree
 
 
 class ImaginedTransitions(NamedTuple):
@@ -41,7 +49,7 @@ class ImaginedTransitions(NamedTuple):
     rewards: Float[Array, "states actions particles"]
 
 
-class ValueLearner(eqx.Module):
+class ValueFitter(eqx.Module):
     """Fitted value iteration (Gordon 1995; Ernst et al. 2005) on predicted transitions.
 
     Does nothing for a model without a learned value.
@@ -61,18 +69,16 @@ class ValueLearner(eqx.Module):
         for name in ("num_updates", "batch_size", "num_states", "num_actions"):
             if getattr(self, name) < 1:
                 raise ValueError(
-                    f"training.value_learner.{name}={getattr(self, name)}: must be at least 1. "
-                    "Raise it."
+                    f"model.fit_value.{name}={getattr(self, name)}: must be at least 1. Raise it."
                 )
         if self.rollout_length < 0:
             raise ValueError(
-                f"training.value_learner.rollout_length={self.rollout_length}: must be at least 0. "
-                "Try 20."
+                f"model.fit_value.rollout_length={self.rollout_length}: must be at least 0. Try 20."
             )
         if not 0 < self.tau <= 1:
-            raise ValueError(f"training.value_learner.tau={self.tau}: must be in (0, 1]. Try 0.05.")
+            raise ValueError(f"model.fit_value.tau={self.tau}: must be in (0, 1]. Try 0.05.")
 
-    def init(self, model: AbstractWorldModel) -> ValueState:
+    def init(self, model: WorldModel) -> ValueState:
         """The state before the first update.
 
         Raises ValueError for a learned value with a discount whose returns may be infinite.
@@ -91,9 +97,9 @@ class ValueLearner(eqx.Module):
             optimizer_state=self.optimizer.init(parameters),
         )
 
-    def learn(
-        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: ReplayBuffer, state: ValueState
-    ) -> tuple[AbstractValue, ValueState, dict[str, Float[Array, ""]]]:
+    def __call__(
+        self, key: PRNGKeyArray, model: WorldModel, replay: ReplayBuffer, state: ValueState
+    ) -> tuple[AbstractValue, ValueState, Metrics]:
         """One phase of updates; returns the value to plan with, the new state and metrics.
 
         That value has the mean weights over the second half of the updates (tail averaging; Polyak
@@ -127,13 +133,13 @@ class ValueLearner(eqx.Module):
         return average, ValueState(online, target, optimizer_state), tail_mean(metrics)
 
     def _imagined_transitions(
-        self, key: PRNGKeyArray, model: AbstractWorldModel, replay: ReplayBuffer
+        self, key: PRNGKeyArray, model: WorldModel, replay: ReplayBuffer
     ) -> ImaginedTransitions:
         """Predicted transitions from real states and from those of random rollouts."""
-        start_key, encode_key, rollout_key, step_key = jax.random.split(key, 4)
+        start_key, _, rollout_key, step_key = jax.random.split(key, 4)
         num_rollouts = -(-self.num_states // (self.rollout_length + 1))
         observations = replay.sample(start_key, (num_rollouts,)).observation
-        starts = jax.vmap(model.encode)(jax.random.split(encode_key, num_rollouts), observations)
+        starts = jax.vmap(model.encode)(observations)
         states = random_policy_rollouts(rollout_key, model, starts, self.rollout_length)
 
         def transitions_from(inputs) -> ImaginedTransitions:
@@ -142,7 +148,7 @@ class ValueLearner(eqx.Module):
             actions = model.action_space.candidates(
                 actions_key, self.num_actions, max_enumerated=2 * self.num_actions
             )
-            start = rollout.start_from(model, state)
+            start = rollout.start(model, state)
             next_states, rewards = jax.vmap(
                 lambda action: rollout.step(step_key, model, start, action)
             )(actions)
@@ -151,16 +157,14 @@ class ValueLearner(eqx.Module):
         keys = jax.random.split(step_key, num_rollouts * (self.rollout_length + 1))
         return jax.lax.map(transitions_from, (keys, states), batch_size=STATES_PER_BATCH)
 
-    def _targets(
-        self, model: AbstractWorldModel, batch: ImaginedTransitions
-    ) -> Float[Array, " batch"]:
+    def _targets(self, model: WorldModel, batch: ImaginedTransitions) -> Float[Array, " batch"]:
         """max_a of the reward plus the discounted value of the next state, in the return bounds."""
 
         def one_step_return(reward, next_state):
             return rollout.total_return(model, reward, next_state, self.discount, num_steps=1)
 
         returns = jax.vmap(jax.vmap(one_step_return))(batch.rewards, batch.next_states)
-        return jnp.clip(jnp.max(returns, axis=1), *model.normaliser.return_bounds(self.discount))
+        return jnp.clip(jnp.max(returns, axis=1), *model.return_bounds(self.discount))
 
 
 def _interpolate(
@@ -172,9 +176,7 @@ def _interpolate(
     return eqx.apply_updates(value, steps)
 
 
-def _loss(
-    value: AbstractValue, model: AbstractWorldModel, states: PyTree, targets: Float[Array, " batch"]
-):
+def _loss(value: AbstractValue, model: WorldModel, states: PyTree, targets: Float[Array, " batch"]):
     values = jax.vmap(with_value(model, value).value)(states)
     loss = jnp.mean(((values - targets[:, None]) / model.normaliser.reward_unit) ** 2)
     return loss, {
