@@ -51,7 +51,7 @@ class Parts(NamedTuple):
         num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
         yield (
             f"Planner {type(self.planner).__name__}. Replay buffer: "
-            f"{self.training.replay_capacity} transitions, {num_bytes / 1e6:.1f} MB."
+            f"{self.training.replay_capacity} time steps, {num_bytes / 1e6:.1f} MB."
         )
 
 

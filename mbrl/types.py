@@ -12,7 +12,7 @@ Axes, as they appear in the jaxtyping annotations:
     population    candidate plans that a planner scores in one iteration
     horizon       steps of a plan
     batch         transitions of one gradient step
-    capacity      entries of the replay buffer
+    capacity      transitions of the replay buffer
 """
 
 import itertools

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.transitions import Transitions
 
 
 class Normaliser(eqx.Module):
@@ -89,17 +89,17 @@ def identity_normaliser(observation_size: int) -> Normaliser:
 
 
 def fit_normaliser(
-    replay: ReplayBuffer,
+    data: Transitions,
     center_rewards: bool = False,
     seen_terminal: Bool[Array, ""] | bool = False,
 ) -> Normaliser:
-    """The statistics of all transitions in the replay buffer.
+    """The statistics of all transitions.
 
     With `center_rewards`, the mean reward is the offset until an episode has terminated. Where none
     ever does, a constant in each reward changes no decision, but its size would hide differences.
     `seen_terminal` says whether one had terminated before, and may have left the buffer since.
     """
-    transitions, valid = replay.transitions, replay.valid
+    transitions, valid = data.rows, data.valid
     delta = transitions.next_observation - transitions.observation
     nonterminal, terminal = valid & ~transitions.terminated, valid & transitions.terminated
     mean = _mean(transitions.reward, nonterminal)

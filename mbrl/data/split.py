@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.transitions import Transitions
 from mbrl.types import Transition
 
 # Cumulative Poisson distribution with mean 1: the limit of how often a transition occurs in a
@@ -32,7 +32,7 @@ class Split(NamedTuple):
 
 def split(
     key: PRNGKeyArray,
-    replay: ReplayBuffer,
+    data: Transitions,
     num_members: int,
     validation_fraction: float,
     bootstrap: bool,
@@ -44,26 +44,26 @@ def split(
     be empty holds all transitions instead.
     """
     holdout_key, bootstrap_key = jax.random.split(key)
-    insertion_index = replay.insertion_index
-    held_out = replay.valid & (_uniform(holdout_key, insertion_index) < validation_fraction)
-    trained = replay.valid & ~held_out
-    copies = jnp.ones((num_members, replay.capacity), jnp.int32)
+    insertion_index = data.insertion_index
+    held_out = data.valid & (_uniform(holdout_key, insertion_index) < validation_fraction)
+    trained = data.valid & ~held_out
+    copies = jnp.ones((num_members, data.capacity), jnp.int32)
     if bootstrap:
         member_keys = jax.random.split(bootstrap_key, num_members)
         uniform = jax.vmap(lambda key: _uniform(key, insertion_index))(member_keys)
         # Inverse transform sampling.
         exceeded = uniform[..., None] > POISSON_CUMULATIVE[None, None]
         copies = jnp.sum(exceeded, axis=-1, dtype=jnp.int32)
-    copies = jnp.where(trained[None], copies * _oversampling(replay)[None], 0)
+    copies = jnp.where(trained[None], copies * _oversampling(data)[None], 0)
     return Split(
-        _cumulative_counts(copies, replay.valid),
-        _cumulative_counts(held_out[None].astype(jnp.int32), replay.valid),
+        _cumulative_counts(copies, data.valid),
+        _cumulative_counts(held_out[None].astype(jnp.int32), data.valid),
     )
 
 
 def sample(
     key: PRNGKeyArray,
-    replay: ReplayBuffer,
+    data: Transitions,
     cumulative_counts: Int[Array, "sets capacity"],
     num_samples: int,
 ) -> Transition:
@@ -73,14 +73,14 @@ def sample(
     indices = jax.vmap(lambda counts, ranks: jnp.searchsorted(counts, ranks, side="right"))(
         cumulative_counts, ranks
     )
-    return jax.tree.map(lambda ring: ring[indices], replay.transitions)
+    return jax.tree.map(lambda ring: ring[indices], data.rows)
 
 
-def _oversampling(replay: ReplayBuffer) -> Int[Array, " capacity"]:
+def _oversampling(data: Transitions) -> Int[Array, " capacity"]:
     """How often each transition counts: more than once only if terminal."""
-    terminal = replay.valid & replay.transitions.terminated
+    terminal = data.valid & data.rows.terminated
     num_terminal = jnp.sum(terminal)
-    others = (replay.size - num_terminal).astype(float)
+    others = (data.size - num_terminal).astype(float)
     others_per_terminal = others / jnp.maximum(num_terminal, 1).astype(float)
     odds = MIN_TERMINAL_FRACTION / (1 - MIN_TERMINAL_FRACTION)
     repeats = jnp.maximum((odds * others_per_terminal).astype(jnp.int32), 1)

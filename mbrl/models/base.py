@@ -6,7 +6,7 @@ from typing import NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.replay_buffer import ReplayBuffer
 from mbrl.types import AbstractActionSpace
 
 Metrics = dict[str, Float[Array, ""]]  # by metric name (`loggers/metrics.py`)

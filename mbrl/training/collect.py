@@ -7,9 +7,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from mbrl.data.replay_buffer import ReplayBuffer, TimeStep
 from mbrl.envs.fault_wrapper import FaultWrapper
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractLearner, AbstractWorldModel
@@ -18,7 +18,6 @@ from mbrl.randomness import ACTION_NOISE, COLLECT, EPISODE_SEEDS, PLANNER_INIT
 from mbrl.training.actor import Actor, act, init_actor
 from mbrl.training.explore import Exploration, epsilon_greedy
 from mbrl.training.state import TrainState
-from mbrl.types import Transition
 
 # Evaluation seeds are smaller, so that no start state of evaluation is ever trained on.
 FIRST_COLLECTION_SEED = 2**20
@@ -85,10 +84,11 @@ class Collector:
         Also returns one row of metrics per finished episode. Stops early, but after at least one
         step, once `should_stop` returns True. `advance` receives `env_steps` after every step.
         """
-        steps: list[tuple] = []
+        steps: list[TimeStep] = []
+        start = self.env_steps
         rows: list[dict[str, float]] = []
         model = self.learner.collection_model(state.learner, self.num_episodes)
-        while len(steps) < num_steps and not (steps and should_stop()):
+        while self.env_steps - start < num_steps and not (steps and should_stop()):
             episode = self.episode
             if episode is None:
                 observation, _ = self.env.reset(seed=episode_seed(state.key, self.num_episodes))
@@ -103,14 +103,13 @@ class Collector:
                 )
             else:
                 action = self._plan(state, model, episode)
-            steps.append(self._step(episode, np.asarray(action)))
+            steps += self._step(episode, np.asarray(action))
             if self.episode is None:
                 rows.append(self._row(episode))
                 model = self.learner.collection_model(state.learner, self.num_episodes)
             advance(self.env_steps)
-        # One transfer to the device per phase and column.
-        columns = (jnp.asarray(np.stack(column)) for column in zip(*steps, strict=True))
-        return state._replace(replay=add(state.replay, Transition(*columns))), rows
+        present = steps[-1].observation if self.episode is None else self.episode.observations[-1]
+        return state._replace(replay=add_all(state.replay, steps, num_steps, present)), rows
 
     def _plan(self, state: TrainState, model: AbstractWorldModel, episode: Episode) -> jax.Array:
         epsilon = np.float32(self.exploration.epsilon_at(self.env_steps))
@@ -128,18 +127,23 @@ class Collector:
         episode.infos.append(info)
         return episode.actor.action
 
-    def _step(self, episode: Episode, action: np.ndarray) -> tuple:
-        """Takes one real step; returns the fields of its Transition."""
+    def _step(self, episode: Episode, action: np.ndarray) -> list[TimeStep]:
+        """Takes one real step; returns its time step, and the episode's last one if it ended."""
         before = episode.observations[-1]
         observation, reward, terminated, truncated, _ = self.env.step(action)
         episode.observations.append(observation)
         episode.actions.append(action)
         episode.rewards.append(float(reward))
         self.env_steps += 1
+        outcome = (np.float32(reward), bool(terminated), bool(truncated))
+        row: Any = (before, action, *outcome, episode.length == 1, False, {})
+        steps = [TimeStep(*row)]
         if terminated or truncated:
             self.num_episodes += 1
             self.episode = None
-        return before, action, np.float32(reward), observation, bool(terminated), bool(truncated)
+            row = (observation, np.zeros_like(action), np.float32(0), False, False, False, True, {})
+            steps.append(TimeStep(*row))
+        return steps
 
     def _row(self, episode: Episode) -> dict[str, float]:
         """The metrics of a finished episode."""
@@ -216,7 +220,24 @@ def init_episode(planner, model, exploration, key, index):
     return actor, exploration.noise(noise_key, planner.action_space)
 
 
+def add_all(
+    replay: ReplayBuffer, steps: list[TimeStep], num_steps: int, present: np.ndarray
+) -> ReplayBuffer:
+    """Adds a phase's time steps to the replay buffer, in one transfer to the device per column.
+
+    Of `num_steps` real steps each may end an episode, so columns of twice that length have the same
+    shape in every phase.
+    """
+
+    def column(*values: Any) -> np.ndarray:
+        padded = np.zeros((1, 2 * num_steps, *np.shape(values[0])), np.asarray(values[0]).dtype)
+        padded[0, : len(values)] = values
+        return padded
+
+    return add(replay, jax.tree.map(column, *steps), np.array([len(steps)]), present[None])
+
+
 @eqx.filter_jit(donate="all")
-def add(replay, transitions):
-    """Adds a phase's transitions to the replay buffer, in place."""
-    return replay.add(transitions)
+def add(replay, steps, num_new, present):
+    """Adds time steps to the replay buffer, in place."""
+    return replay.add(steps, num_new, present)

@@ -9,11 +9,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import init_replay
+from mbrl.data.replay_buffer import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractLearner, Metrics
 from mbrl.planners.base import AbstractPlanner
@@ -65,7 +66,7 @@ class Training(eqx.Module):
     # Episodes of the evaluation at the budget; None: evaluation_episodes.
     final_evaluation_episodes: int | None = eqx.field(static=True)
     evaluation_seed: int = eqx.field(static=True)  # of the first evaluation episode
-    replay_capacity: int = eqx.field(static=True)  # transitions
+    replay_capacity: int = eqx.field(static=True)  # time steps
     checkpoint_every: int | None = eqx.field(static=True)  # real steps; None: only at the end
     max_checkpoints: int = eqx.field(static=True)  # how many of the newest are kept
 
@@ -182,8 +183,13 @@ def initial_state(
     learner: AbstractLearner,
 ) -> TrainState:
     """The state before the first step: an initial learner and an empty replay buffer."""
-    sizes = (environment.observation_size, environment.action_space)
-    return TrainState(key, learner.init(key, *sizes), init_replay(training.replay_capacity, *sizes))
+    size, action_space = environment.observation_size, environment.action_space
+    observation = jax.ShapeDtypeStruct((size,), jnp.float32)
+    return TrainState(
+        key,
+        learner.init(key, size, action_space),
+        init_replay(training.replay_capacity, observation, action_space),
+    )
 
 
 def train(
@@ -342,7 +348,7 @@ class _Loop:
         if not self.is_first_phase:
             return
         self.is_first_phase = False
-        seen = fit_normaliser(self.state.replay)
+        seen = fit_normaliser(self.state.replay.transitions())
         bounds = (seen.reward_mean, seen.reward_min, seen.reward_max)
         mean, low, high = map(float, jax.device_get(bounds))
         half = (high - low) / 2

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from mbrl.data.replay import HostReplay
+from mbrl.data.replay_buffer import HostReplay, ReplayBuffer
 from mbrl.models.base import AbstractLearner
 from mbrl.planners.base import AbstractPlanner
 from mbrl.training.actor import Actor
@@ -39,7 +39,7 @@ COUNTERS = {"env_steps": int, "num_episodes": int, "evaluated_at": int, "collect
 def to_arrays(snapshot: Snapshot) -> Arrays:
     """All arrays of a snapshot by their path, `state.learner.model.components.dynamics…`.
 
-    Of the replay buffer only the valid transitions.
+    Of the replay buffer only the valid time steps.
     """
     arrays = _named_arrays(_without_replay(snapshot.state), "state")
     arrays |= _named_arrays(snapshot.state.replay.to_host(), "replay")
@@ -61,7 +61,7 @@ def from_arrays(
     """
     counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
     host_replay = _replace_arrays(start.replay.to_host(), arrays, "replay", same_length=False)
-    _check_counts(counters, host_replay, start.replay.capacity)
+    _check_counts(counters, host_replay, start.replay)
     state = TrainState(
         **_replace_arrays(_without_replay(start), arrays, "state"),
         replay=start.replay.from_host(host_replay),
@@ -82,7 +82,7 @@ def max_bytes(state: TrainState) -> int:
     return sum(array.nbytes for array in arrays) + MAX_EPISODE_BYTES
 
 
-def _check_counts(counters: Mapping[str, float], replay: HostReplay, capacity: int) -> None:
+def _check_counts(counters: Mapping[str, float], saved: HostReplay, replay: ReplayBuffer) -> None:
     """Raises ValueError for counters and lengths that no run has."""
     env_steps = counters["env_steps"]
     bounds = dict.fromkeys(("env_steps", "num_episodes", "evaluated_at"), env_steps)
@@ -90,8 +90,11 @@ def _check_counts(counters: Mapping[str, float], replay: HostReplay, capacity: i
     for name, bound in bounds.items():
         if not 0 <= counters[name] <= bound:
             raise ValueError(f"The checkpoint's {name} is {counters[name]}.")
-    lengths = {len(leaf) for leaf in jax.tree.leaves(replay.transitions)}
-    if replay.num_added != env_steps or lengths != {min(env_steps, capacity)}:
+    lengths = {len(leaf) for leaf in jax.tree.leaves((saved.steps, saved.insertion_index))}
+    added, transitions = saved.num_added, saved.num_transitions
+    sizes = np.minimum(added, replay.num_slots - 1) + 1
+    is_possible = np.all((transitions >= 0) & (transitions <= added) & (added <= 2 * transitions))
+    if not is_possible or transitions.sum() != env_steps or lengths != {sizes.sum()}:
         raise ValueError("The checkpoint's replay buffer does not hold its real steps.")
 
 
@@ -99,7 +102,7 @@ def _check_episode(arrays: Mapping[str, np.ndarray], env_steps: int) -> None:
     """Raises ValueError for an episode in progress that no run has."""
     num_steps = len(arrays["episode.actions"])
     for name, replayed in (("observations", "observation"), ("actions", "action")):
-        saved, expected = arrays[f"episode.{name}"], arrays[f"replay.transitions.{replayed}"]
+        saved, expected = arrays[f"episode.{name}"], arrays[f"replay.steps.{replayed}"]
         if saved.shape[1:] != expected.shape[1:] or saved.dtype.kind != expected.dtype.kind:
             raise ValueError(f"The checkpoint's episode.{name} is {saved.dtype}{saved.shape}.")
     lengths = [len(arrays[f"episode.{name}"]) for name in ("observations", "rewards")]

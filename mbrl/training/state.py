@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.replay_buffer import ReplayBuffer
 
 
 class TrainState(NamedTuple):

@@ -9,8 +9,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import ReplayBuffer
 from mbrl.data.split import sample, split
+from mbrl.data.transitions import Transitions
 from mbrl.models.base import Metrics
 from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.optimisation import (
@@ -89,7 +89,7 @@ class ModelFitter(eqx.Module):
         self,
         key: PRNGKeyArray,
         model: WorldModel,
-        replay: ReplayBuffer,
+        data: Transitions,
         optimizer_state: PyTree,
         split_key: PRNGKeyArray,
     ) -> tuple[WorldModel, PyTree, Metrics]:
@@ -98,21 +98,21 @@ class ModelFitter(eqx.Module):
         Returns the model, the optimiser's state and metrics.
         """
         seen_terminal = model.normaliser.seen_terminal
-        normaliser = fit_normaliser(replay, self.center_rewards, seen_terminal)
+        normaliser = fit_normaliser(data, self.center_rewards, seen_terminal)
         model = model.with_normaliser(normaliser)
         if num_parameters(model.components) == 0:
             return model, optimizer_state, {}
 
         sets = split(
             split_key,
-            replay,
+            data,
             model.num_members,
             self.validation_fraction,
             # A single member would only lose a third of its data to a bootstrap.
             self.bootstrap and model.num_members > 1,
         )
         updates_key, validation_key, loss_key = jax.random.split(key, 3)
-        held_out = sample(validation_key, replay, sets.held_out, VALIDATION_SAMPLES)
+        held_out = sample(validation_key, data, sets.held_out, VALIDATION_SAMPLES)
         held_out = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (model.num_members, *leaf.shape[1:])), held_out
         )
@@ -120,7 +120,7 @@ class ModelFitter(eqx.Module):
         def update(carry, key):
             components, optimizer_state = carry
             batch_key, loss_key = jax.random.split(key)
-            batch = sample(batch_key, replay, sets.training, self.batch_size)
+            batch = sample(batch_key, data, sets.training, self.batch_size)
             (_, losses), gradient = eqx.filter_value_and_grad(_loss, has_aux=True)(
                 components, model, loss_key, batch
             )

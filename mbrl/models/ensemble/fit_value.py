@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.transitions import Transitions
 from mbrl.models import rollout
 from mbrl.models.base import Metrics
 from mbrl.models.ensemble.random_rollouts import random_policy_rollouts
@@ -98,7 +98,7 @@ class ValueFitter(eqx.Module):
         )
 
     def __call__(
-        self, key: PRNGKeyArray, model: WorldModel, replay: ReplayBuffer, state: ValueState
+        self, key: PRNGKeyArray, model: WorldModel, data: Transitions, state: ValueState
     ) -> tuple[AbstractValue, ValueState, Metrics]:
         """One phase of updates; returns the value to plan with, the new state and metrics.
 
@@ -110,7 +110,7 @@ class ValueFitter(eqx.Module):
             return model.value_function, state, {}
 
         transitions_key, updates_key = jax.random.split(key)
-        transitions = self._imagined_transitions(transitions_key, model, replay)
+        transitions = self._imagined_transitions(transitions_key, model, data)
 
         def update(carry, inputs):
             key, index = inputs
@@ -133,12 +133,12 @@ class ValueFitter(eqx.Module):
         return average, ValueState(online, target, optimizer_state), tail_mean(metrics)
 
     def _imagined_transitions(
-        self, key: PRNGKeyArray, model: WorldModel, replay: ReplayBuffer
+        self, key: PRNGKeyArray, model: WorldModel, data: Transitions
     ) -> ImaginedTransitions:
         """Predicted transitions from real states and from those of random rollouts."""
         start_key, _, rollout_key, step_key = jax.random.split(key, 4)
         num_rollouts = -(-self.num_states // (self.rollout_length + 1))
-        observations = replay.sample(start_key, (num_rollouts,)).observation
+        observations = data.sample(start_key, (num_rollouts,)).observation
         starts = jax.vmap(model.encode)(observations)
         states = random_policy_rollouts(rollout_key, model, starts, self.rollout_length)
 

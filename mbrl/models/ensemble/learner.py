@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from mbrl.data.replay import ReplayBuffer
+from mbrl.data.replay_buffer import ReplayBuffer
 from mbrl.models.base import AbstractLearner, Metrics
 from mbrl.models.ensemble.bonus import with_bonus
 from mbrl.models.ensemble.dynamics import AbstractDynamics
@@ -115,17 +115,18 @@ class EnsembleLearner(AbstractLearner):
         self, key: PRNGKeyArray, state: EnsembleState, replay: ReplayBuffer
     ) -> tuple[EnsembleState, Metrics]:
         model_key, value_key = jax.random.split(key)
+        data = replay.transitions()
         model, optimizer_state, metrics = self.fit_model(
-            model_key, state.model, replay, state.optimizer_state, state.split_key
+            model_key, state.model, data, state.optimizer_state, state.split_key
         )
-        value, value_state, value_metrics = self.fit_value(value_key, model, replay, state.value)
+        value, value_state, value_metrics = self.fit_value(value_key, model, data, state.value)
         state = state._replace(
             model=with_value(model, value), optimizer_state=optimizer_state, value=value_state
         )
         if state.bonus_value is None:
             return state, metrics | value_metrics
         value, value_state, bonus_metrics = self.fit_value(
-            value_key, self.collection_model(state, 0), replay, state.bonus_value.state
+            value_key, self.collection_model(state, 0), data, state.bonus_value.state
         )
         for name, metric in bonus_metrics.items():
             value_metrics[name.replace("/", "/curious_")] = metric
