@@ -38,7 +38,7 @@ def settings(
         "compilation_cache": True,
         "env": dict(ENVIRONMENTS[env]),
         "model": {
-            "_target_": "mbrl.models.world_model.WorldModel",
+            "_target_": "mbrl.models.ensemble.learner.EnsembleLearner",
             "num_members": 5,
             "dynamics": {"width": 64},
         },

@@ -65,8 +65,8 @@ def test_a_composed_config_is_read_completely(tmp_path):
         resolve(compose(["env=pendulum", "planner=mcts"])).to_yaml()
     )
     [record], _ = read_records([tmp_path])
-    assert record.settings["training.model_learner.optimizer._target_"] == "optax.adamw"
-    assert record.settings["training.model_learner.optimizer.learning_rate"] == "0.001"
+    assert record.settings["model.fit_model.optimizer._target_"] == "optax.adamw"
+    assert record.settings["model.fit_model.optimizer.learning_rate"] == "0.001"
     assert (record.budget, record.random_score) == (1000, -1235.9)
 
 

@@ -27,7 +27,7 @@ TARGETS = {
 }
 LINKED = ["metrics.jsonl", "summary.json", "provenance.json", "checkpoint", "run.log", ".lock"]
 LINKED.append("learning_curve.png")
-PLACES = ("model.dynamics", "training.model_learner.optimizer", "env.known_reward")
+PLACES = ("model.dynamics", "model.fit_model.optimizer", "env.known_reward")
 
 
 @pytest.fixture

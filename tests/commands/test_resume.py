@@ -89,7 +89,7 @@ def test_a_refused_setting_changes_nothing_in_the_run(short, overrides, message)
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "discount", "training.model_learner.batch_size", "model.num_members"]
+    "name", ["seed", "discount", "model.fit_model.batch_size", "model.num_members"]
 )
 def test_a_run_whose_config_was_changed_is_not_resumed(copy, name):
     config = OmegaConf.load(copy / "config.yaml")

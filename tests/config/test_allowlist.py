@@ -188,7 +188,7 @@ def test_the_module_of_an_environment_is_seen_at_any_depth(canary, settings):
 def test_an_environment_is_not_handed_to_a_caller_that_gives_it_another_id(canary):
     deferred = {"_target_": ENVIRONMENT, "_partial_": True}
     caller = {
-        "_target_": "mbrl.training.optimisation.filter_while_loop",
+        "_target_": "mbrl.models.optimisation.filter_while_loop",
         "condition": deferred,
         "body": deferred,
         "start": "foreign:Foreign-v0",

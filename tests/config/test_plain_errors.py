@@ -81,7 +81,7 @@ def test_an_unknown_option_names_the_others(capsys):
         (["training.env_step=100"], "training.env_steps"),
         (["planner=mcts", "planner.num_simulation=9"], "planner.num_simulations"),
         (["env=pendulum", "env.kwarg={}"], "env.kwargs"),
-        (["training.model_learner.num_update=3"], "training.model_learner.num_updates"),
+        (["model.fit_model.num_update=3"], "model.fit_model.num_updates"),
     ],
 )
 def test_a_misspelt_setting_is_told_before_any_other_advice(capsys, monkeypatch, words, meant):

@@ -95,7 +95,7 @@ def test_defaults_follow_from_what_terminates_an_episode(environment):
     assert resolved.discount == resolved.planner.discount == row.discount
     assert resolved.model.pessimism == row.pessimism
     assert resolved.model.uncertainty_penalty == row.uncertainty_penalty
-    assert resolved.training.disagreement_bonus == row.disagreement_bonus
+    assert resolved.model.disagreement_bonus == row.disagreement_bonus
 
 
 def test_both_has_the_defaults_of_unknown():

@@ -61,15 +61,15 @@ def test_a_run_in_an_environment_that_is_not_deterministic_is_resumed_only_on_re
     assert status(folder) == "completed"
 
 
-@pytest.mark.parametrize("learner", ["model_learner", "value_learner"])
-def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fault_report):
+@pytest.mark.parametrize("fitter", ["fit_model", "fit_value"])
+def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, fitter, fault_report):
     # The learning rate is infinite from the fourth phase on.
     schedule = (
         "{_target_: optax.piecewise_constant_schedule, init_value: 0.001, "
         "boundaries_and_scales: {12: 1e38}}"
     )
     optimizer = f"{{_target_: optax.adamw, learning_rate: {schedule}}}"
-    settings = ("model/value=learned", f"training.{learner}.optimizer={optimizer}")
+    settings = ("model/value=learned", f"model.{fitter}.optimizer={optimizer}")
     message = r"became (nan|inf) at step \d+. Lower optimizer.learning_rate"
     with pytest.raises(RunError, match=message):
         run_here(tmp_path, *BREAKABLE, *settings)
@@ -79,7 +79,7 @@ def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fau
     losses = [name for name in last if name.startswith(("loss/", "validation/", "value/"))]
     assert None in [last[name] for name in losses]
     assert newest_checkpoint(tmp_path) < last["env_steps"]
-    fault_report(f"a diverged loss ({learner}): stopped, with the checkpoint before it", 1, 1, 0)
+    fault_report(f"a diverged loss ({fitter}): stopped, with the checkpoint before it", 1, 1, 0)
 
 
 class FullDisk:
