@@ -188,7 +188,9 @@ def format_number(value: float | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`1:05` for minutes and seconds, `1:01:05` with hours."""
+    """`1:05` for minutes and seconds, `1:01:05` with hours; a dash for NaN."""
+    if seconds != seconds:
+        return "–"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractLogger
 from mbrl.regular_files import MAX_METRICS_BYTES, errors_naming, open_regular, read_regular
 from mbrl.run_info import RunInfo
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class FilesLogger(AbstractLogger):
-    """Appends each row to metrics.jsonl as one line of JSON; NaN is written as null.
+    """Appends each row to metrics.jsonl as one line of JSON.
 
     A row is written at once, so a killed run keeps all its rows.
     """
@@ -33,7 +33,7 @@ class FilesLogger(AbstractLogger):
             os.truncate(self._path, length)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        line = json.dumps(finite_or_none(row), allow_nan=False)
+        line = json.dumps(row, allow_nan=False)
         # Rows are few. Opening the file for each one needs no flushing and leaves nothing to close.
         with errors_naming(self._path), open_regular(self._path, "ab") as file:
             file.write(f"{line}\n".encode())

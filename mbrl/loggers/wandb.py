@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from wandb.errors import AuthenticationError, UsageError
 
 from mbrl.errors import one_line
-from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.destination import (
     VARIABLES,
     destination_of,
@@ -108,7 +108,7 @@ class WandbLogger(AbstractLogger):
     def log(self, row: Mapping[str, Any]) -> None:
         if not self._working or self._run is None:
             return
-        values = finite_or_none(row)
+        values = dict(row)
         for name in ("evaluation/returns", "evaluation/lengths"):
             finite = [value for value in values.get(name, ()) if value is not None]
             if finite:

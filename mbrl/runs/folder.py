@@ -181,7 +181,7 @@ class RunFolder:
                 self.finish("failed", error=kind if message == kind else f"{kind}: {message}")
             else:  # KeyboardInterrupt, SystemExit
                 self.finish("interrupted")
-        except OSError as failure:  # not raised, since it would hide why the run ended
+        except (OSError, CorruptRun) as failure:  # not raised: it would hide why the run ended
             logger.error(
                 "The summary of %s cannot be written (%s). It still has the status running.",
                 self.path,

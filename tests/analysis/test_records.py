@@ -117,7 +117,7 @@ def test_an_invalid_config_is_reported_and_the_other_runs_are_read(tmp_path, nam
     ("file", "content"),
     [
         ("summary.json", '{"status": "excellent"}'),
-        ("summary.json", '{"status": "completed", "evaluation/return_mean": 1e16}'),
+        ("summary.json", '{"status": "completed", "evaluation/return_mean": 1e101}'),
         ("provenance.json", '{"choices": 3}'),
         ("provenance.json", '{"started": "0001-01-01T00:00:00+23:00"}'),
         ("config.yaml", None),
