@@ -60,9 +60,13 @@ def test_an_exception_is_recorded_as_a_failure_with_its_message(tmp_path, error,
 
 
 def test_damaged_rows_do_not_hide_why_a_run_failed(tmp_path, caplog):
-    with pytest.raises(RunError, match="the reason"), RunFolder(tmp_path, ""):
-        (tmp_path / "metrics.jsonl").write_text('{"env_steps": "x"}\n')
-        raise RunError("the reason")
+    def fail():
+        with RunFolder(tmp_path, ""):
+            (tmp_path / "metrics.jsonl").write_text('{"env_steps": "x"}\n')
+            raise RunError("the reason")
+
+    with pytest.raises(RunError, match="the reason"):
+        fail()
     assert "line 1 is not a row of metrics" in caplog.text
 
 
