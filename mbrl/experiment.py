@@ -186,7 +186,9 @@ def _restore(
     training, num_recorded = parts.training, len(read_metrics(folder.path))
     # A checkpoint that counts more rows than are recorded is useless: its rows would be missing.
     checkpoint = load_checkpoint(
-        folder.path, lambda facts: facts["num_rows"] <= num_recorded, max_bytes(parts.state)
+        folder.path,
+        lambda facts: facts["num_rows"] <= num_recorded,
+        max_bytes(parts.state, training.env_steps),
     )
     start, num_rows, seconds = Snapshot(parts.state), 0, 0.0
     if checkpoint is not None:

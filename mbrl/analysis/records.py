@@ -6,14 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mbrl.errors import CorruptRun, one_line, printable
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.saved_config import leaves, read_config
-from mbrl.runs.schemas import CONFIG_SCHEMA, parse_time, what_is_wrong
+from mbrl.runs.schemas import parse_time
 
 READ_ERRORS = (CorruptRun, OSError, ValueError, RecursionError)  # what reading a folder can raise
 UNFINISHED = ("running", "killed", "never started")  # the statuses besides STATUSES
@@ -131,12 +129,6 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
     provenance = read_provenance(folder)
     if run_status in ("running", "killed"):  # the summary is still that of the start
         summary |= final_values(read_metrics(folder))
-    try:
-        CONFIG_SCHEMA.validate_python(config)
-    except ValidationError as error:
-        raise CorruptRun(
-            f"{folder / 'config.yaml'} is not the saved config of a run ({what_is_wrong(error)})."
-        ) from error
     env, budget = config["env"], config["training"].get("env_steps")
     if "started" in provenance:
         started = parse_time(provenance["started"])

@@ -69,9 +69,9 @@ class Facts(TypedDict):
     """What a checkpoint knows beside its arrays."""
 
     env_steps: Count
-    num_rows: NotRequired[Count]  # of metrics.jsonl
-    wall_seconds: NotRequired[Amount]
-    config: NotRequired[str]  # its fingerprint
+    num_rows: Count  # of metrics.jsonl
+    wall_seconds: Amount
+    config: str  # its fingerprint
 
 
 @typed
@@ -145,11 +145,16 @@ class Training(TypedDict):
 
 @typed
 class Config(TypedDict):
-    """Of config.yaml, what lists and comparisons compute with."""
+    """config.yaml, and of its settings those that are used before the config is resolved."""
 
     seed: Count
+    num_threads: Any
+    discount: Any
     env: Environment
+    model: dict[str, Any]
+    planner: dict[str, Any]
     training: Training
+    logger: dict[str, dict[str, Any]]
 
 
 Summary = TypedDict(  # as a call, since keys have slashes

@@ -32,14 +32,12 @@ SLURM_IDS: TypeAdapter = TypeAdapter(dict[str, str], config=STRICT)
 def check_sweep(sweep: Path) -> None:
     """Raise CorruptRun if a sweep's folder, or a job's, holds a link, a pipe or a socket.
 
-    A folder that does not exist passes.
+    In LOGS, submitit makes links, which nothing follows. A folder that does not exist passes.
     """
     check_entries(sweep)
-    folders = (
-        [Path(entry) for entry in os.scandir(sweep) if entry.is_dir()] if sweep.exists() else []
-    )
-    for folder in folders:
-        check_entries(folder)
+    for entry in list(os.scandir(sweep)) if sweep.exists() else ():
+        if entry.is_dir() and entry.name != LOGS:
+            check_entries(Path(entry))
 
 
 def read_overrides(sweep: Path) -> list[str] | None:

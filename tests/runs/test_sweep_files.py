@@ -100,7 +100,13 @@ def test_only_a_regular_file_is_read(tmp_path, name, kind):
         READERS[name](tmp_path)
 
 
-@pytest.mark.parametrize("place", [".", "0_seed=0", LOGS, "0_seed=0/checkpoint"])
+def test_a_link_among_the_logs_is_not_followed_and_so_allowed(tmp_path):
+    (tmp_path / LOGS / "7").mkdir(parents=True)
+    (tmp_path / LOGS / "7_latest").symlink_to("7")
+    check_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", "0_seed=0", "0_seed=0/checkpoint"])
 def test_a_link_in_a_sweep_or_a_job_is_found(tmp_path, place):
     folder = tmp_path / "sweep" / place
     check_sweep(tmp_path / "sweep")
