@@ -1,5 +1,4 @@
 import json
-import logging
 
 import pytest
 
@@ -34,13 +33,3 @@ def test_a_second_logger_appends_to_the_rows_of_the_first(tmp_path):
         logger.log({"env_steps": steps})
         logger.finish("interrupted")
     assert rows_in(tmp_path) == [{"env_steps": 1}, {"env_steps": 2}]
-
-
-def test_an_incomplete_row_of_a_killed_run_is_removed_with_a_warning(tmp_path, caplog):
-    (tmp_path / "metrics.jsonl").write_text('{"env_steps": 1}\n{"env_ste')
-    with caplog.at_level(logging.WARNING):
-        logger = files_logger(tmp_path)
-    logger.log({"env_steps": 2})
-    logger.finish("completed")
-    assert rows_in(tmp_path) == [{"env_steps": 1}, {"env_steps": 2}]
-    assert "ended in an incomplete row, which was removed" in caplog.text

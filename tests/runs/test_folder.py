@@ -100,15 +100,6 @@ def test_finish_refuses_a_status_that_is_not_final(tmp_path):
         folder.finish("running")
 
 
-def test_json_has_null_for_nan_and_infinity(tmp_path):
-    infinity = float("inf")
-    values = {"nan": float("nan"), "list": [1.0, infinity, -infinity], "fine": 0.1}
-    write_json(tmp_path / "numbers.json", values)
-    text = (tmp_path / "numbers.json").read_text()
-    read = json.loads(text, parse_constant=pytest.fail)
-    assert read == {"nan": None, "list": [1.0, None, None], "fine": 0.1}
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     write_json(tmp_path / "summary.json", {"status": "running"})
     with pytest.raises(TypeError):
@@ -217,6 +208,17 @@ def test_only_what_a_refused_run_wrote_itself_is_discarded(tmp_path):
     discard_refused(mine, HYDRA_FILES)
     assert not mine.exists()
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 2])
+def test_only_complete_rows_are_kept_or_superseded(tmp_path, num_rows):
+    folder, file = RunFolder(tmp_path, ""), tmp_path / "metrics.jsonl"
+    file.write_text("1\n2\nhalf")
+    folder.truncate_metrics(num_rows)
+    superseded = tmp_path / "metrics.superseded.jsonl"
+    rows = ["1\n", "2\n"]
+    assert file.read_text() == "".join(rows[:num_rows])
+    assert (superseded.read_text() if superseded.exists() else "") == "".join(rows[num_rows:])
 
 
 def test_superseded_rows_never_replace_others(tmp_path):
