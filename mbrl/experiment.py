@@ -6,7 +6,6 @@ result = mbrl.run(mbrl.compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-import shlex
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,7 +42,7 @@ from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.result import RunResult
 from mbrl.runs.signals import Interrupted, StopRequest
-from mbrl.tables import format_number, format_path, print_table
+from mbrl.tables import format_number, format_path, print_table, resume_command
 from mbrl.terminal import RunConsole
 from mbrl.training.collect import NonDeterministicEnvironment
 from mbrl.training.loop import Training, train
@@ -130,7 +129,7 @@ def execute(
             )
             if should_stop():
                 # The command has a line of its own, to be copied.
-                command = f"python -m mbrl resume {shlex.quote(format_path(folder.path))}"
+                command = resume_command(format_path(folder.path))
                 raise should_stop.interrupted(f"Interrupted. To resume the run:\n    {command}")
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         logger.info("Completed with a return of %s.", format_number(score))
@@ -283,8 +282,8 @@ def _checkpoint_saver(
                 raise
             if snapshot.evaluated_at == training.env_steps:
                 raise RunError(
-                    f"The last checkpoint could not be written: {os_error_sentence(error)} Then "
-                    f"finish the run: `python -m mbrl resume {folder.path}`."
+                    f"The last checkpoint could not be written: {os_error_sentence(error)}",
+                    f"Then finish the run: {resume_command(folder.path)}",
                 ) from error
             logger.warning(
                 "No checkpoint at %d real steps (%s). A resumed run starts from an older one.",
@@ -322,11 +321,12 @@ def _as_run_errors(folder: Path) -> Iterator[None]:
         if not isinstance(error, (FloatingPointError, *FAULTS)):
             raise
         text = os_error_sentence(error) if isinstance(error, OSError) else str(error)
+        remedy = ""
         if not folder.is_dir():
             text = (
                 f"{folder}: removed or moved while the run was writing to it. If you moved it, "
                 "resume the run there; otherwise start a new one."
             )
         elif not isinstance(error, FloatingPointError):  # diverged learning would diverge again
-            text += f" Once fixed, resume from its checkpoints: `python -m mbrl resume {folder}`."
-        raise RunError(text) from error
+            remedy = f"Once fixed, resume from its checkpoints: {resume_command(folder)}"
+        raise RunError(text, remedy) from error

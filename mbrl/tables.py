@@ -1,6 +1,7 @@
 """Tables and numbers as the terminal shows them: without a broken word or path."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,6 +179,11 @@ def format_path(path: Path) -> str:
     with suppress(ValueError, FileNotFoundError):  # it is outside, or there is none any more
         return str(path.relative_to(Path.cwd()))
     return str(path)
+
+
+def resume_command(folder: Path | str, *settings: str) -> str:
+    """The command that resumes the run or sweep in a folder, to be copied."""
+    return shlex.join(["python", "-m", "mbrl", "resume", str(folder), *settings])
 
 
 def format_number(value: float | None) -> str:

@@ -8,6 +8,7 @@ another launcher: completed jobs are skipped, the others start from their last c
 import copy
 import math
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -167,6 +168,6 @@ def check_same_sweep(folder: Path, overrides: list[str]) -> None:
     if saved is not None and saved != overrides:
         raise ConfigError(
             f"hydra.sweep.dir={folder}: already holds another sweep "
-            f"({format_value(' '.join(saved))}). "
+            f"({format_value(shlex.join(saved))}). "
             "Give exactly those settings to resume it, or leave out hydra.sweep.dir."
         )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +131,8 @@ class WandbLogger(AbstractLogger):
         except TimeoutError:
             folder = Path(self._run.settings.sync_dir)
             logger.warning(
-                "W&B did not receive all rows in time. Upload them with `wandb sync %s`.", folder
+                "W&B did not receive all rows in time. Upload them: wandb sync %s",
+                shlex.quote(str(folder)),
             )
         except Exception as error:
             self._give_up("did not finish its record", error)
