@@ -129,11 +129,8 @@ class WandbLogger(AbstractLogger):
                 self._log_checkpoint()
                 self._run.finish(exit_code=EXIT_CODES.get(status, 1))
         except TimeoutError:
-            folder = Path(self._run.settings.sync_dir)
-            logger.warning(
-                "W&B did not receive all rows in time. Upload them: wandb sync %s",
-                shlex.quote(str(folder)),
-            )
+            folder = shlex.quote(str(self._run.settings.sync_dir))
+            logger.warning("W&B did not receive all rows in time. Upload: wandb sync %s", folder)
         except Exception as error:
             self._give_up("did not finish its record", error)
 
