@@ -110,8 +110,7 @@ def is_running(path: str | Path) -> bool:
 
 def is_completed(path: str | Path) -> bool:
     """Whether the run in the folder `path` has the status `completed`."""
-    has_summary = (Path(path) / "summary.json").exists()
-    return has_summary and read_summary(path).get("status") == "completed"
+    return status(path) == "completed"
 
 
 def status(path: str | Path) -> str:
@@ -122,7 +121,7 @@ def status(path: str | Path) -> str:
     """
     if not (Path(path) / "summary.json").exists():
         return "never started"
-    recorded = str(read_summary(path).get("status"))
+    recorded: str = read_summary(path)["status"]
     return "killed" if recorded == "running" and not is_running(path) else recorded
 
 
