@@ -71,12 +71,10 @@ def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically; NaN and infinity become null."""
-    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
+    """Write a JSON object atomically. Raises ValueError for NaN and infinity."""
     # Names of files that are not UTF-8 have characters that UTF-8 does not have.
-    text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
-    values = json.loads(text, parse_constant=lambda name: None)
-    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    write_atomic(path, json.dumps(json.loads(text), indent=2) + "\n")
 
 
 def write_atomic(

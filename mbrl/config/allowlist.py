@@ -39,7 +39,6 @@ IMPURE = ("mbrl.envs.gymnasium", "mbrl.loggers")
 NOT_FOR_IMPURE = ("_args_", "_partial_", "run_info")
 
 ENVIRONMENT_KEYS = ("id", "env_id")  # of an environment, and of a wrapper's kwargs
-SAVED_KEYS = ("env", "model", "planner", "training", "logger", "seed", "num_threads", "discount")
 DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -163,27 +162,13 @@ def texts(values: Any) -> Iterator[str]:
             yield from texts(value)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a run's config.yaml, to be shown only: plain values, text as it is written.
-
-    Raises CorruptRun for a file that is not plain YAML, and ConfigError for missing parts.
-    """
-    settings = read_config(path.parent)
-    missing = [key for key in SAVED_KEYS if key not in settings]
-    if missing:
-        raise ConfigError(
-            f"{path}: not the saved config of a run, since it lacks {', '.join(missing)}."
-        )
-    return settings
-
-
 def load_saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
     """A run's config.yaml, as it was composed; nothing it names is run.
 
-    Raises what `read_settings` raises, and ConfigError for interpolations and for a saved `trust`
-    in a package that the command line does not trust.
+    Raises CorruptRun for a file that no run writes, and ConfigError for interpolations and for a
+    saved `trust` in a package that the command line does not trust.
     """
-    settings = read_settings(path)
+    settings = read_config(path.parent)
     refuse_interpolations(settings)
     for package in _as_names(settings.get("trust")):
         if not in_packages(package, trust):

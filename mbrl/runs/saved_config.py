@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from mbrl.errors import CorruptRun, one_line
 from mbrl.regular_files import read_regular
+from mbrl.runs.schemas import CONFIG_SCHEMA, what_is_wrong
 
 MAX_FILE_SIZE = 1_000_000  # bytes; a config.yaml has about 5000, a multirun.yaml 10 000
 MAX_DIGITS = 4300  # of a whole number, as in Python's own conversion
@@ -82,13 +84,20 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises CorruptRun if the file is missing, or not a file that a run writes.
     """
+    file, remedy = Path(path) / "config.yaml", "Restore the file that the run wrote."
     try:
-        return read_mapping(Path(path) / "config.yaml", "Restore the file that the run wrote.")
+        config = read_mapping(file, remedy)
+        CONFIG_SCHEMA.validate_python(config)
     except FileNotFoundError:
         raise CorruptRun(
             f"{path} has no config.yaml: the run was refused before it started, or the file was "
             "removed."
         ) from None
+    except ValidationError as error:
+        raise CorruptRun(
+            f"{file} is not the saved config of a run ({what_is_wrong(error)}). {remedy}"
+        ) from error
+    return config
 
 
 def read_mapping(file: Path, remedy: str) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def test_a_damaged_checkpoint_is_detected(tmp_path, how, tries, fault_report, ca
     num_tries, generator = tries(100, 2000), random.Random(how)
     for steps in (10, 20):
         arrays = {"weights": np.arange(500.0) + steps}
-        save_checkpoint(tmp_path, arrays, {"env_steps": steps}, max_checkpoints=2)
+        facts = {"env_steps": steps, "num_rows": 0, "wall_seconds": 0.0, "config": ""}
+        save_checkpoint(tmp_path, arrays, facts, max_checkpoints=2)
     newest = checkpoints(tmp_path)[0]
     content, num_detected = newest.read_bytes(), 0
     for _ in range(num_tries):
