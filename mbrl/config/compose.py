@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -17,6 +18,7 @@ from mbrl.config.hydra_guard import guarded_command_line
 from mbrl.config.hydra_internals import config_loader, named_as_run
 from mbrl.errors import ConfigError
 
+_lock = RLock()  # Hydra's state while it composes is the whole process's
 HYDRA = "mbrl.hydra"  # of the cache in which Hydra's settings travel with a config
 
 
@@ -35,7 +37,7 @@ def compose(
     folder = None if config_dir is None else _checked(Path(config_dir).expanduser())
     options = [] if folder is None else [f"--config-dir={folder}"]
     try:
-        with named_as_run(), guarded_command_line([*options, "--", *words]):
+        with _lock, named_as_run(), guarded_command_line([*options, "--", *words]):
             _refuse_sweeps(words)
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.

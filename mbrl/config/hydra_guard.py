@@ -1,9 +1,9 @@
 """Guards Hydra's settings, by which it starts callbacks, launchers and log handlers.
 
 A config from elsewhere (--config-dir, --config-path, --config-name) may choose among this project's
-launchers and sweepers, set their declared keys to numbers, booleans and null, and set hydra.mode
-and plain hydra.sweeper.params. Everything else under `hydra` must be as this project and the
-command line have it, or trusted by trust=[hydra].
+launchers and sweepers, set their declared keys (but hydra.launcher.max_jobs) to numbers, booleans
+and null, and set hydra.mode and plain hydra.sweeper.params. Everything else under `hydra` must be
+as this project and the command line have it, or trusted by trust=[hydra].
 """
 
 import re
@@ -32,6 +32,7 @@ NO_OPTIONS = (None, None, None)  # of --config-dir, --config-path and --config-n
 MAX_OVERRIDE = 5000  # characters: Hydra's parser takes minutes for a list of 100 000
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
 PARAMETER = re.compile(r"(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")  # of hydra.sweeper.params
+MAX_JOBS = ("launcher", "max_jobs")  # counts on the command line only
 # Hydra writes these after it has composed the rest.
 WRITTEN_LATER = {("runtime",), ("overrides",), ("job", "id"), ("job", "num")}
 WRITTEN_LATER |= {("job", "config_name"), ("job", "override_dirname")}
@@ -196,7 +197,8 @@ def _is_harmless(path: tuple[Any, ...], value: Any, is_declared: bool) -> bool:
     if path[:2] == ("sweeper", "params") and len(path) == 3:
         is_text = isinstance(value, str) and "${" not in value and ".." not in value
         return (is_plain or is_text) and PARAMETER.fullmatch(str(path[2])) is not None
-    return is_plain and is_declared and path[0] in ("mode", "launcher", "sweeper")
+    is_choice = path[0] in ("mode", "launcher", "sweeper") and path != MAX_JOBS
+    return is_plain and is_declared and is_choice
 
 
 def _refuse(setting: str, value: Any) -> NoReturn:

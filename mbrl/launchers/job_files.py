@@ -19,6 +19,7 @@ from mbrl.config.launch import (
     run_info_from_hydra,
     wandb_loggers,
 )
+from mbrl.config.limits import limited
 from mbrl.config.output_folder import check_name
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.errors import ConfigError, CorruptRun
@@ -30,6 +31,7 @@ from mbrl.runs.folder import RunFolder
 from mbrl.runs.saved_config import read_config
 
 
+@limited()
 def save_job(
     config: DictConfig, sweep: DictConfig, index: int, overrides: Sequence[str]
 ) -> tuple[Job | ConfigError, JobReturn]:

@@ -187,6 +187,7 @@ joblib | _target_: foreign.Callback | _target_
 joblib | backend: foreign.Callback | backend
 joblib | backend: '${by_name.${hydra.job.name}}' | backend
 joblib | n_jobs: [2] | n_jobs
+joblib | max_jobs: 1000000 | max_jobs
 """
 
 
