@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from mbrl.config.hydra_errors import as_sentence
 from mbrl.config.hydra_guard import guarded_command_line
-from mbrl.config.hydra_internals import config_loader, named_as_run
+from mbrl.config.hydra_internals import config_loader, is_of_composition, named_as_run
 from mbrl.errors import ConfigError
 
 _lock = RLock()  # Hydra's state while it composes is the whole process's
@@ -42,7 +42,10 @@ def compose(
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
-    except (HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
+    except Exception as error:
+        known = (HydraException, OmegaConfBaseException, OSError, YAMLError)
+        if not isinstance(error, known) and not is_of_composition(error):
+            raise
         raise ConfigError(as_sentence(error, words)) from None
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(config):

@@ -37,7 +37,10 @@ def guarded_environment(is_foreign: bool, command_line: Sequence[str]) -> Iterat
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise refusal_in(error) or error from None
+        refusal = refusal_in(error)
+        if refusal is None:
+            raise
+        raise refusal from None
     finally:
         _readable.reset(token)
 

@@ -115,6 +115,13 @@ def _check_overrides(overrides: Sequence[str], folder: str | None) -> None:
         given = list(override.sweep_iterator()) if is_choice else [override.value()]
         values = [item for value in given for item in (value if type(value) is list else [value])]
         group = override.key_or_group
+        for name in ("launcher", "sweeper"):
+            inner = given[0].get(name, {}) if group == "hydra" and type(given[0]) is dict else {}
+            if not isinstance(given[0] if group == f"hydra.{name}" else inner, dict):
+                raise ConfigError(
+                    f"{override.input_line}: hydra.{name} must be a mapping. Choose one by "
+                    f"hydra/{name}=…, and set its keys."
+                )
         is_deleted = override.is_delete() and values == [None]
         if is_deleted or all(isinstance(value, str | dict) for value in values):
             continue
@@ -140,10 +147,14 @@ def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
             _refuse(group, choice)
         own.append(f"{group}={choice}")
     try:
-        expected = compose_unchecked(config_loader(), "config", own)
+        expected = _compose_own(tuple(own))
     except HydraException as error:
         raise ConfigError(f"{one_line(error)}, or is not an option of this project.") from error
     _check_settings(actual, expected, overrides)
+
+
+def _compose_own(overrides: tuple[str, ...]) -> DictConfig:
+    return compose_unchecked(config_loader(), "config", overrides)
 
 
 def check_job(job: DictConfig, sweep: DictConfig, overrides: Sequence[str]) -> None:
