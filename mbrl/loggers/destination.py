@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, printable
 from mbrl.run_info import RunInfo, wandb_agent_run_id
 
 # W&B's environment variables, by the setting whose default in conf/logger/wandb.yaml each one is.
@@ -167,4 +167,4 @@ def _given(run_info: RunInfo, name: str, wanted: Destination) -> str:
     """The setting as a word of a command line, which cannot steer a terminal."""
     value = getattr(wanted, name)
     text = f"{_setting(run_info, name)}={'null' if value is None else value}"
-    return shlex.quote("".join(char if char.isprintable() else "�" for char in text))
+    return shlex.quote(printable(text))

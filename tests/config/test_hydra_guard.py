@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from mbrl.config import hydra_guard
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line, check_job, has_foreign_files
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_own_plugins
@@ -42,9 +44,12 @@ choices: {hydra/launcher: basic, hydra/sweeper: basic}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def local_launcher():
-    """As in run.py."""
+def own_plugins():
+    """As in run.py; the project's own config is composed once for equal settings."""
     use_own_plugins()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra_guard, "_compose_own", cache(hydra_guard._compose_own))
+        yield
 
 
 @pytest.fixture

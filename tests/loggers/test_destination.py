@@ -158,7 +158,7 @@ def test_the_default_destination_may_be_uploaded():
         (THEIRS, "logger.wandb.mode=online logger.wandb.entity=them logger.wandb.project=theirs"),
         (
             Destination("online", "a b\x1b[2J\n", "mbrl"),
-            "logger.wandb.mode=online 'logger.wandb.entity=a b�[2J�'",
+            "logger.wandb.mode=online 'logger.wandb.entity=a b�[2J '",
         ),
     ],
 )
