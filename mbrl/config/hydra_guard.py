@@ -53,7 +53,10 @@ def guarded_command_line(arguments: Sequence[str]) -> Iterator[None]:
 def has_foreign_files(hydra: Any) -> bool:
     """Whether a config has files from outside conf/, by Hydra's settings after composing it."""
     for source in hydra.runtime.config_sources:
-        is_own = source.schema != "file" or Path(source.path).resolve() == CONFIG_FOLDER.resolve()
+        if source.schema == "file":
+            is_own = Path(source.path).resolve() == CONFIG_FOLDER.resolve()
+        else:  # Hydra and its plugins have packages, but --config-path=pkg://… is the provider main
+            is_own = source.provider not in ("main", "command-line")
         if not is_own or source.provider.startswith("hydra.searchpath"):
             return True
     # An option such as experiment=../theirs leads out of conf/.

@@ -536,6 +536,13 @@ def test_a_config_folder_from_elsewhere_is_foreign(folder, option):
     assert has_foreign_files(compose_unchecked(config_loader(path, directory), "config", []).hydra)
 
 
+def test_a_package_of_configs_from_elsewhere_is_foreign():
+    hydra = compose_unchecked(config_loader(), "config", []).hydra
+    [main] = [source for source in hydra.runtime.config_sources if source.provider == "main"]
+    main.schema, main.path = "pkg", "theirs.conf"  # as for --config-path=pkg://theirs.conf
+    assert has_foreign_files(hydra)
+
+
 def run_py(folder: Path, *options: str) -> subprocess.CompletedProcess:
     path = f"{folder}{os.pathsep}{ROOT}"
     return subprocess.run(
