@@ -19,13 +19,14 @@ MAX_BYTES = 100_000_000  # of a file that is read as a whole
 MAX_METRICS_BYTES = 2_000_000_000  # of metrics.jsonl, which grows with a run
 
 
-def check_entries(folder: Path) -> None:
+def check_entries(folder: Path, hydra_subfolder: str = ".hydra") -> None:
     """Raise CorruptRun unless all in a run's or sweep's folder are regular files and folders.
 
-    The same for its checkpoints. What other programs keep in deeper folders is not checked. A
-    folder that does not exist passes; OSError is raised for one that cannot be listed.
+    The same for its checkpoints and Hydra's files. What other programs keep in deeper folders is
+    not checked. A folder that does not exist passes; OSError is raised for one that cannot be
+    listed.
     """
-    for path in (folder, folder / "checkpoint"):
+    for path in (folder, folder / "checkpoint", folder / hydra_subfolder):
         try:
             entries = list(os.scandir(path))
         except FileNotFoundError:

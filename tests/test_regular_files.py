@@ -68,7 +68,7 @@ def test_a_large_file_is_not_read(tmp_path):
         read_regular(tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint", "checkpoint/any", "any", ".lock"])
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint/any", "any", ".lock", ".hydra/any"])
 @pytest.mark.parametrize("kind", IRREGULAR)
 def test_a_folder_with_anything_but_files_and_folders_is_refused(tmp_path, outside, name, kind):
     run = tmp_path / "run"

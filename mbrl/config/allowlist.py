@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
+from mbrl.loggers.destination import TRUST
 from mbrl.runs.saved_config import read_config
 
 # Of Optax only what makes optimisers and schedules: its tree helpers look attributes up by name,
@@ -38,6 +39,8 @@ DEFINING_MODULES = (*ALLOWED_PACKAGES, "optax._src")  # where those names are re
 IMPURE = ("mbrl.envs.gymnasium", "mbrl.loggers")
 NOT_FOR_IMPURE = ("_args_", "_partial_", "run_info")
 
+# In `trust`, they allow Hydra's settings and W&B's destination, and no `_target_` of a package.
+NOT_PACKAGES = ("hydra", TRUST)
 ENVIRONMENT_KEYS = ("id", "env_id")  # of an environment, and of a wrapper's kwargs
 DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -68,9 +71,10 @@ def in_packages(name: str, packages: Sequence[str]) -> bool:
 def untrusted_error(what: str, name: str) -> ConfigError:
     """The error for what would run code outside the project."""
     package = name.split(".")[0]
+    trusting = f"If you trust it, add trust=[{package}] to the command line."
     return ConfigError(
-        f"{what}: not one of this project's own parts, so it is not run. If you trust it, add "
-        f"trust=[{package}] to the command line."
+        f"{what}: not one of this project's own parts, so it is not run. "
+        f"{'Remove it.' if package in NOT_PACKAGES else trusting}"
     )
 
 

@@ -22,6 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mbrl.config.launch import check_no_wandb_agent
+from mbrl.config.output_folder import check_name
 from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.composition import JobComposer
@@ -141,10 +142,8 @@ def check_settings(config: DictConfig) -> None:
             "would lose its later batches. Launchers limit the jobs at a time (docs/sweeps.md)."
         )
     subfolder = config.hydra.output_subdir
-    if subfolder is not None and Path(subfolder).name != subfolder:
-        raise ConfigError(
-            f"hydra.output_subdir={subfolder}: must be a name without '/', or null. Leave it out."
-        )
+    if subfolder is not None:
+        check_name("hydra.output_subdir", subfolder, "Leave it out.")
     if config.hydra.job.chdir:
         raise ConfigError(
             "hydra.job.chdir=true: must be false in a sweep, because jobs can share a process. "

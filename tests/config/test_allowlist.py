@@ -91,7 +91,15 @@ def test_what_a_target_names_is_not_run(canary, target, arguments):
         assert "trust=[" in sentence or "Remove it" in sentence
         assert not canary.exists()
     assert f"_target_={target}: not one of this project's own parts" in refusal(node)
-    assert f"add trust=[{target.split('.')[0]}] to the command line" in refusal(node)
+    package = target.split(".")[0]
+    remedy = "Remove it" if package == "hydra" else f"add trust=[{package}] to the command line"
+    assert remedy in refusal(node)
+
+
+@pytest.mark.parametrize("word", ["hydra", "wandb"])
+def test_trust_in_hydra_s_settings_or_an_account_allows_no_package(word):
+    for node in ({"_target_": f"{word}.init"}, {"_target_": ENVIRONMENT, "id": f"{word}:A-v0"}):
+        assert "not one of this project's own parts" in refusal(node, (word,))
 
 
 NOT_NAMES = (None, 1, True, "", "foreign", "..foreign", "foreign..Part", "foreign.Part\n", "a b.c")

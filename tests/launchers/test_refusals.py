@@ -84,6 +84,7 @@ def refusal(function, *arguments, **options):
         ),
         (["hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size=1: must be null"),
         (["hydra.output_subdir=a/b"], "hydra.output_subdir=a/b: must be a name without '/'"),
+        (["hydra.output_subdir=.."], "hydra.output_subdir=..: must be a name without '/'"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: must be false in a sweep"),
     ],
 )
@@ -153,6 +154,8 @@ def test_a_sweep_under_a_wandb_agent_ends_before_anything_is_written(tmp_path, c
     [
         ("a", "hydra.sweep.subdir=a: must not be the same for two jobs"),
         ("a/${seed}", "hydra.sweep.subdir=a/0: must be a name without '/'"),
+        ("..", "hydra.sweep.subdir=..: must be a name without '/'"),
+        ("''", "hydra.sweep.subdir=: must be a name without '/'"),
     ],
 )
 def test_jobs_need_separate_folders_side_by_side(new_sweep, tmp_path, subdir, message):
