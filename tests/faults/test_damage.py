@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbrl import experiment
+from mbrl import checkpointer
 from mbrl.errors import CorruptRun, RunError
 from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
 from mbrl.runs.reader import read_metrics
@@ -89,7 +89,7 @@ def test_a_run_with_a_damaged_checkpoint_continues_from_the_one_before(
 def test_a_clock_that_goes_back_and_copies_lose_nothing(tmp_path, monkeypatch, fault_report):
     # The order of the two checkpoints at step 100, before and after its evaluation, is reversed,
     # by a clock that goes back, or by copying without the times of files.
-    save, clock = experiment.save_checkpoint, itertools.count(10**9, -3600)
+    save, clock = checkpointer.save_checkpoint, itertools.count(10**9, -3600)
 
     def save_earlier(*arguments):
         time = next(clock)
@@ -99,7 +99,7 @@ def test_a_clock_that_goes_back_and_copies_lose_nothing(tmp_path, monkeypatch, f
     whole = run_here(tmp_path / "whole", *settings)
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "save_checkpoint", save_earlier)
+        patch.setattr(checkpointer, "save_checkpoint", save_earlier)
         run_here(folder, *settings, "training.env_steps=100")
     num_rows = load_checkpoint(folder).facts["num_rows"]
     assert num_rows == len(read_metrics(folder)) - 1  # it is the earlier of the two
