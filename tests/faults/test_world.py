@@ -175,7 +175,7 @@ def test_a_run_is_completed_only_with_its_last_checkpoint(
                 run_here(folder, *BREAKABLE)
         error = str(failure.value)
         assert error.startswith(f"The last checkpoint could not be written: {folder}/checkpoint/0")
-        assert f"No space left on device. Free some space. Then finish the run: `{RESUME}" in error
+        assert f"No space left on device. Free some space. Then finish the run: {RESUME}" in error
         assert status(folder) == "failed"
         assert caplog.text.count("No checkpoint at") == NUM_CHECKPOINTS - first
         assert newest_checkpoint(folder) == 20 * (first - 1)
