@@ -34,7 +34,9 @@ def settings(
     """A short config. `changes` are settings by their dotted names, with `__` for a dot."""
     config: dict[str, Any] = {
         "seed": seed,
+        "discount": 0.99,
         "horizon": 15,
+        "num_threads": 1,
         "compilation_cache": True,
         "env": dict(ENVIRONMENTS[env]),
         "model": {

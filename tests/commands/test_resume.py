@@ -72,8 +72,8 @@ def test_a_completed_run_is_extended_to_the_same_run_as_a_longer_one(
     [
         (["seed=4"], "seed=4: cannot be changed here. A resumed run must give the results"),
         (["training.env_steps=50"], "training.env_steps=50.* 70 real steps"),
-        (["logger.wandb.mode=online"], "logger.wandb.mode is not a setting of this run's config"),
-        (["logger=online"], "logger.wandb.mode is not a setting of this run's config"),
+        (["logger.wandb.mode=offline"], "logger.wandb.mode is not a setting of this run's config"),
+        (["logger=online"], "logger=online: W&B does not record this run, whose config.yaml has"),
         (["logger=wandb"], "logger=wandb: cannot be changed here. A resumed run"),
         (["training.env_steps=abc"], "training.env_steps=abc"),
         (["training.checkpoint_every=0", "training.env_steps=200"], "training.checkpoint_every=0"),

@@ -127,6 +127,17 @@ def test_a_traceback_is_kept_where_the_user_asks_for_it(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("word", ["hydra.sweeper.params={a: 1}", "hydra.sweeper=1"])
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "multirun"])
+def test_run_py_prints_one_sentence_for_a_malformed_word(tmp_path, mode, word):
+    command = [sys.executable, str(ROOT / "run.py"), *mode, word]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    [sentence] = result.stderr.splitlines()
+    assert sentence.startswith(f"Error: {word.partition('=')[0]}")
+
+
+@pytest.mark.slow
 def test_run_py_prints_one_sentence_and_fails(tmp_path):
     command = [sys.executable, str(ROOT / "run.py"), "training.env_steps=-5", "logger=files"]
     result = subprocess.run(

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mbrl.assemble import assemble
+from mbrl.runs.checkpoints import save_checkpoint
+from mbrl.training import snapshot as module
 from mbrl.training.collect import Collector, NonDeterministicEnvironment, episode_seed
 from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
 from tests.configs import ACTION_KINDS, point_mass_with, resolved_small
@@ -130,7 +132,7 @@ def test_a_snapshot_of_another_model_is_refused(other, message):
 
 
 IMPOSSIBLE = {
-    "env_steps": [-7, STEPS - 1, 10**15],
+    "env_steps": [-7, STEPS - 1, 10**15, np.inf, np.nan, float(STEPS), True],
     "num_episodes": [-1, STEPS + 1],
     "evaluated_at": [-1, STEPS + 1],
     "collecting_seconds": [-1e9, np.nan, np.inf, 1e300],
@@ -170,6 +172,14 @@ def test_an_episode_without_steps_is_refused(random_snapshot):
         from_arrays(arrays | empty, *others)
 
 
-def test_a_checkpoint_is_smaller_than_its_bound(random_snapshot):
-    arrays, (fresh, *_) = random_snapshot
-    assert sum(array.nbytes for array in arrays.values()) < max_bytes(fresh)
+def test_a_checkpoint_of_a_long_episode_is_smaller_than_its_bound(tmp_path, monkeypatch):
+    _, snapshot = started("planner=random", "training.replay_capacity=60", at_random=True)
+    monkeypatch.setattr(module, "MAX_OTHER_BYTES", 100_000)  # names and sizes of its arrays
+    episode = snapshot.episode
+    for _ in range(20_000):
+        episode.observations.append(episode.observations[-1])
+        episode.actions.append(episode.actions[-1])
+        episode.rewards.append(0.0)
+    facts = {"env_steps": episode.length, "num_rows": 0, "wall_seconds": 0.0, "config": ""}
+    size = save_checkpoint(tmp_path, to_arrays(snapshot), facts, 1).stat().st_size
+    assert max_bytes(snapshot.state, 60) < size < max_bytes(snapshot.state, episode.length)
