@@ -30,14 +30,15 @@ REMEDIES = {
 class _Sentence(Exception):
     """Has a message of one printable line, since it is shown in many places.
 
-    Of one that is too long, because of a long value, it keeps the setting and the remedy.
+    One that is too long, because of a long value, is cut in its middle. A `remedy` with a command
+    or a path follows it whole.
     """
 
-    def __init__(self, sentence: str):
+    def __init__(self, sentence: str, remedy: str = ""):
         text = re.sub(r" *\n *", " ", sentence.strip())
         if len(text) > MAX_SENTENCE:
             text = f"{text[: MAX_SENTENCE // 2]} … {text[-MAX_SENTENCE // 3 :]}"
-        super().__init__(printable(text))
+        super().__init__(printable(f"{text} {remedy}" if remedy else text))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and Jupyter show instead of a traceback, which would hide the sentence."""
@@ -95,9 +96,8 @@ def one_line(error: BaseException) -> str:
         path = error.filename2 or error.filename or ""
         name = path if isinstance(path, int) else os.fsdecode(path)
         reason = error.strerror or os.strerror(error.errno)
-        # A name in a folder from elsewhere could steer the terminal.
-        text = f"{name if str(name).isprintable() else repr(name)}: {reason}" if name else reason
-    text = " ".join(text.split()).rstrip(".") or type(error).__name__
+        text = f"{name}: {reason}" if name else reason
+    text = printable(" ".join(text.split())).rstrip(".") or type(error).__name__
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 

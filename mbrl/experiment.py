@@ -6,17 +6,16 @@ result = mbrl.run(mbrl.compose(["planner=mcts", "seed=3"]))
 """
 
 import logging
-import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 from omegaconf import DictConfig
 
 from mbrl.assemble import Parts, assemble
+from mbrl.checkpointer import Checkpointer
 from mbrl.config.build import build
 from mbrl.config.compose import with_hydra
 from mbrl.config.job import call_as_job
@@ -27,7 +26,7 @@ from mbrl.config.launch import (
     permit_uploads,
     run_info_from_hydra,
 )
-from mbrl.config.process import check_devices, enable_compilation_cache, set_threads
+from mbrl.config.process import start_jax
 from mbrl.config.resolve import ResolvedConfig, check_size, resolve
 from mbrl.envs.fault_wrapper import EnvironmentFault
 from mbrl.errors import ConfigError, RunError, one_line, os_error_sentence
@@ -35,19 +34,17 @@ from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.console import result_table, starting
 from mbrl.metrics_writer import MetricsWriter
 from mbrl.run_info import RunInfo
-from mbrl.runs.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from mbrl.runs.folder import FIRST_FILES, HYDRA_FILES, RunFolder, discard_refused
 from mbrl.runs.log import quiet_libraries
-from mbrl.runs.metric_diff import RowChecker
 from mbrl.runs.provenance import provenance
 from mbrl.runs.reader import read_metrics
 from mbrl.runs.result import RunResult
 from mbrl.runs.signals import Interrupted, StopRequest
-from mbrl.tables import format_number, format_path, print_table
+from mbrl.tables import format_number, format_path, print_table, resume_command
 from mbrl.terminal import RunConsole
 from mbrl.training.collect import NonDeterministicEnvironment
-from mbrl.training.loop import Training, train
-from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
+from mbrl.training.loop import train
+from mbrl.training.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -98,25 +95,20 @@ def execute(
         _as_run_errors(folder.path),
         quiet_libraries(),
     ):
-        set_threads(settings.num_threads)
-        check_devices()
-        if settings.compilation_cache:
-            enable_compilation_cache(settings.num_threads)
+        start_jax(settings.num_threads, settings.compilation_cache)
         facts = info.to_provenance() | provenance(settings.seed, settings.num_threads)
         if not resume:
             folder.write_provenance(facts)
         with starting(info.owns_terminal):
             parts, writer = assemble(config, info.trust), MetricsWriter()
+        checkpointer = Checkpointer(folder, writer, parts, config.fingerprint())
         start = Snapshot(parts.state)
-        save = _checkpoint_saver(folder, writer, parts.training, config.fingerprint())
         if resume:
-            start = _restore(folder, writer, parts, config.fingerprint(), tolerance)
+            start = checkpointer.restore(tolerance)
             folder.write_provenance(facts)
         _log_beginning(info, parts, start)
-        counts = parts.num_parameters
-        run_info = replace(info, num_rows=writer.num_rows, num_parameters=counts)
-        loggers = build_loggers(config, run_info)
-        with writer.attached(loggers):
+        run_info = replace(info, num_rows=writer.num_rows, num_parameters=parts.num_parameters)
+        with writer.attached(build_loggers(config, run_info)):
             _, evaluation = train(
                 parts.training,
                 parts.environment,
@@ -124,14 +116,14 @@ def execute(
                 parts.planner,
                 start,
                 writer.log,
-                save,
+                checkpointer.save,
                 should_stop,
                 tolerance,
                 writer.show,
             )
             if should_stop():
                 # The command has a line of its own, to be copied.
-                command = f"python -m mbrl resume {shlex.quote(format_path(folder.path))}"
+                command = resume_command(format_path(folder.path))
                 raise should_stop.interrupted(f"Interrupted. To resume the run:\n    {command}")
         score = (folder.finish("completed") | evaluation)["evaluation/return_mean"]
         logger.info("Completed with a return of %s.", format_number(score))
@@ -176,126 +168,6 @@ def _report(config: ResolvedConfig, info: RunInfo) -> None:
         console.say(f"Run folder: {format_path(info.folder)}")
 
 
-def _restore(
-    folder: RunFolder, writer: MetricsWriter, parts: Parts, fingerprint: str, tolerance: float
-) -> Snapshot:
-    """The snapshot to continue from: the last checkpoint's, or the first where there is none.
-
-    Rows after it move to metrics.superseded.jsonl; they must come out the same again. Raises
-    ConfigError where config.yaml has changed, or where the budget is already exceeded.
-    """
-    training, num_recorded = parts.training, len(read_metrics(folder.path))
-    # A checkpoint that counts more rows than are recorded is useless: its rows would be missing.
-    checkpoint = load_checkpoint(
-        folder.path, lambda facts: facts["num_rows"] <= num_recorded, max_bytes(parts.state)
-    )
-    start, num_rows, seconds = Snapshot(parts.state), 0, 0.0
-    if checkpoint is not None:
-        start = _load_snapshot(checkpoint, folder, parts, fingerprint)
-        num_rows, seconds = checkpoint.facts["num_rows"], checkpoint.facts["wall_seconds"]
-    if start.env_steps > training.env_steps:
-        raise ConfigError(
-            f"training.env_steps={training.env_steps}: {start.env_steps} real steps are already "
-            "taken. Give at least that many."
-        )
-    folder.mark_running()  # changes nothing of the run before here
-    is_stale = _final_evaluation_is_stale(start, training)
-    if is_stale:
-        # The evaluation's row is dropped. A checkpoint that does not count it is saved first,
-        # since there may be no time for another.
-        start, num_rows = start._replace(evaluated_at=start.env_steps - 1), num_rows - 1
-        writer.resume_at(num_rows, seconds, RowChecker([]))
-        facts = _checkpoint_facts(start, writer, fingerprint)
-        save_checkpoint(folder.path, to_arrays(start), facts, training.max_checkpoints)
-    folder.truncate_metrics(num_rows)
-    if is_stale and start.env_steps % training.evaluate_every == 0:
-        folder.archive_superseded()  # this row is repeated with another number of episodes
-    repeated = [
-        row
-        for row in read_metrics(folder.path, "metrics.superseded.jsonl")
-        # With another budget, an evaluation can have another number of episodes.
-        if "evaluation/returns" not in row
-        or len(row["evaluation/returns"]) == training.evaluation_episodes_at(row["env_steps"])
-    ]
-    writer.resume_at(num_rows, seconds, RowChecker(repeated, tolerance))
-    if tolerance > 0:
-        folder.archive_superseded()
-    return start
-
-
-def _load_snapshot(
-    checkpoint: Checkpoint, folder: RunFolder, parts: Parts, fingerprint: str
-) -> Snapshot:
-    if checkpoint.facts.get("config") != fingerprint:
-        raise ConfigError(
-            f"{folder.path / 'config.yaml'}: changed since the run's checkpoints were saved. Undo "
-            "the change, or start a new run with it."
-        )
-    exploration = parts.training.exploration
-    try:
-        return from_arrays(
-            checkpoint.arrays, parts.state, parts.learner, parts.planner, exploration
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{folder.path}: its last checkpoint does not fit this version of mbrl ({error}). Use "
-            "the commit in its provenance.json."
-        ) from error
-
-
-def _final_evaluation_is_stale(start: Snapshot, training: Training) -> bool:
-    """Whether the last row is an evaluation that a run with the present budget does not have.
-
-    Or has with another number of episodes.
-    """
-    is_final = 0 < start.env_steps == start.evaluated_at < training.env_steps
-    episodes = (None, training.evaluation_episodes)
-    differs = training.final_evaluation_episodes not in episodes
-    return is_final and (start.env_steps % training.evaluate_every != 0 or differs)
-
-
-def _checkpoint_facts(
-    snapshot: Snapshot, writer: MetricsWriter, fingerprint: str
-) -> dict[str, Any]:
-    return {
-        "env_steps": snapshot.env_steps,
-        "num_rows": writer.num_rows,
-        "wall_seconds": writer.wall_seconds,
-        "config": fingerprint,
-    }
-
-
-def _checkpoint_saver(
-    folder: RunFolder, writer: MetricsWriter, training: Training, fingerprint: str
-) -> Callable[[Snapshot], None]:
-    """Saves snapshots into the run's folder.
-
-    A full disk costs the checkpoint, not the run. Only the last one must be written, since a
-    completed run has it: raises RunError otherwise, and OSError if the folder is gone.
-    """
-
-    def save(snapshot: Snapshot) -> None:
-        try:
-            folder.sync_rows()
-            facts = _checkpoint_facts(snapshot, writer, fingerprint)
-            save_checkpoint(folder.path, to_arrays(snapshot), facts, training.max_checkpoints)
-        except OSError as error:
-            if not folder.path.is_dir():
-                raise
-            if snapshot.evaluated_at == training.env_steps:
-                raise RunError(
-                    f"The last checkpoint could not be written: {os_error_sentence(error)} Then "
-                    f"finish the run: `python -m mbrl resume {folder.path}`."
-                ) from error
-            logger.warning(
-                "No checkpoint at %d real steps (%s). A resumed run starts from an older one.",
-                snapshot.env_steps,
-                one_line(error),
-            )
-
-    return save
-
-
 @contextmanager
 def _discarded_if_refused(files: Collection[str]) -> Iterator[None]:
     """A refused run leaves nothing: it would fill lists and comparisons."""
@@ -323,11 +195,12 @@ def _as_run_errors(folder: Path) -> Iterator[None]:
         if not isinstance(error, (FloatingPointError, *FAULTS)):
             raise
         text = os_error_sentence(error) if isinstance(error, OSError) else str(error)
+        remedy = ""
         if not folder.is_dir():
             text = (
                 f"{folder}: removed or moved while the run was writing to it. If you moved it, "
                 "resume the run there; otherwise start a new one."
             )
         elif not isinstance(error, FloatingPointError):  # diverged learning would diverge again
-            text += f" Once fixed, resume from its checkpoints: `python -m mbrl resume {folder}`."
-        raise RunError(text) from error
+            remedy = f"Once fixed, resume from its checkpoints: {resume_command(folder)}"
+        raise RunError(text, remedy) from error

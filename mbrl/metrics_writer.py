@@ -7,10 +7,11 @@ from time import perf_counter
 from typing import Any
 
 from mbrl.errors import RunError
-from mbrl.loggers.base import AbstractDisplay, AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractDisplay, AbstractLogger
 from mbrl.loggers.console import phase_summary
 from mbrl.progress import Progress
 from mbrl.runs.metric_diff import RowChecker
+from mbrl.runs.schemas import check_row, finite_or_none
 
 story = logging.getLogger(__name__)  # of the run, in run.log
 
@@ -36,14 +37,24 @@ class MetricsWriter:
         self._start = perf_counter() - wall_seconds
 
     def log(self, row: Row) -> None:
-        """Hands a row to every logger. Raises RunError where a repeated row differs from before."""
+        """Hands a row to every logger, with None for numbers that are not finite or too large.
+
+        Raises RunError for a metric that is not a number, and where a repeated row differs from
+        before.
+        """
+        row = {"env_steps": row["env_steps"], "wall_seconds": self.wall_seconds} | row
+        row = {name: finite_or_none(value) for name, value in row.items()}
         try:
-            self._row_checker.check(finite_or_none(row))
+            check_row(row)
+        except ValueError as error:
+            remedy = "Convert it, or leave it out, where it is computed."
+            raise RunError(f"{error}. {remedy}") from error
+        try:
+            self._row_checker.check(row)
         except ValueError as difference:
             raise RunError(str(difference)) from difference
-        timed_row = {"env_steps": row["env_steps"], "wall_seconds": self.wall_seconds} | row
         for logger in self._loggers:
-            logger.log(timed_row)
+            logger.log(row)
         self.num_rows += 1
         if "time/learn" in row or "time/evaluate" in row:
             story.info("%d real steps: %s.", row["env_steps"], phase_summary(row))

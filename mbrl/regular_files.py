@@ -19,13 +19,14 @@ MAX_BYTES = 100_000_000  # of a file that is read as a whole
 MAX_METRICS_BYTES = 2_000_000_000  # of metrics.jsonl, which grows with a run
 
 
-def check_entries(folder: Path) -> None:
+def check_entries(folder: Path, hydra_subfolder: str = ".hydra") -> None:
     """Raise CorruptRun unless all in a run's or sweep's folder are regular files and folders.
 
-    The same for its checkpoints. What other programs keep in deeper folders is not checked. A
-    folder that does not exist passes; OSError is raised for one that cannot be listed.
+    The same for its checkpoints and Hydra's files. What other programs keep in deeper folders is
+    not checked. A folder that does not exist passes; OSError is raised for one that cannot be
+    listed.
     """
-    for path in (folder, folder / "checkpoint"):
+    for path in (folder, folder / "checkpoint", folder / hydra_subfolder):
         try:
             entries = list(os.scandir(path))
         except FileNotFoundError:
@@ -71,12 +72,10 @@ def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically; NaN and infinity become null."""
-    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
+    """Write a JSON object atomically. Raises ValueError for NaN and infinity."""
     # Names of files that are not UTF-8 have characters that UTF-8 does not have.
-    text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
-    values = json.loads(text, parse_constant=lambda name: None)
-    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    write_atomic(path, json.dumps(json.loads(text), indent=2) + "\n")
 
 
 def write_atomic(

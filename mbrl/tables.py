@@ -1,6 +1,7 @@
 """Tables and numbers as the terminal shows them: without a broken word or path."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -180,6 +181,11 @@ def format_path(path: Path) -> str:
     return str(path)
 
 
+def resume_command(folder: Path | str, *settings: str) -> str:
+    """The command that resumes the run or sweep in a folder, to be copied."""
+    return shlex.join(["python", "-m", "mbrl", "resume", str(folder), *settings])
+
+
 def format_number(value: float | None) -> str:
     """Four significant digits, all before the point up to 15; a dash for None and NaN."""
     if value is None or value != value:
@@ -188,7 +194,9 @@ def format_number(value: float | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`1:05` for minutes and seconds, `1:01:05` with hours."""
+    """`1:05` for minutes and seconds, `1:01:05` with hours; a dash for NaN."""
+    if seconds != seconds:
+        return "–"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

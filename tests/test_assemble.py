@@ -48,23 +48,23 @@ def refusal(*overrides: str) -> str:
         (["training.epsilon=2"], "training.epsilon=2: must be in [0, 1]"),
         (["training.env_steps=-5"], "training.env_steps=-5: must be at least 1"),
         (
-            ["training.model_learner.batch_size=0"],
-            "training.model_learner.batch_size=0: must be at least 1",
+            ["model.fit_model.batch_size=0"],
+            "model.fit_model.batch_size=0: must be at least 1",
         ),
         (["model.num_members=0"], "model.num_members=0: must be at least 1"),
         (["model.dynamics.width=0"], "width=0 of a model's network: must be at least 1"),
         (["planner.horizon=many"], "planner.horizon=many: must be a whole number"),
         (
-            ["training.model_learner.patience=none"],
-            "training.model_learner.patience=none: must be a whole number",
+            ["model.fit_model.patience=none"],
+            "model.fit_model.patience=none: must be a whole number",
         ),
         (
-            ["training.model_learner.patience=0"],
-            "training.model_learner.patience=0: must be at least 1, or null",
+            ["model.fit_model.patience=0"],
+            "model.fit_model.patience=0: must be at least 1, or null",
         ),
         (
-            ["training.model_learner.validation_fraction=1"],
-            "training.model_learner.validation_fraction=1: must be between 0 and 1",
+            ["model.fit_model.validation_fraction=1"],
+            "model.fit_model.validation_fraction=1: must be between 0 and 1",
         ),
         (["training.action_noise_std=-1"], "training.action_noise_std=-1: must be"),
         (
@@ -85,7 +85,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["planner=greedy", "model/value=none"],
-            "planner=greedy: needs a value function",
+            "planner=greedy: needs a learned value",
         ),
         (["planner=random", "model/value=none", "discount=7"], "discount=7: must be in (0, 1]"),
         (["planner.horizon=20000"], "planner.horizon=20000: must be at most 10000"),
@@ -112,8 +112,8 @@ def refusal(*overrides: str) -> str:
             "planner.horizon=4294967296: must be a whole number (up to 2147483647)",
         ),
         (
-            ["planner._target_=mbrl.models.propagation.Expectation"],
-            "planner.discount: not a setting of mbrl.models.propagation.Expectation",
+            ["planner._target_=mbrl.models.ensemble.propagation.Expectation"],
+            "planner.discount: not a setting of mbrl.models.ensemble.propagation.Expectation",
         ),
         (["env.episode_limit=-1"], "env.episode_limit=-1: must be at least 1, or null"),
         (["env.id=3"], "env.id=3: must be a word"),
@@ -146,8 +146,8 @@ def refusal(*overrides: str) -> str:
             "its largest numbers are training.replay_capacity=2147483647",
         ),
         (
-            ["training.value_learner.batch_size=2147483647"],
-            "its largest numbers are training.value_learner.batch_size=2147483647",
+            ["model.fit_value.batch_size=2147483647"],
+            "its largest numbers are model.fit_value.batch_size=2147483647",
         ),
         (
             ["training.replay_capacity=20"],
@@ -183,12 +183,12 @@ def refusal(*overrides: str) -> str:
             "optimizer.weight_decay=x: must be a number",
         ),
         (
-            ["training.model_learner.optimizer=adam"],
-            "training.model_learner.optimizer=adam: must be a part (by its _target_) of the kind",
+            ["model.fit_model.optimizer=adam"],
+            "model.fit_model.optimizer=adam: must be a part (by its _target_) of the kind",
         ),
         (
             ["+model.pesimism=2"],
-            "model.pesimism: not a setting of mbrl.models.world_model.WorldModel. Did you",
+            "model.pesimism: not a setting of mbrl.models.ensemble.learner.EnsembleLearner. Did",
         ),
         (
             ["+planner.horzon=2"],

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import shlex
 import signal
+from pathlib import Path
 
 import pytest
 
 from mbrl.errors import ConfigError, CorruptRun, FolderTaken, RunError, one_line, os_error_sentence
 from mbrl.runs.signals import Interrupted
+from mbrl.tables import resume_command
 
 
 @pytest.mark.parametrize("kind", [ConfigError, RunError, CorruptRun, FolderTaken])
@@ -22,6 +25,20 @@ def test_a_sentence_with_a_long_value_keeps_its_setting_and_its_remedy():
     assert sentence.startswith("env.kwargs=xxx")
     assert sentence.endswith("xxx: must be short. Try y.")
     assert len(sentence) < 1000
+
+
+@pytest.mark.parametrize("length", [10, 900, 10**5])
+def test_a_remedy_is_kept_whole(length):
+    remedy = f"To resume: {resume_command('/' + 'a b/' * 500, 'training.env_steps=1')}"
+    sentence = str(RunError(f"it failed: {'x' * length}.", remedy))
+    assert sentence.startswith("it failed: xxx")
+    assert sentence.endswith(f"x. {remedy}")
+    assert len(sentence) < 1000 + len(remedy)
+
+
+@pytest.mark.parametrize("folder", ["plain", "two words", "; rm -rf ~", "$(true)", "'"])
+def test_a_command_is_quoted(folder):
+    assert shlex.split(resume_command(Path(folder), "a=b c"))[4:] == [folder, "a=b c"]
 
 
 def test_ipython_is_told_how_to_resume_an_interrupted_run():
@@ -49,7 +66,5 @@ def test_an_error_of_the_system_is_said_in_words_with_a_remedy(number, sentence,
 def test_an_error_of_the_system_may_lack_a_path_or_a_number():
     assert one_line(OSError(errno.EIO, "Input/output error")) == "Input/output error"
     assert one_line(OSError(errno.EIO, "Input/output error", 3)) == "3: Input/output error"
-    assert (
-        one_line(OSError(errno.EIO, "Input/output error", "\x1b")) == r"'\x1b': Input/output error"
-    )
+    assert one_line(OSError(errno.EIO, "Input/output error", "\x1b")) == "�: Input/output error"
     assert os_error_sentence(FolderTaken("a is taken.")) == "a is taken."

@@ -31,7 +31,7 @@ SMALL = {
 }
 
 
-# Logged only with training.disagreement_bonus.
+# Logged only with model.disagreement_bonus.
 BONUS_METRICS = {"loss/curious_value", "value/curious_mean", "value/curious_disagreement"}
 
 
@@ -60,7 +60,7 @@ def test_a_run_leaves_everything_that_the_readme_lists(tmp_path):
     assert METRICS.keys() <= set().union(*rows)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert config["seed"] == 3
-    assert config["training"]["value_learner"]["discount"] == config["discount"]
+    assert config["model"]["fit_value"]["discount"] == config["discount"]
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     assert provenance["packages"]["jax"]
     assert matplotlib.image.imread(tmp_path / "learning_curve.png").shape[0] > 500
@@ -74,7 +74,7 @@ def test_the_log_tells_the_story_of_the_run_and_not_that_of_libraries(tmp_path, 
     expected = (
         r"cartpole_ensemble_random_seed0 on cpu\. From step 0, to 60\.",
         r"Environment CartPole-v1: 4 numbers an observation, actions Discrete\(num_actions=2\)",
-        r"Model WorldModel\. Trainable parameters: \d+ \(model\), \d+ \(value\)\.",
+        r"Learner EnsembleLearner\. Trainable parameters: \d+ \(model\), \d+ \(value\)\.",
         r"Planner RandomPlanner\. Replay buffer: 1000 transitions, 0\.0 MB\.",
         r"40 real steps: learned in \d+\.\d s\.",
         r"40 real steps: evaluated: return .+, 2 episodes\.",
@@ -98,7 +98,7 @@ def test_every_metric_that_is_logged_is_in_the_glossary(tmp_path):
 
 
 def test_a_run_without_a_bonus_logs_nothing_of_it(tmp_path):
-    smoke(tmp_path, "planner=random", "logger=files", "training.disagreement_bonus=0")
+    smoke(tmp_path, "planner=random", "logger=files", "model.disagreement_bonus=0")
     assert METRICS.keys() - set().union(*read_metrics(tmp_path)) == BONUS_METRICS
 
 
@@ -143,7 +143,7 @@ FALLING_EPSILON = (
     "training.epsilon={_target_: optax.linear_schedule, init_value: 1.0, end_value: 0.0, "
     "transition_steps: 50}"
 )
-VALIDATED = ("training.model_learner.bootstrap=true", "training.model_learner.patience=2")
+VALIDATED = ("model.fit_model.bootstrap=true", "model.fit_model.patience=2")
 NOISY = ("training.action_noise_std=0.3", "training.action_noise_exponent=2", FALLING_EPSILON)
 
 
@@ -225,8 +225,8 @@ def test_wandb_has_the_losses_returns_and_sizes_of_the_files(tmp_path, caplog):
         }
         assert shared == {name: theirs[name] for name in shared}
     [run] = [record["run"] for record in records if record["type"] == "run"]
-    model = size_in_checkpoint(tmp_path, "state.model.components.")
-    value = size_in_checkpoint(tmp_path, "state.model.value_function.")
+    model = size_in_checkpoint(tmp_path, "state.learner.model.components.")
+    value = size_in_checkpoint(tmp_path, "state.learner.model.value_function.")
     assert run["config"]["update"]["num_parameters"] == {"model": model, "value": value}
     assert f"Trainable parameters: {model} (model), {value} (value)." in caplog.text
 

@@ -1,4 +1,4 @@
-"""A planner of your own, exactly as docs/planners.md adds it: one Python file and one YAML file."""
+"""Parts of your own, exactly as the documentation adds them: one Python and one YAML file each."""
 
 import json
 import math
@@ -19,34 +19,41 @@ def code_block(page: Path, language: str) -> str:
     return block
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("actions", ["box", "multi_discrete"])
-def test_a_planner_is_one_python_file_and_one_yaml_file(tmp_path, actions):
-    page = ROOT / "docs" / "planners.md"
-    for name, language in (
-        ("my_planners/persistent.py", "python"),
-        ("my_conf/planner/persistent.yaml", "yaml"),
-    ):
-        path = tmp_path / name
+def run_as_written(folder: Path, page: str, names: dict[str, str], *what: str) -> dict:
+    """Writes the page's blocks into files, by language, and runs the config; the run's summary."""
+    for language, name in names.items():
+        path = folder / name
         path.parent.mkdir(parents=True)
-        path.write_text(code_block(page, language))
-    where = ["--config-dir", str(tmp_path / "my_conf"), f"hydra.run.dir={tmp_path / 'run'}"]
-    what = [
-        "planner=persistent",
-        "trust=[my_planners]",
-        "env=point_mass",
-        f"env.kwargs.actions={actions}",
-        "training=smoke",
-        "logger=files",
-    ]
+        path.write_text(code_block(ROOT / "docs" / page, language))
+    where = ["--config-dir", str(folder / "my_conf"), f"hydra.run.dir={folder / 'run'}"]
     subprocess.run(
-        [sys.executable, ROOT / "run.py", *where, *what],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        [sys.executable, ROOT / "run.py", *where, *what, "training=smoke", "logger=files"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
         check=True,
         capture_output=True,
         timeout=300,
     )
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((folder / "run" / "summary.json").read_text())
     assert summary["status"] == "completed"
+    return summary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("actions", ["box", "multi_discrete"])
+def test_a_planner_is_one_python_file_and_one_yaml_file(tmp_path, actions):
+    names = {"python": "my_planners/persistent.py", "yaml": "my_conf/planner/persistent.yaml"}
+    what = ["planner=persistent", "trust=[my_planners]"]
+    point_mass = ["env=point_mass", f"env.kwargs.actions={actions}"]
+    summary = run_as_written(tmp_path, "planners.md", names, *what, *point_mass)
     assert math.isfinite(summary["planner/score_best"])  # the new planner's own metric
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planner", ["cem", "mcts"])
+def test_a_learner_is_one_python_file_and_one_yaml_file(tmp_path, planner):
+    names = {"python": "my_models/linear.py", "yaml": "my_conf/model/linear.yaml"}
+    what = ["model=linear", "trust=[my_models]", f"planner={planner}", "env=pendulum"]
+    summary = run_as_written(tmp_path, "learners.md", names, *what, "env.episode_limit=50")
+    # Squared errors of change and reward; the mean square of the rewards alone is above 10.
+    assert summary["loss/linear"] < 1

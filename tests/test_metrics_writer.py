@@ -74,6 +74,26 @@ def test_rows_get_the_time_since_the_first_start():
     assert logger.rows[0]["wall_seconds"] >= 100.0
 
 
+def test_numbers_that_are_not_finite_or_too_large_are_none():
+    logger, writer = RecordingLogger(), MetricsWriter()
+    nan, inf = float("nan"), float("inf")
+    with writer.attached([logger]):
+        writer.log({"env_steps": 1, "a": nan, "b": -inf, "c": 2e100, "d": 10**400, "e": 1e99})
+        writer.log({"env_steps": 1, "evaluation/returns": [nan, 1.5]})
+    first, second = (list(row.values())[2:] for row in logger.rows)
+    assert first == [None, None, None, None, 1e99]
+    assert second == [[None, 1.5]]
+
+
+@pytest.mark.parametrize("value", ["text" * 100, True, [1.0], {}, object()])
+def test_a_metric_that_is_not_a_number_is_refused_before_any_logger_has_it(value):
+    logger, writer = RecordingLogger(), MetricsWriter()
+    refused = pytest.raises(RunError, match=r"^loss/mine=.{2,50}: must be a number\. Convert it")
+    with writer.attached([logger]), refused:
+        writer.log({"env_steps": 1, "loss/mine": value})
+    assert logger.rows == []
+
+
 def test_a_repeated_row_that_differs_is_refused():
     writer = MetricsWriter()
     writer.resume_at(0, 0.0, RowChecker([{"env_steps": 1, "loss/value": 2.0}]))

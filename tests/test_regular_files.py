@@ -68,7 +68,7 @@ def test_a_large_file_is_not_read(tmp_path):
         read_regular(tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint", "checkpoint/any", "any", ".lock"])
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint/any", "any", ".lock", ".hydra/any"])
 @pytest.mark.parametrize("kind", IRREGULAR)
 def test_a_folder_with_anything_but_files_and_folders_is_refused(tmp_path, outside, name, kind):
     run = tmp_path / "run"
@@ -101,10 +101,10 @@ def test_a_failed_write_names_its_file(tmp_path, monkeypatch):
 
 
 def test_names_that_are_not_text_are_written_as_what_can_be_read(tmp_path):
-    write_json(tmp_path / "a.json", {"command": ["\udcff", "\U0001f40d", "é"], "b": float("nan")})
+    write_json(tmp_path / "a.json", {"command": ["\udcff", "\U0001f40d", "é"]})
     content = read_regular(tmp_path / "a.json")
     assert content.isascii()
-    assert from_json(content) == {"command": ["?", "\U0001f40d", "é"], "b": None}
+    assert from_json(content) == {"command": ["?", "\U0001f40d", "é"]}
 
 
 def test_an_atomic_write_replaces_links_and_leaves_their_targets(tmp_path, outside):

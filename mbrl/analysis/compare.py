@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from mbrl.analysis.records import (
     UnreadableRun,
     as_unreadable,
     find_runs,
-    parse_number,
     read_records,
 )
 from mbrl.analysis.summary import Run, Section, aggregate, summarise_environment
@@ -152,23 +150,13 @@ def _evaluations(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = []
     if record.status != "never started":
         rows = read_metrics(record.folder, having="evaluation/return_mean")
-    steps, seconds = (
-        np.array([_required(row, name) for row in rows], float)
-        for name in ("env_steps", "wall_seconds")
+    steps, seconds, returns = (
+        np.array([row.get(name) for row in rows], float)  # NaN for None
+        for name in ("env_steps", "wall_seconds", "evaluation/return_mean")
     )
-    name = "evaluation/return_mean"
-    returns = [parse_number(row[name], name) for row in rows]
     if np.any(np.diff(steps) < 0):
         raise CorruptRun(
             f"{record.folder / 'metrics.jsonl'} has evaluations that are not in the order of "
             "their env_steps."
         )
-    finite_or_nan = [np.nan if value is None else value for value in returns]
-    return steps, seconds, np.array(finite_or_nan, float)
-
-
-def _required(row: Mapping[str, Any], name: str) -> float:
-    value = parse_number(row.get(name), name)
-    if value is None:
-        raise CorruptRun(f"metrics.jsonl has an evaluation without {name}, which every row has.")
-    return value
+    return steps, seconds, returns

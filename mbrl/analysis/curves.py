@@ -12,10 +12,10 @@ from typing import Any
 from mbrl.analysis.compare import read_runs
 from mbrl.analysis.comparison_table import quoted
 from mbrl.analysis.grouping import ABSENT, infer_choices
-from mbrl.analysis.records import MAX_NUMBER
 from mbrl.analysis.summary import Run
 from mbrl.errors import printable
 from mbrl.runs.columns import Columns
+from mbrl.runs.schemas import MAX_NUMBER
 
 FIRST = ("folder", "group", "environment", "model", "planner", "seed", "status")
 LAST = ("env_steps", "wall_seconds", "evaluation/return_mean")

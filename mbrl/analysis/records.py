@@ -6,14 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mbrl.errors import CorruptRun, one_line, printable
 from mbrl.regular_files import check_entries
 from mbrl.runs.finder import run_folders
 from mbrl.runs.reader import final_values, read_metrics, read_provenance, read_summary, status
 from mbrl.runs.saved_config import leaves, read_config
-from mbrl.runs.schemas import CONFIG_SCHEMA, MAX_NUMBER, parse_time, what_is_wrong
+from mbrl.runs.schemas import parse_time
 
 READ_ERRORS = (CorruptRun, OSError, ValueError, RecursionError)  # what reading a folder can raise
 UNFINISHED = ("running", "killed", "never started")  # the statuses besides STATUSES
@@ -131,12 +129,6 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
     provenance = read_provenance(folder)
     if run_status in ("running", "killed"):  # the summary is still that of the start
         summary |= final_values(read_metrics(folder))
-    try:
-        CONFIG_SCHEMA.validate_python(config)
-    except ValidationError as error:
-        raise CorruptRun(
-            f"{folder / 'config.yaml'} is not the saved config of a run ({what_is_wrong(error)})."
-        ) from error
     env, budget = config["env"], config["training"].get("env_steps")
     if "started" in provenance:
         started = parse_time(provenance["started"])
@@ -152,7 +144,7 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         budget=None if budget is None else int(budget),
         env_steps=summary.get("env_steps", 0),
         wall_seconds=summary.get("wall_seconds", 0.0),
-        score=parse_number(summary.get("evaluation/return_mean"), "evaluation/return_mean"),
+        score=summary.get("evaluation/return_mean"),
         solved_score=env.get("solved_score"),
         random_score=env.get("random_score"),
         best_score=env.get("best_score"),
@@ -168,18 +160,3 @@ def _read_record(folder: Path, run_status: str, summary: dict[str, Any]) -> Reco
         ),
         commit=printable((provenance.get("git") or {}).get("commit", "")),
     )
-
-
-def parse_number(value: Any, name: str) -> float | None:
-    """A finite number, or None for a value that was not finite when it was logged.
-
-    Raises CorruptRun for anything else.
-    """
-    if value is None:
-        return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) <= MAX_NUMBER:
-        raise CorruptRun(
-            f"{name}={printable(str(value))[:80]}: must be null or a number of at most 15 digits."
-        )
-    return float(value)

@@ -24,7 +24,8 @@ from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run, runs_in
 from mbrl.runs.log import log_to
 from mbrl.runs.reader import is_completed, is_running
-from mbrl.runs.sweep_files import check_sweep, read_sweep_json
+from mbrl.runs.sweep_files import check_sweep, read_num_jobs
+from mbrl.tables import resume_command
 from mbrl.terminal import Console, RunConsole
 
 DESCRIPTION = """Continues a run that was killed, interrupted or failed from its last checkpoint, to
@@ -68,12 +69,17 @@ def _resume_run(
 ) -> int:
     config, provenance = read_run(folder, overrides)
     budget = config.training.env_steps
+    if ONLINE in overrides and "wandb" not in config.logger:
+        raise ConfigError(
+            "logger=online: W&B does not record this run, whose config.yaml has no logger.wandb. "
+            "Leave it out, or start a new run with it."
+        )
     override(config, overrides, RESUMABLE_SETTINGS, RULE)
     if is_completed(folder) and config.training.env_steps == budget:
         removed = "" if newest_checkpoint(folder) == budget else " (its last checkpoint is gone)"
         Console().say(
             f"{folder} is completed, with {budget} real steps{removed}. To extend it: "
-            f"python -m mbrl resume {folder} training.env_steps={2 * budget}"
+            f"{resume_command(folder, f'training.env_steps={2 * budget}')}"
         )
         return 0
     info = run_info_from_provenance(folder, provenance, overrides, owns_terminal)
@@ -116,19 +122,21 @@ def _resume_sweep(sweep: Path, overrides: Sequence[str], tolerance: float) -> in
 
 def _check_all_jobs_saved(sweep: Path) -> None:
     """Raise ConfigError if the sweep's command was killed before it had saved all its jobs."""
-    saved = read_sweep_json(sweep)
-    if saved is None:
-        return
-    num_jobs = saved["num_jobs"]
-    command = f"{shlex.join(saved['command'])} hydra.sweep.dir={shlex.quote(str(sweep))}"
-    if (sweep / ".search.lock").exists():
+    num_jobs = read_num_jobs(sweep)
+    # Its command is not shown as advice, since the file can be anyone's.
+    repeat = (
+        f"repeat its command, which is in {sweep / 'sweep.json'}, "
+        f"with {shlex.quote(f'hydra.sweep.dir={sweep}')}"
+    )
+    if num_jobs is not None and (sweep / ".search.lock").exists():
         RunConsole().say(
-            f"This is a search; only its last jobs are resumed. To continue it: {command}"
+            f"This is a search; only its last jobs are resumed. To continue it, {repeat}"
         )
         return
-    missing = num_jobs - len(runs_in(sweep))
+    missing = (num_jobs or 0) - len(runs_in(sweep))
     if missing > 0:
         raise ConfigError(
             f"{sweep} lacks {missing} of its {num_jobs} jobs: its command was killed before it had "
-            f"saved them, or they were removed. Repeat the command to run them: {command}"
+            "saved them, or they were removed.",
+            f"To run them, {repeat}",
         )

@@ -11,7 +11,6 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 from mbrl.commands.arguments import Parser, resolve_folder
-from mbrl.config.allowlist import read_settings
 from mbrl.config.compose import compose
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.resolve import SETTINGS
@@ -19,7 +18,7 @@ from mbrl.launchers.report import print_jobs
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.finder import is_run
 from mbrl.runs.reader import read_provenance, read_summary, status
-from mbrl.runs.saved_config import leaves
+from mbrl.runs.saved_config import leaves, read_config
 from mbrl.tables import format_duration, format_number, print_table
 from mbrl.terminal import Console
 
@@ -49,7 +48,7 @@ def main(arguments: list[str]) -> int:
         print_jobs(folder)
         return 0
     # As plain text: what is only shown needs no trust.
-    saved, provenance = read_settings(folder / "config.yaml"), read_provenance(folder)
+    saved, provenance = read_config(folder), read_provenance(folder)
     print_table(_result(folder, dict(leaves(saved)), provenance))
     # Not in the table, which would break it in a narrow terminal.
     Console().say(f"Folder: {folder.absolute()}")

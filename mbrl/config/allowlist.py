@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mbrl.config.validation import format_value
 from mbrl.errors import ConfigError, one_line
+from mbrl.loggers.destination import TRUST
 from mbrl.runs.saved_config import read_config
 
 # Of Optax only what makes optimisers and schedules: its tree helpers look attributes up by name,
@@ -38,8 +39,9 @@ DEFINING_MODULES = (*ALLOWED_PACKAGES, "optax._src")  # where those names are re
 IMPURE = ("mbrl.envs.gymnasium", "mbrl.loggers")
 NOT_FOR_IMPURE = ("_args_", "_partial_", "run_info")
 
+# In `trust`, they allow Hydra's settings and W&B's destination, and no `_target_` of a package.
+NOT_PACKAGES = ("hydra", TRUST)
 ENVIRONMENT_KEYS = ("id", "env_id")  # of an environment, and of a wrapper's kwargs
-SAVED_KEYS = ("env", "model", "planner", "training", "logger", "seed", "num_threads", "discount")
 DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -69,9 +71,10 @@ def in_packages(name: str, packages: Sequence[str]) -> bool:
 def untrusted_error(what: str, name: str) -> ConfigError:
     """The error for what would run code outside the project."""
     package = name.split(".")[0]
+    trusting = f"If you trust it, add trust=[{package}] to the command line."
     return ConfigError(
-        f"{what}: not one of this project's own parts, so it is not run. If you trust it, add "
-        f"trust=[{package}] to the command line."
+        f"{what}: not one of this project's own parts, so it is not run. "
+        f"{'Remove it.' if package in NOT_PACKAGES else trusting}"
     )
 
 
@@ -163,27 +166,13 @@ def texts(values: Any) -> Iterator[str]:
             yield from texts(value)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a run's config.yaml, to be shown only: plain values, text as it is written.
-
-    Raises CorruptRun for a file that is not plain YAML, and ConfigError for missing parts.
-    """
-    settings = read_config(path.parent)
-    missing = [key for key in SAVED_KEYS if key not in settings]
-    if missing:
-        raise ConfigError(
-            f"{path}: not the saved config of a run, since it lacks {', '.join(missing)}."
-        )
-    return settings
-
-
 def load_saved_config(path: Path, trust: Sequence[str]) -> DictConfig:
     """A run's config.yaml, as it was composed; nothing it names is run.
 
-    Raises what `read_settings` raises, and ConfigError for interpolations and for a saved `trust`
-    in a package that the command line does not trust.
+    Raises CorruptRun for a file that no run writes, and ConfigError for interpolations and for a
+    saved `trust` in a package that the command line does not trust.
     """
-    settings = read_settings(path)
+    settings = read_config(path.parent)
     refuse_interpolations(settings)
     for package in _as_names(settings.get("trust")):
         if not in_packages(package, trust):

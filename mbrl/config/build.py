@@ -12,6 +12,7 @@ import optax
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
 from mbrl.config.allowlist import (
+    NOT_PACKAGES,
     allowed_target,
     check_environment_modules,
     refuse_interpolations,
@@ -42,6 +43,7 @@ def build(node: DictConfig, trust: Sequence[str] = (), **runtime: Any) -> Any:
     if not is_part(node):
         raise ConfigError(f"{format_value(node)}: must be a mapping with a _target_, as in conf/.")
     refuse_interpolations(OmegaConf.to_container(node))
+    trust = [name for name in trust if name not in NOT_PACKAGES]
     check_environment_modules(node, trust)
 
     def find(target: Any) -> Any:

@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -14,9 +15,10 @@ from yaml import YAMLError
 
 from mbrl.config.hydra_errors import as_sentence
 from mbrl.config.hydra_guard import guarded_command_line
-from mbrl.config.hydra_internals import config_loader, named_as_run
+from mbrl.config.hydra_internals import config_loader, is_of_composition, named_as_run
 from mbrl.errors import ConfigError
 
+_lock = RLock()  # Hydra's state while it composes is the whole process's
 HYDRA = "mbrl.hydra"  # of the cache in which Hydra's settings travel with a config
 
 
@@ -35,12 +37,15 @@ def compose(
     folder = None if config_dir is None else _checked(Path(config_dir).expanduser())
     options = [] if folder is None else [f"--config-dir={folder}"]
     try:
-        with named_as_run(), guarded_command_line([*options, "--", *words]):
+        with _lock, named_as_run(), guarded_command_line([*options, "--", *words]):
             _refuse_sweeps(words)
             loader = config_loader(config_dir=folder)
             # As Hydra itself does for a single run.
             config = loader.load_configuration("config", [*words, "hydra.mode=RUN"], RunMode.RUN)
-    except (HydraException, OmegaConfBaseException, OSError, YAMLError) as error:
+    except Exception as error:
+        known = (HydraException, OmegaConfBaseException, OSError, YAMLError)
+        if not isinstance(error, known) and not is_of_composition(error):
+            raise
         raise ConfigError(as_sentence(error, words)) from None
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(config):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from hydra.errors import HydraException
@@ -15,7 +16,8 @@ from mbrl.errors import ConfigError, refusal_in
 from mbrl.loggers.destination import VARIABLES
 
 REFERENCE = re.compile(r"oc\.env:\s*(\w+)")
-_is_guarded = False
+# The names that a block of this thread can read. Resolvers are the whole process's.
+_readable: ContextVar[frozenset[str] | None] = ContextVar("readable", default=None)
 
 
 @contextmanager
@@ -25,26 +27,30 @@ def guarded_environment(is_foreign: bool, command_line: Sequence[str]) -> Iterat
     Reading another variable raises ConfigError, since config.yaml and W&B would show its value.
     trust=[hydra] allows all. Blocks may be nested; the outer one counts.
     """
-    global _is_guarded
-    if _is_guarded or not is_foreign or "hydra" in trusted_packages(command_line):
+    is_guarded = _readable.get() is not None
+    if is_guarded or not is_foreign or "hydra" in trusted_packages(command_line):
         yield
         return
-    readable = {*VARIABLES.values(), *REFERENCE.findall("\n".join(command_line))}
-
-    def read(name: str, *default: Any) -> str | None:
-        if name not in readable:
-            raise ConfigError(
-                f"oc.env:{name}: a config from elsewhere may not read this variable, which may be "
-                "a secret. Type the setting on the command line, or add trust=[hydra]."
-            )
-        return oc.env(name, *default)
-
-    OmegaConf.register_new_resolver("oc.env", read, replace=True)
-    _is_guarded = True
+    OmegaConf.register_new_resolver("oc.env", _read, replace=True)
+    named = REFERENCE.findall("\n".join(command_line))
+    token = _readable.set(frozenset([*VARIABLES.values(), *named]))
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise refusal_in(error) or error from None
+        refusal = refusal_in(error)
+        if refusal is None:
+            raise
+        raise refusal from None
     finally:
-        _is_guarded = False
-        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        _readable.reset(token)
+
+
+def _read(name: str, *default: Any) -> str | None:
+    """The resolver `oc.env`: outside of blocks, OmegaConf's own."""
+    readable = _readable.get()
+    if readable is not None and name not in readable:
+        raise ConfigError(
+            f"oc.env:{name}: a config from elsewhere may not read this variable, which may be a "
+            "secret. Type the setting on the command line, or add trust=[hydra]."
+        )
+    return oc.env(name, *default)

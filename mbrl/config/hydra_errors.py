@@ -7,11 +7,15 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mbrl.config.config_folder import CONFIG_FOLDER
-from mbrl.config.hydra_internals import config_loader
+from mbrl.config.hydra_internals import config_loader, is_of_composition
 from mbrl.config.validation import did_you_mean, format_value
-from mbrl.errors import os_error_sentence, refusal_in
+from mbrl.errors import ConfigError, os_error_sentence, refusal_in
+
+# Lines that OmegaConf adds to a message.
+OMEGACONF_DETAILS = re.compile(r"^\s*(full_key:|object_type=|reference_type=).*$", re.MULTILINE)
 
 
 def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
@@ -21,7 +25,9 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
     """
     # Raised by a resolver, or by a launcher or sweeper that Hydra has built.
     error = refusal_in(error) or error
-    while isinstance(error, HydraException) and isinstance(error.__cause__, OSError):
+    while isinstance(error, HydraException) and error.__cause__:
+        if str(error) and not isinstance(error.__cause__, OSError):
+            break
         error = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
@@ -52,8 +58,14 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
         )
     if isinstance(error, OSError) and error.errno is not None:
         return os_error_sentence(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+    if isinstance(error, RecursionError):
+        return "config: a file includes itself, or is nested too deep. Remove the inner levels."
+    text = " ".join(OMEGACONF_DETAILS.sub("", str(error)).split()) or type(error).__name__
+    if isinstance(error, HydraException | YAMLError | ConfigError) or not is_of_composition(error):
+        return text
+    full_key = re.search("full_key: (.+)", str(error))
+    name = full_key[1] if full_key else "config"
+    return f"{name}: cannot be composed ({text.rstrip('.')}). Correct the file or the setting."
 
 
 def _near_setting(name: str, overrides: Sequence[str]) -> str:

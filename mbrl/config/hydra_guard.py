@@ -1,9 +1,9 @@
 """Guards Hydra's settings, by which it starts callbacks, launchers and log handlers.
 
 A config from elsewhere (--config-dir, --config-path, --config-name) may choose among this project's
-launchers and sweepers, set their declared keys to numbers, booleans and null, and set hydra.mode
-and plain hydra.sweeper.params. Everything else under `hydra` must be as this project and the
-command line have it, or trusted by trust=[hydra].
+launchers and sweepers, set their declared keys (but hydra.launcher.max_jobs) to numbers, booleans
+and null, and set hydra.mode and plain hydra.sweeper.params. Everything else under `hydra` must be
+as this project and the command line have it, or trusted by trust=[hydra].
 """
 
 import re
@@ -32,6 +32,7 @@ NO_OPTIONS = (None, None, None)  # of --config-dir, --config-path and --config-n
 MAX_OVERRIDE = 5000  # characters: Hydra's parser takes minutes for a list of 100 000
 OWN_GROUPS = ("hydra/launcher", "hydra/sweeper")
 PARAMETER = re.compile(r"(?!(?:trust|hydra)\b)[a-z]\w*(?:[./]\w+)*")  # of hydra.sweeper.params
+MAX_JOBS = ("launcher", "max_jobs")  # counts on the command line only
 # Hydra writes these after it has composed the rest.
 WRITTEN_LATER = {("runtime",), ("overrides",), ("job", "id"), ("job", "num")}
 WRITTEN_LATER |= {("job", "config_name"), ("job", "override_dirname")}
@@ -52,7 +53,10 @@ def guarded_command_line(arguments: Sequence[str]) -> Iterator[None]:
 def has_foreign_files(hydra: Any) -> bool:
     """Whether a config has files from outside conf/, by Hydra's settings after composing it."""
     for source in hydra.runtime.config_sources:
-        is_own = source.schema != "file" or Path(source.path).resolve() == CONFIG_FOLDER.resolve()
+        if source.schema == "file":
+            is_own = Path(source.path).resolve() == CONFIG_FOLDER.resolve()
+        else:  # Hydra and its plugins have packages, but --config-path=pkg://… is the provider main
+            is_own = source.provider not in ("main", "command-line")
         if not is_own or source.provider.startswith("hydra.searchpath"):
             return True
     # An option such as experiment=../theirs leads out of conf/.
@@ -114,6 +118,13 @@ def _check_overrides(overrides: Sequence[str], folder: str | None) -> None:
         given = list(override.sweep_iterator()) if is_choice else [override.value()]
         values = [item for value in given for item in (value if type(value) is list else [value])]
         group = override.key_or_group
+        for name in ("launcher", "sweeper"):
+            inner = given[0].get(name, {}) if group == "hydra" and type(given[0]) is dict else {}
+            if not isinstance(given[0] if group == f"hydra.{name}" else inner, dict):
+                raise ConfigError(
+                    f"{override.input_line}: hydra.{name} must be a mapping. Choose one by "
+                    f"hydra/{name}=…, and set its keys."
+                )
         is_deleted = override.is_delete() and values == [None]
         if is_deleted or all(isinstance(value, str | dict) for value in values):
             continue
@@ -139,10 +150,14 @@ def _check_composed(actual: DictConfig, overrides: list[str]) -> None:
             _refuse(group, choice)
         own.append(f"{group}={choice}")
     try:
-        expected = compose_unchecked(config_loader(), "config", own)
+        expected = _compose_own(tuple(own))
     except HydraException as error:
         raise ConfigError(f"{one_line(error)}, or is not an option of this project.") from error
     _check_settings(actual, expected, overrides)
+
+
+def _compose_own(overrides: tuple[str, ...]) -> DictConfig:
+    return compose_unchecked(config_loader(), "config", overrides)
 
 
 def check_job(job: DictConfig, sweep: DictConfig, overrides: Sequence[str]) -> None:
@@ -196,7 +211,8 @@ def _is_harmless(path: tuple[Any, ...], value: Any, is_declared: bool) -> bool:
     if path[:2] == ("sweeper", "params") and len(path) == 3:
         is_text = isinstance(value, str) and "${" not in value and ".." not in value
         return (is_plain or is_text) and PARAMETER.fullmatch(str(path[2])) is not None
-    return is_plain and is_declared and path[0] in ("mode", "launcher", "sweeper")
+    is_choice = path[0] in ("mode", "launcher", "sweeper") and path != MAX_JOBS
+    return is_plain and is_declared and is_choice
 
 
 def _refuse(setting: str, value: Any) -> NoReturn:

@@ -6,10 +6,12 @@ Tried with hydra-core 1.3.8; pyproject.toml keeps it below 1.4.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins import basic_sweeper
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -34,6 +36,7 @@ __all__ = [
     "config_loader",
     "get_args_parser",
     "get_overrides_dirname",
+    "is_of_composition",
     "named_as_run",
     "use_own_plugins",
 ]
@@ -78,6 +81,16 @@ def named_as_run() -> Iterator[None]:
     finally:
         job.set("name", name_before)
         base.version_base = version_before
+
+
+def is_of_composition(error: BaseException) -> bool:
+    """Whether Hydra raised it while it composed: a config file or an override is malformed.
+
+    It may be of any class, such as a RecursionError for a file whose defaults include the file.
+    """
+    loaders = (ConfigLoaderImpl.load_configuration, ConfigLoaderImpl.load_sweep_config)
+    codes = {function.__code__ for function in (*loaders, ConfigRepository.load_config)}
+    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
 
 
 def apply_overrides(overrides: list[Override], config: DictConfig) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mbrl.config.hydra_errors import as_sentence
-from mbrl.errors import CorruptRun
+from mbrl.errors import ConfigError, CorruptRun
 from mbrl.regular_files import check_entries
 
 
@@ -21,7 +21,7 @@ class OutputFolderCheck(Callback):
         """Exit with a sentence where the folder of the run holds a link or a pipe."""
         try:
             check_output_folder(config)
-        except (CorruptRun, OSError) as error:
+        except (ConfigError, CorruptRun, OSError) as error:
             # Hydra turns other exceptions of callbacks into warnings.
             sys.exit(f"Error: {as_sentence(error, ())}")
         except OmegaConfBaseException:  # no folder: Hydra reports it next
@@ -29,11 +29,23 @@ class OutputFolderCheck(Callback):
 
 
 def check_output_folder(config: DictConfig) -> None:
-    """Raises CorruptRun where hydra.run.dir holds anything but regular files and folders."""
+    """Raises CorruptRun where hydra.run.dir holds anything but regular files and folders.
+
+    The same for Hydra's subfolder there. Raises ConfigError for one that could lie elsewhere.
+    """
     hydra = HydraConfig.instance()
     before, hydra.cfg = hydra.cfg, None
     try:
         hydra.set_config(config)  # the folder's name refers to the choices
-        check_entries(Path(config.hydra.run.dir))
+        subfolder = config.hydra.output_subdir
+        if subfolder is not None:
+            check_name("hydra.output_subdir", subfolder, "Leave it out.")
+        check_entries(Path(config.hydra.run.dir), subfolder or ".hydra")
     finally:
         hydra.cfg = before
+
+
+def check_name(setting: str, name: str, remedy: str) -> None:
+    """Raises ConfigError for a folder's name that leads out of the folder in which it lies."""
+    if name in ("", "..") or Path(name).name != name:
+        raise ConfigError(f"{setting}={name}: must be a name without '/'. {remedy}")

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mbrl.config.hydra_errors import as_sentence
+from mbrl.config.hydra_internals import is_of_composition
 from mbrl.errors import ConfigError, CorruptRun, RunError
 from mbrl.terminal import Console
 
@@ -37,8 +38,9 @@ def plain_errors(status: int = 1, within_hydra: bool = False) -> Iterator[None]:
         yield
     except Exception as error:
         # For example logging's ValueError, where the file run.log cannot be opened.
-        known = error if isinstance(error, ERRORS) else error.__cause__
-        if not isinstance(known, ERRORS):
+        is_known = isinstance(error, ERRORS) or is_of_composition(error)
+        known = error if is_known else error.__cause__
+        if known is None or not (is_known or isinstance(known, ERRORS)):
             raise
         Console(stderr=True).say(f"Error: {as_sentence(known, sys.argv[1:])}")
         sys.exit(status)

@@ -10,6 +10,14 @@ MAX_THREADS = 1024  # with very many, JAX crashes
 _num_threads_of_this_process: int | None = None
 
 
+def start_jax(num_threads: int, compilation_cache: bool) -> None:
+    """Starts JAX as a run's settings say. Raises ConfigError where no run can work."""
+    set_threads(num_threads)
+    check_devices()
+    if compilation_cache:
+        enable_compilation_cache(num_threads)
+
+
 def set_threads(num_threads: int) -> None:
     """Sets JAX's number of CPU threads, before its first computation; last digits depend on it."""
     global _num_threads_of_this_process

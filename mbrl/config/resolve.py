@@ -9,11 +9,13 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mbrl.config.allowlist import refuse_interpolations, texts
 from mbrl.config.limits import limited
 from mbrl.config.validation import check_settings, format_value, is_part, suggest, text_hint
-from mbrl.errors import ConfigError, refusal_in
+from mbrl.errors import ConfigError, one_line, refusal_in
+from mbrl.runs.saved_config import parse
 
 PARTS = ("env", "model", "planner", "training")
 TOP_LEVEL = ("seed", "discount", "horizon", "num_threads", "compilation_cache", "trust")
@@ -48,6 +50,10 @@ class ResolvedConfig:
 
     def to_yaml(self) -> str:
         """The text of the run's config.yaml."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return OmegaConf.to_yaml(self.tree)
 
     def fingerprint(self, **changes: Any) -> str:
@@ -100,6 +106,7 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     # What only others refer to is done with once they are resolved.
     resolved = ResolvedConfig({str(key): values[key] for key in values if key in SETTINGS})
     _check_top_level(resolved.tree)
+    _check_readable(resolved)
     return resolved
 
 
@@ -115,6 +122,29 @@ def check_size(node: Any, name: str = "") -> None:
         )
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
         check_size(value, f"{name}.{key!s}".lstrip("."))
+
+
+def _check_readable(config: ResolvedConfig, parent: str = "") -> None:
+    """Raises ConfigError for settings that config.yaml would not give back as they are."""
+    settings = config.settings
+    try:
+        if repr(parse(config.to_yaml().encode())) == repr(settings):
+            return
+        reason = "it is read as another value"
+    except (ValueError, YAMLError, RecursionError) as error:
+        reason = one_line(error)
+    name = parent
+    for key, value in settings.items():  # names the innermost, or a mapping as a whole
+        if len(settings) > 1:
+            _check_readable(ResolvedConfig({key: value}), parent)
+            continue
+        name = f"{parent}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            _check_readable(ResolvedConfig(value), name)
+    raise ConfigError(
+        f"{name or 'config'}: must be readable from config.yaml, where it is saved ({reason}). "
+        "Give plain, shorter and fewer values."
+    )
 
 
 def _check_table(table: DictConfig, ending: Any) -> None:

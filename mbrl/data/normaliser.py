@@ -1,6 +1,7 @@
 """Normaliser: statistics of the data, so that networks read and predict numbers near one."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -69,7 +70,7 @@ def identity_normaliser(observation_size: int) -> Normaliser:
     """The normaliser before any data: zero means, unit scales, all reward bounds zero."""
     zeros, ones = jnp.zeros(observation_size), jnp.ones(observation_size)
     zero, one = jnp.zeros(()), jnp.ones(())
-    return Normaliser(
+    normaliser = Normaliser(
         observation_mean=zeros,
         observation_std=ones,
         delta_mean=zeros,
@@ -86,6 +87,7 @@ def identity_normaliser(observation_size: int) -> Normaliser:
         reward_rms=zero,
         seen_terminal=jnp.array(False),
     )
+    return jax.tree.map(jnp.copy, normaliser)  # the loop donates it, and each buffer only once
 
 
 def fit_normaliser(

@@ -1,21 +1,17 @@
 """A wrapper that turns faults of an environment into one kind of error with a clear message."""
 
 import logging
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from mbrl.errors import one_line
+from mbrl.time_limit import TimeLimitExceeded, time_limit
 
 logger = logging.getLogger(__name__)
-
-ALARM_INTERVAL = 1.0  # seconds between alarms after the first
 
 
 class EnvironmentFault(RuntimeError):
@@ -93,39 +89,3 @@ class FaultWrapper(gymnasium.Wrapper):
                 f"{self._name} returned the {kind} {value} at {call}, which is not finite in "
                 "single precision. Fix the environment, or wrap it in one that clips."
             )
-
-
-class TimeLimitExceeded(BaseException):
-    """Not an Exception, so that an environment that catches all Exceptions does not catch it."""
-
-
-@contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeLimitExceeded if the block takes longer than the limit; None means no limit.
-
-    The main thread is interrupted. Other threads receive no signals, so they raise after the block.
-    """
-    if seconds is None:
-        yield
-        return
-    if threading.current_thread() is not threading.main_thread():
-        deadline = monotonic() + seconds
-        yield
-        if monotonic() > deadline:
-            raise TimeLimitExceeded
-        return
-    previous = signal.signal(signal.SIGALRM, _raise_time_limit_exceeded)
-    try:
-        try:
-            # The alarm repeats, in case the block swallows the first exception.
-            signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_INTERVAL)
-            yield
-        finally:  # which an alarm may interrupt
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, previous)
-
-
-def _raise_time_limit_exceeded(signum, frame):
-    raise TimeLimitExceeded

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mbrl.config.hydra_guard import check_job
 from mbrl.config.hydra_internals import apply_overrides
+from mbrl.config.limits import limited
 
 MAX_CACHED = 16  # configs of some megabytes each
 
@@ -30,6 +31,7 @@ class JobComposer:
         self._values = {key for key in container if not isinstance(container[key], dict | None)}
         self._with_choices = lru_cache(MAX_CACHED)(self._compose_choices)
 
+    @limited()
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of a job.
 

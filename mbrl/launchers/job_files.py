@@ -19,6 +19,8 @@ from mbrl.config.launch import (
     run_info_from_hydra,
     wandb_loggers,
 )
+from mbrl.config.limits import limited
+from mbrl.config.output_folder import check_name
 from mbrl.config.resolve import ResolvedConfig, resolve
 from mbrl.errors import ConfigError, CorruptRun
 from mbrl.launchers.job import Job
@@ -29,6 +31,7 @@ from mbrl.runs.folder import RunFolder
 from mbrl.runs.saved_config import read_config
 
 
+@limited()
 def save_job(
     config: DictConfig, sweep: DictConfig, index: int, overrides: Sequence[str]
 ) -> tuple[Job | ConfigError, JobReturn]:
@@ -93,11 +96,7 @@ def _assign_folder(config: DictConfig, index: int, name: str) -> Path:
         job.id, job.num, job.override_dirname = str(index), index, name
     HydraConfig.instance().set_config(config)
     subdir = str(config.hydra.sweep.subdir)
-    if Path(subdir).name != subdir:
-        raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: must be a name without '/', because all jobs are in one "
-            "folder. Write ${safe_name:…} around it."
-        )
+    check_name("hydra.sweep.subdir", subdir, "Write ${safe_name:…} around it.")
     folder = Path(config.hydra.sweep.dir).absolute() / subdir
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)

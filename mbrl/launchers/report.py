@@ -19,7 +19,7 @@ from mbrl.analysis.records import (
 from mbrl.errors import CorruptRun
 from mbrl.runs.finder import runs_in
 from mbrl.runs.reader import is_completed
-from mbrl.tables import format_duration, format_number, print_table
+from mbrl.tables import format_duration, format_number, print_table, resume_command
 from mbrl.terminal import RunConsole
 
 REFUSED = "ConfigError: "  # how the recorded error of a refused run begins
@@ -89,13 +89,12 @@ def print_jobs(sweep: Path) -> int:
         if any(reasons):
             console.say(f"{name} {next(iter(reasons))}")
     unfinished = sum(job.status != "completed" for job in jobs)
-    folder = shlex.quote(str(sweep))
     if unfinished:
         console.say(
             f"{unfinished} of {len(jobs)} jobs are not completed. "
-            f"To finish them: python -m mbrl resume {folder}"
+            f"To finish them: {resume_command(sweep)}"
         )
-    console.say(f"To compare them: python -m mbrl compare {folder}")
+    console.say(f"To compare them: python -m mbrl compare {shlex.quote(str(sweep))}")
     return 1 if unfinished else 0
 
 

@@ -8,6 +8,7 @@ another launcher: completed jobs are skipped, the others start from their last c
 import copy
 import math
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from mbrl.analysis.records import printable
 from mbrl.config.launch import check_no_wandb_agent
+from mbrl.config.output_folder import check_name
 from mbrl.config.validation import convert_whole_numbers, format_value, validation_errors
 from mbrl.errors import ConfigError, RunError
 from mbrl.launchers.composition import JobComposer
@@ -78,7 +79,7 @@ class Sweep:
             if isinstance(job, ConfigError):  # the result holds it
                 continue
             if is_done(job.folder):
-                score = read_summary(job.folder)["evaluation/return_mean"]
+                score = read_summary(job.folder).get("evaluation/return_mean")
                 result.status = JobStatus.COMPLETED
                 result.return_value = math.nan if score is None else score
             else:
@@ -141,10 +142,8 @@ def check_settings(config: DictConfig) -> None:
             "would lose its later batches. Launchers limit the jobs at a time (docs/sweeps.md)."
         )
     subfolder = config.hydra.output_subdir
-    if subfolder is not None and Path(subfolder).name != subfolder:
-        raise ConfigError(
-            f"hydra.output_subdir={subfolder}: must be a name without '/', or null. Leave it out."
-        )
+    if subfolder is not None:
+        check_name("hydra.output_subdir", subfolder, "Leave it out.")
     if config.hydra.job.chdir:
         raise ConfigError(
             "hydra.job.chdir=true: must be false in a sweep, because jobs can share a process. "
@@ -166,8 +165,8 @@ def check_same_sweep(folder: Path, overrides: list[str]) -> None:
     """Raises ConfigError if the folder holds a sweep with other overrides."""
     saved = read_overrides(folder)
     if saved is not None and saved != overrides:
-        shown = printable(format_value(" ".join(saved)))
         raise ConfigError(
-            f"hydra.sweep.dir={folder}: already holds another sweep ({shown}). "
+            f"hydra.sweep.dir={folder}: already holds another sweep "
+            f"({format_value(shlex.join(saved))}). "
             "Give exactly those settings to resume it, or leave out hydra.sweep.dir."
         )

@@ -1,6 +1,5 @@
 """The interface of a logger."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +28,8 @@ class AbstractLogger(ABC):
     def log(self, row: Mapping[str, Any]) -> None:
         """Receive one row: `env_steps`, `wall_seconds` and some metrics.
 
-        Values are Python floats, ints, or lists of them.
+        Values are Python floats, ints, or lists of them, and None for numbers that are not finite
+        or are beyond 1e100.
         """
 
     @abstractmethod
@@ -46,12 +46,3 @@ class AbstractDisplay(AbstractLogger):
     @abstractmethod
     def show(self, progress: Progress) -> None:
         """Receive a report: at every phase, and at every step of collection and evaluation."""
-
-
-def finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace NaN and infinity by None, which strict JSON can hold.
-
-    Raises TypeError for values that JSON cannot hold.
-    """
-    # Python writes NaN and Infinity, which JSON does not have. Reading them back, we can choose.
-    return json.loads(json.dumps(values), parse_constant=lambda name: None)

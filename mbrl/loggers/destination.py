@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mbrl.errors import ConfigError
+from mbrl.errors import ConfigError, printable
 from mbrl.run_info import RunInfo, wandb_agent_run_id
+from mbrl.tables import resume_command
 
 # W&B's environment variables, by the setting whose default in conf/logger/wandb.yaml each one is.
 VARIABLES = {
@@ -76,9 +77,9 @@ def permitted(run_info: RunInfo, wanted: Destination) -> Destination:
         if used.mode == "online" and unknown:
             both = [_given(run_info, name, wanted) for name in DEFAULTS]
             raise ConfigError(
-                f"{' '.join(both)}: a saved config does not decide where a run is uploaded. If "
-                f"this is where it belongs, type {' '.join(unknown.values())}, or add "
-                f"trust=[{TRUST}]."
+                f"{' '.join(both)}: a saved config does not decide where a run is uploaded.",
+                f"If this is where it belongs, type {' '.join(unknown.values())}, or add "
+                f"trust=[{TRUST}].",
             )
         return used
     usual = {name: os.environ.get(VARIABLES[name]) for name in unknown}
@@ -89,14 +90,22 @@ def warning(run_info: RunInfo, wanted: Destination, used: Destination) -> str | 
     """One line about what of the wanted destination is not used, and how to use it."""
     is_held_back = wanted.mode == "online" != used.mode
     if run_info.config_source == "saved":
-        if not is_held_back or _setting(run_info, "mode") in run_info.typed:
-            return None
-        given = {"mode": _given(run_info, "mode", wanted)} | _unknown(run_info, wanted)
-        command = f"python -m mbrl resume {shlex.quote(str(run_info.folder))}"
-        return (
-            f"This run was online in W&B, and is now recorded {used.mode}, since a saved config "
-            f"does not decide that. To upload it: {command} {' '.join(given.values())}"
-        )
+        unknown, command = _unknown(run_info, wanted), resume_command(run_info.folder)
+        if is_held_back and _setting(run_info, "mode") not in run_info.typed:
+            given = {"mode": _given(run_info, "mode", wanted)} | unknown
+            return (
+                f"This run was online in W&B, and is now recorded {used.mode}, since a saved "
+                f"config does not decide that. To upload it: {command} {' '.join(given.values())}"
+            )
+        if used.mode == "offline" and "entity" in unknown:
+            own = os.environ.get(VARIABLES["entity"]) or "YOUR_ENTITY"
+            folder = shlex.quote(str(run_info.folder))
+            return (
+                f"{unknown['entity']}: set by the saved config, and where `wandb sync` uploads the "
+                f"run. To upload it elsewhere: wandb sync --entity {shlex.quote(own)} "
+                f"{folder}/wandb/offline-run-*"
+            )
+        return None
     names = [name for name in DEFAULTS if getattr(wanted, name) != getattr(used, name)]
     names = (["mode"] if is_held_back else []) + names
     given = {name: _given(run_info, name, wanted) for name in names}
@@ -167,4 +176,4 @@ def _given(run_info: RunInfo, name: str, wanted: Destination) -> str:
     """The setting as a word of a command line, which cannot steer a terminal."""
     value = getattr(wanted, name)
     text = f"{_setting(run_info, name)}={'null' if value is None else value}"
-    return shlex.quote("".join(char if char.isprintable() else "�" for char in text))
+    return shlex.quote(printable(text))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mbrl.extras import optional_import
-from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractLogger
 from mbrl.regular_files import open_regular
 from mbrl.run_info import RunInfo
 
@@ -17,8 +17,8 @@ AXES = ("env_steps", "wall_seconds")  # of a row: an event has them as its step 
 class TensorBoardLogger(AbstractLogger):
     """Writes rows to an event file in `<folder>/tensorboard`, at once.
 
-    The x axis is env_steps. Numbers are scalars, lists are histograms, and values that are not
-    finite are left out. The settings are hyperparameters, for the tab HParams.
+    The x axis is env_steps. Numbers are scalars, lists are histograms, and None is
+    left out. The settings are hyperparameters, for the tab HParams.
 
     A resumed run writes a new event file with the rows that it keeps of metrics.jsonl, and removes
     the old one, which may have rows that are computed again.
@@ -47,7 +47,7 @@ class TensorBoardLogger(AbstractLogger):
 
     def log(self, row: Mapping[str, Any]) -> None:
         summary = self._summaries.Summary()
-        for name, value in finite_or_none(row).items():
+        for name, value in row.items():
             if isinstance(value, list):
                 finite = [each for each in value if each is not None]
                 if finite:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from wandb.errors import AuthenticationError, UsageError
 
 from mbrl.errors import one_line
-from mbrl.loggers.base import AbstractLogger, finite_or_none
+from mbrl.loggers.base import AbstractLogger
 from mbrl.loggers.destination import (
     VARIABLES,
     destination_of,
@@ -108,7 +109,7 @@ class WandbLogger(AbstractLogger):
     def log(self, row: Mapping[str, Any]) -> None:
         if not self._working or self._run is None:
             return
-        values = finite_or_none(row)
+        values = dict(row)
         for name in ("evaluation/returns", "evaluation/lengths"):
             finite = [value for value in values.get(name, ()) if value is not None]
             if finite:
@@ -128,10 +129,8 @@ class WandbLogger(AbstractLogger):
                 self._log_checkpoint()
                 self._run.finish(exit_code=EXIT_CODES.get(status, 1))
         except TimeoutError:
-            folder = Path(self._run.settings.sync_dir)
-            logger.warning(
-                "W&B did not receive all rows in time. Upload them with `wandb sync %s`.", folder
-            )
+            folder = shlex.quote(str(self._run.settings.sync_dir))
+            logger.warning("W&B did not receive all rows in time. Upload: wandb sync %s", folder)
         except Exception as error:
             self._give_up("did not finish its record", error)
 

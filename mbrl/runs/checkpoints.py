@@ -61,14 +61,15 @@ def load_checkpoint(
 ) -> Checkpoint | None:
     """Load the newest intact checkpoint of a run whose facts are `usable`; None if there is none.
 
-    A damaged one is renamed to `….damaged` with a warning, and the one before it is tried. Raises
-    OSError if a file cannot be read, and CorruptRun for one that is larger than `max_bytes`.
+    A damaged one, or one of more than `max_bytes`, is renamed to `….damaged` with a warning, and
+    the one before it is tried. Raises OSError if a file cannot be read.
     """
     for path in checkpoint_files(folder):
-        content = read_regular(path, max_bytes)
         try:
-            checkpoint = _parse(content, path)
+            checkpoint = _parse(read_regular(path, max_bytes), path)
             is_usable = usable(checkpoint.facts)
+        except OSError:
+            raise
         except Exception as error:  # the file can be anyone's, so any error is possible
             logger.warning(
                 "The checkpoint %s is damaged (%s); the one before it is used.",

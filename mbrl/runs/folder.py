@@ -25,7 +25,7 @@ from mbrl.regular_files import (
 )
 from mbrl.run_info import CHECKPOINT_FOLDER, CHECKPOINT_NAME
 from mbrl.runs.checkpoints import WRITING
-from mbrl.runs.reader import final_values, read_metrics, read_provenance
+from mbrl.runs.reader import complete_lines, final_values, read_metrics, read_provenance
 
 STATUSES = ("completed", "failed", "interrupted")  # how a run can end; before, it is "running"
 RUN_FILES = ("config.yaml", "metrics.jsonl", "summary.json")  # any shows that a folder holds a run
@@ -113,16 +113,13 @@ class RunFolder:
     def truncate_metrics(self, num_rows: int) -> None:
         """Keep the first rows in metrics.jsonl; append the others to metrics.superseded.jsonl."""
         file, old = self.path / "metrics.jsonl", self.path / "metrics.superseded.jsonl"
-        lines = (
-            read_regular(file, MAX_METRICS_BYTES).splitlines(keepends=True) if file.exists() else []
-        )
-        # A last line without a newline is part of a row that a killed run was writing.
-        superseded = b"".join(line for line in lines[num_rows:] if line.endswith(b"\n"))
+        lines = [line + b"\n" for line in complete_lines(file)]
+        superseded = b"".join(lines[num_rows:])
         before = read_regular(old, MAX_METRICS_BYTES) if old.exists() else b""
         # They are there already if a resume was killed between these two writes.
         if not before.endswith(superseded):
             write_atomic(old, before + superseded)
-        if lines[num_rows:]:
+        if file.exists():
             write_atomic(file, b"".join(lines[:num_rows]))
 
     def archive_superseded(self) -> None:
@@ -181,7 +178,7 @@ class RunFolder:
                 self.finish("failed", error=kind if message == kind else f"{kind}: {message}")
             else:  # KeyboardInterrupt, SystemExit
                 self.finish("interrupted")
-        except OSError as failure:  # not raised, since it would hide why the run ended
+        except (OSError, CorruptRun) as failure:  # not raised: it would hide why the run ended
             logger.error(
                 "The summary of %s cannot be written (%s). It still has the status running.",
                 self.path,

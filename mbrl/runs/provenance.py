@@ -51,7 +51,8 @@ def _packages() -> dict[str, str]:
     for distribution in importlib.metadata.distributions():
         # A half-removed package leaves a folder without a name or a version.
         with suppress(Exception):
-            versions[str(distribution.metadata["Name"])] = distribution.version
+            if distribution.name and distribution.version:
+                versions[distribution.name] = distribution.version
     return {name: versions[name] for name in sorted(versions, key=str.lower)}
 
 

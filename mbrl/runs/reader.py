@@ -3,7 +3,6 @@
 import fcntl
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +32,15 @@ def read_metrics(
     rows, metrics.superseded.jsonl. With `having`, only rows with this metric are parsed, at a tenth
     of the cost; of other lines only the first and last character are checked.
 
-    A last line that is cut off, as a killed run leaves it, is dropped with a warning. Raises
-    CorruptRun for any other line that is not a row.
+    Raises CorruptRun for a line that is not a row.
     """
-    file = Path(path) / name
-    content = b""
-    with suppress(FileNotFoundError):
-        content = read_regular(file, MAX_METRICS_BYTES)
-    lines = content.splitlines()
-    rows = []
-    for number, line in enumerate(lines, start=1):
+    file, rows = Path(path) / name, []
+    for number, line in enumerate(complete_lines(file), start=1):
         if having.encode() not in line and line.startswith(b"{") and line.endswith(b"}"):
             continue
         try:
             row = ROW_SCHEMA.validate_json(line)
         except ValidationError as error:
-            if number == len(lines) and not line.endswith(b"}"):
-                logger.warning(
-                    "%s: line %d is cut off and was left out; the run was killed while writing it.",
-                    file,
-                    number,
-                )
-                break
             raise CorruptRun(
                 f"{file}: line {number} is not a row of metrics ({what_is_wrong(error)}), so the "
                 "file is damaged. Remove that line to read the rest."
@@ -62,6 +48,24 @@ def read_metrics(
         if not having or having in row:
             rows.append(row)
     return rows
+
+
+def complete_lines(file: Path) -> list[bytes]:
+    """The lines of a file of rows, or none if it is missing.
+
+    A last one without its end, as a killed run leaves it, is left out with a warning.
+    """
+    try:
+        *lines, rest = read_regular(file, MAX_METRICS_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return []
+    if rest:
+        logger.warning(
+            "%s: line %d is cut off and was left out; the run was killed while writing it.",
+            file,
+            len(lines) + 1,
+        )
+    return lines
 
 
 def read_summary(path: str | Path) -> dict[str, Any]:
@@ -106,8 +110,7 @@ def is_running(path: str | Path) -> bool:
 
 def is_completed(path: str | Path) -> bool:
     """Whether the run in the folder `path` has the status `completed`."""
-    has_summary = (Path(path) / "summary.json").exists()
-    return has_summary and read_summary(path).get("status") == "completed"
+    return status(path) == "completed"
 
 
 def status(path: str | Path) -> str:
@@ -118,7 +121,7 @@ def status(path: str | Path) -> str:
     """
     if not (Path(path) / "summary.json").exists():
         return "never started"
-    recorded = str(read_summary(path).get("status"))
+    recorded: str = read_summary(path)["status"]
     return "killed" if recorded == "running" and not is_running(path) else recorded
 
 

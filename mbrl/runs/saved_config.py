@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from mbrl.errors import CorruptRun, one_line
 from mbrl.regular_files import read_regular
+from mbrl.runs.schemas import CONFIG_SCHEMA, what_is_wrong
 
 MAX_FILE_SIZE = 1_000_000  # bytes; a config.yaml has about 5000, a multirun.yaml 10 000
 MAX_DIGITS = 4300  # of a whole number, as in Python's own conversion
@@ -82,13 +84,20 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises CorruptRun if the file is missing, or not a file that a run writes.
     """
+    file, remedy = Path(path) / "config.yaml", "Restore the file that the run wrote."
     try:
-        return read_mapping(Path(path) / "config.yaml", "Restore the file that the run wrote.")
+        config = read_mapping(file, remedy)
+        CONFIG_SCHEMA.validate_python(config)
     except FileNotFoundError:
         raise CorruptRun(
             f"{path} has no config.yaml: the run was refused before it started, or the file was "
             "removed."
         ) from None
+    except ValidationError as error:
+        raise CorruptRun(
+            f"{file} is not the saved config of a run ({what_is_wrong(error)}). {remedy}"
+        ) from error
+    return config
 
 
 def read_mapping(file: Path, remedy: str) -> dict[str, Any]:
@@ -99,21 +108,30 @@ def read_mapping(file: Path, remedy: str) -> dict[str, Any]:
     tags.
     """
     try:
-        config = yaml.load(_read_text(file), Loader)
+        config = parse(read_regular(file, MAX_FILE_SIZE))
     except (CorruptRun, FileNotFoundError):
         raise
-    except (
-        OSError,
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
+    except (OSError, ValueError) as error:
         raise CorruptRun(f"{file} cannot be read: {one_line(error)}. {remedy}") from error
     if not isinstance(config, dict):
         raise CorruptRun(f"{file} is not a mapping of settings. {remedy}")
     return config
+
+
+def parse(content: bytes) -> Any:
+    """The values in a YAML file, in plain containers. Raises ValueError for what no run writes."""
+    if len(content) > MAX_FILE_SIZE:
+        raise ValueError(f"it is larger than {MAX_FILE_SIZE} bytes")
+    text = content.decode("utf-8")
+    if re.search("[\x85\u2028\u2029]", text):  # libyaml reads them differently from PyYAML
+        raise ValueError("it has a Unicode line break; no saved config has any")
+    try:
+        # Rarely true, so most files are parsed once.
+        if SUSPICIOUS.search(text) or text.count("[") + text.count("{") > MAX_BRACKETS:
+            _check_events(text)
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(one_line(error)) from error
 
 
 def leaves(node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -152,16 +170,6 @@ def _with_whole_numbers(value: Any) -> Any:
         return [_with_whole_numbers(each) for each in value]
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
     return int(value) if is_whole else value
-
-
-def _read_text(file: Path) -> str:
-    text = read_regular(file, MAX_FILE_SIZE).decode("utf-8")
-    if re.search("[\x85\u2028\u2029]", text):  # libyaml reads them differently from PyYAML
-        raise ValueError("it has a Unicode line break; no saved config has any")
-    # Rarely true, so most files are parsed once.
-    if SUSPICIOUS.search(text) or text.count("[") + text.count("{") > MAX_BRACKETS:
-        _check_events(text)
-    return text
 
 
 def _check_events(text: str) -> None:

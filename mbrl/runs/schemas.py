@@ -4,13 +4,14 @@ Keys that are not listed are allowed, and kept.
 """
 
 from datetime import UTC, datetime
+from reprlib import repr as short_repr
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
-MAX_NUMBER = 10**15  # far beyond returns and steps, yet sums and axes can hold it
-MAX_METRIC = 1e300  # rewards have any unit
+MAX_COUNT = 10**15  # of steps and seconds
+MAX_NUMBER = 1e100  # of metrics and scores, in any unit; sums of its squares are still finite
 YEARS = range(1970, 9999)  # that every time zone can show
 
 
@@ -27,33 +28,36 @@ def _check_time(text: str) -> str:
     return text
 
 
-def _check_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Raises ValueError for a value that is not a number, or a list of them, as its name says."""
+def check_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The row. Raises ValueError for a value that is not a number, or a list, as its name says."""
     for name, value in row.items():
-        is_list = isinstance(value, list)
-        if is_list != (name in LISTS):
-            raise ValueError(f"{name} must {'not be' if is_list else 'be'} a list")
-        for number in value if is_list else [value]:
-            if number is not None and not _is_number(number):
-                raise ValueError(f"{name} must be a number")
+        for number in value if name in LISTS and isinstance(value, list) else [value]:
+            is_number = isinstance(number, int | float) and not isinstance(number, bool)
+            if number is not None and not (is_number and abs(number) <= MAX_NUMBER):
+                raise ValueError(f"{name}={short_repr(value)}: must be a number")
+        if name in LISTS and not isinstance(value, list):
+            raise ValueError(f"{name}={short_repr(value)}: must be a list of numbers")
     steps, seconds = row.get("env_steps"), row.get("wall_seconds", 0)
-    if not isinstance(steps, int) or not 0 <= steps <= MAX_NUMBER:
+    if not isinstance(steps, int) or not 0 <= steps <= MAX_COUNT:
         raise ValueError("env_steps must be a whole number of at least 0")
-    if seconds is None or not 0 <= seconds <= MAX_NUMBER:
+    if seconds is None or not 0 <= seconds <= MAX_COUNT:
         raise ValueError("wall_seconds must be a number of at least 0")
     return row
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= MAX_METRIC
+def finite_or_none(value: Any) -> Any:
+    """A value of a row, with None for numbers that are not finite or are beyond MAX_NUMBER."""
+    if isinstance(value, list):
+        return [finite_or_none(each) for each in value]
+    is_number = isinstance(value, int | float)
+    return None if is_number and not abs(value) <= MAX_NUMBER else value
 
 
 LISTS = ("evaluation/returns", "evaluation/lengths")  # of an evaluation's episodes
 
-Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
-Amount = Annotated[float, Field(ge=0, le=MAX_NUMBER)]
-Score = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
-Metric = Annotated[float, Field(ge=-MAX_METRIC, le=MAX_METRIC)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Amount = Annotated[float, Field(ge=0, le=MAX_COUNT)]
+Metric = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Time = Annotated[str, AfterValidator(_check_time)]
 
 STRICT = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
@@ -65,9 +69,9 @@ class Facts(TypedDict):
     """What a checkpoint knows beside its arrays."""
 
     env_steps: Count
-    num_rows: NotRequired[Count]  # of metrics.jsonl
-    wall_seconds: NotRequired[Amount]
-    config: NotRequired[str]  # its fingerprint
+    num_rows: Count  # of metrics.jsonl
+    wall_seconds: Amount
+    config: str  # its fingerprint
 
 
 @typed
@@ -129,9 +133,9 @@ class Provenance(Start):
 @typed
 class Environment(TypedDict):
     id: str
-    solved_score: NotRequired[Score | None]  # return
-    random_score: NotRequired[Score | None]  # return
-    best_score: NotRequired[Score | None]  # return
+    solved_score: NotRequired[Metric | None]  # return
+    random_score: NotRequired[Metric | None]  # return
+    best_score: NotRequired[Metric | None]  # return
 
 
 @typed
@@ -141,11 +145,16 @@ class Training(TypedDict):
 
 @typed
 class Config(TypedDict):
-    """Of config.yaml, what lists and comparisons compute with."""
+    """config.yaml, and of its settings those that are used before the config is resolved."""
 
     seed: Count
+    num_threads: Any
+    discount: Any
     env: Environment
+    model: dict[str, Any]
+    planner: dict[str, Any]
     training: Training
+    logger: dict[str, dict[str, Any]]
 
 
 Summary = TypedDict(  # as a call, since keys have slashes
@@ -160,7 +169,7 @@ Summary = TypedDict(  # as a call, since keys have slashes
     },
 )
 typed(Summary)
-Row = Annotated[dict[str, Any], AfterValidator(_check_row)]
+Row = Annotated[dict[str, Any], AfterValidator(check_row)]
 
 ROW_SCHEMA: TypeAdapter = TypeAdapter(Row, config=STRICT)
 CONFIG_SCHEMA = TypeAdapter(Config)

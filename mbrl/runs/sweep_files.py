@@ -18,10 +18,9 @@ LOGS = ".submitit"  # what Slurm's jobs print, and jobs.json with their ids
 
 @typed
 class SavedSweep(TypedDict):
-    """The content of sweep.json."""
+    """What is used of sweep.json."""
 
     num_jobs: Count
-    command: list[str]  # that started the sweep
 
 
 SAVED_SWEEP = TypeAdapter(SavedSweep)
@@ -32,14 +31,12 @@ SLURM_IDS: TypeAdapter = TypeAdapter(dict[str, str], config=STRICT)
 def check_sweep(sweep: Path) -> None:
     """Raise CorruptRun if a sweep's folder, or a job's, holds a link, a pipe or a socket.
 
-    A folder that does not exist passes.
+    In LOGS, submitit makes links, which nothing follows. A folder that does not exist passes.
     """
     check_entries(sweep)
-    folders = (
-        [Path(entry) for entry in os.scandir(sweep) if entry.is_dir()] if sweep.exists() else []
-    )
-    for folder in folders:
-        check_entries(folder)
+    for entry in list(os.scandir(sweep)) if sweep.exists() else ():
+        if entry.is_dir() and entry.name != LOGS:
+            check_entries(Path(entry))
 
 
 def read_overrides(sweep: Path) -> list[str] | None:
@@ -62,11 +59,14 @@ def read_overrides(sweep: Path) -> list[str] | None:
         ) from error
 
 
-def read_sweep_json(sweep: Path) -> SavedSweep | None:
-    """The content of sweep.json; None if there is none. Raises CorruptRun if it is damaged."""
+def read_num_jobs(sweep: Path) -> int | None:
+    """How many jobs a sweep has, from sweep.json; None if there is none.
+
+    Raises CorruptRun if it is damaged.
+    """
     try:
         remedy = "Remove it to resume the jobs in the folder"
-        return read_json(sweep / "sweep.json", SAVED_SWEEP, remedy)
+        return read_json(sweep / "sweep.json", SAVED_SWEEP, remedy)["num_jobs"]
     except FileNotFoundError:
         return None
 

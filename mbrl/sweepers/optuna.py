@@ -24,6 +24,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mbrl.config.launch import check_no_wandb_agent
+from mbrl.config.limits import limited
 from mbrl.config.sweep_size import check_num_jobs
 from mbrl.errors import ConfigError, RunError, one_line
 from mbrl.regular_files import write_atomic
@@ -89,7 +90,8 @@ class OptunaSearch:
         if not any(override.key_or_group == EVALUATION_SEED for override in parsed):
             self._shared.append(f"{EVALUATION_SEED}={TUNING_EVALUATION_SEED}")
         for point in self._space.validation_points():  # raises before anything is written
-            self._loader.load_sweep_config(self._config, [*self._shared, *point])
+            with limited():
+                self._loader.load_sweep_config(self._config, [*self._shared, *point])
         self._folder.mkdir(parents=True, exist_ok=True)
         check_sweep(self._folder)
         try:

@@ -13,7 +13,10 @@ OBSERVE = 2**31 - 1  # fold_in id of a key beside those that a planner splits it
 
 
 class Actor(NamedTuple):
-    """What is carried from one real step of an episode to the next."""
+    """What is carried from one real step of an episode to the next.
+
+    Random steps of the warm-up are not observed: no model has been learned that could remember.
+    """
 
     belief: PyTree  # the model's, of what was observed
     action: Shaped[Array, "*action"]  # the last one taken; zero before the first

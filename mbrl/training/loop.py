@@ -235,15 +235,7 @@ def train(
             start.evaluated_at,
             start.collecting_seconds,
         )
-        while not should_stop():
-            before = collector.env_steps
-            if not loop.evaluate_if_due() or before >= training.env_steps or not loop.collect():
-                break
-            loop.learn_if_due()
-            every = training.checkpoint_every
-            if every is not None and before // every < collector.env_steps // every:
-                save_checkpoint(loop.snapshot())
-        save_checkpoint(loop.snapshot())
+        loop.run(save_checkpoint)
     return loop.state, loop.evaluation if loop.evaluated_at == training.env_steps else {}
 
 
@@ -261,6 +253,18 @@ class _Loop:
     collecting_seconds: float  # since the last row that reports them
     evaluation: Row = field(default_factory=dict)  # the last one
     is_first_phase: bool = True  # of learning, in this process
+
+    def run(self, save_checkpoint: Callable[[Snapshot], None]) -> None:
+        """Runs the phases in turn, to the budget or until `should_stop` returns True."""
+        budget, every = self.training.env_steps, self.training.checkpoint_every
+        while not self.should_stop():
+            before = self.collector.env_steps
+            if not self.evaluate_if_due() or before >= budget or not self.collect():
+                break
+            self.learn_if_due()
+            if every is not None and before // every < self.collector.env_steps // every:
+                save_checkpoint(self.snapshot())
+        save_checkpoint(self.snapshot())
 
     def snapshot(self) -> Snapshot:
         return Snapshot(

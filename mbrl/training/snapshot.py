@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 from mbrl.data.replay_buffer import HostReplay, ReplayBuffer
 from mbrl.models.base import AbstractLearner
 from mbrl.planners.base import AbstractPlanner
+from mbrl.runs.schemas import MAX_COUNT
 from mbrl.training.actor import Actor
 from mbrl.training.collect import Episode, init_episode
 from mbrl.training.explore import Exploration
@@ -18,8 +19,7 @@ from mbrl.training.state import TrainState, is_key
 
 Arrays = dict[str, np.ndarray]
 
-MAX_EPISODE_BYTES = 1_000_000_000  # of the episode in progress
-MAX_SECONDS = 1e15
+MAX_OTHER_BYTES = 1_000_000_000  # of the planner's state and metrics in the episode in progress
 
 
 class Snapshot(NamedTuple):
@@ -59,7 +59,7 @@ def from_arrays(
     `start` is that run's initial state, whose arrays are replaced. Raises ValueError if names,
     shapes or dtypes differ.
     """
-    counters: Any = {name: kind(arrays[name]) for name, kind in COUNTERS.items()}
+    counters: Any = {name: arrays[name].item() for name in COUNTERS}
     host_replay = _replace_arrays(start.replay.to_host(), arrays, "replay", same_length=False)
     _check_counts(counters, host_replay, start.replay)
     state = TrainState(
@@ -76,19 +76,22 @@ def from_arrays(
     return Snapshot(state, **counters, episode=episode)
 
 
-def max_bytes(state: TrainState) -> int:
-    """An upper bound on the size of a checkpoint: a full replay buffer and a long episode."""
-    arrays = [_raw(leaf) for leaf in jax.tree.leaves(state) if _is_array(leaf)]
-    return sum(array.nbytes for array in arrays) + MAX_EPISODE_BYTES
+def max_bytes(state: TrainState, env_steps: int) -> int:
+    """An upper bound on the size of a checkpoint: a full replay buffer, and one long episode.
+
+    `env_steps` is the run's budget, in real steps.
+    """
+    steps = 2 * _num_bytes(state.replay.transitions) // state.replay.capacity * (env_steps + 1)
+    return _num_bytes(state) + steps + MAX_OTHER_BYTES
 
 
 def _check_counts(counters: Mapping[str, float], saved: HostReplay, replay: ReplayBuffer) -> None:
     """Raises ValueError for counters and lengths that no run has."""
     env_steps = counters["env_steps"]
     bounds = dict.fromkeys(("env_steps", "num_episodes", "evaluated_at"), env_steps)
-    bounds["collecting_seconds"] = MAX_SECONDS
+    bounds["collecting_seconds"] = MAX_COUNT
     for name, bound in bounds.items():
-        if not 0 <= counters[name] <= bound:
+        if type(counters[name]) is not COUNTERS[name] or not 0 <= counters[name] <= bound:
             raise ValueError(f"The checkpoint's {name} is {counters[name]}.")
     lengths = {len(leaf) for leaf in jax.tree.leaves((saved.steps, saved.insertion_index))}
     added, transitions = saved.num_added, saved.num_transitions
@@ -204,6 +207,10 @@ def _name(prefix: str, path: tuple) -> str:
 def _raw(leaf: Any) -> Any:
     """The leaf as a file can hold it: a typed PRNG key as its integers."""
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def _num_bytes(tree: PyTree) -> int:
+    return sum(_raw(leaf).nbytes for leaf in jax.tree.leaves(tree) if _is_array(leaf))
 
 
 def _is_array(leaf: Any) -> bool:

@@ -34,11 +34,13 @@ def settings(
     """A short config. `changes` are settings by their dotted names, with `__` for a dot."""
     config: dict[str, Any] = {
         "seed": seed,
+        "discount": 0.99,
         "horizon": 15,
+        "num_threads": 1,
         "compilation_cache": True,
         "env": dict(ENVIRONMENTS[env]),
         "model": {
-            "_target_": "mbrl.models.world_model.WorldModel",
+            "_target_": "mbrl.models.ensemble.learner.EnsembleLearner",
             "num_members": 5,
             "dynamics": {"width": 64},
         },

@@ -115,6 +115,13 @@ def test_a_run_with_damaged_metrics_is_listed_and_the_others_are_compared(two_pl
     assert (status, folder) == ("damaged", str(two_planners / "cem_0"))
 
 
+def test_large_returns_are_compared(tmp_path):
+    make_run(tmp_path / "a", (1e16, -1e60))
+    (section,) = compare([tmp_path]).sections
+    assert rows(section)[0][1] == "1/1"
+    assert section.groups[0].mean == -1e60
+
+
 def test_notes_name_differences_between_groups(tmp_path):
     make_run(tmp_path / "a", (1.0, 2.0), seed=0)
     make_run(tmp_path / "b", (1.0, 2.0), seed=0)

@@ -91,9 +91,9 @@ def test_all_settings_named_on_the_command_line_are_named(grouped):
 
 
 def test_a_part_is_named_by_its_class(grouped):
-    part = {"_target_": "mbrl.models.reward.KnownReward", "size": 3}
+    part = {"_target_": "mbrl.models.ensemble.reward.KnownReward", "size": 3}
     grouping = grouped(
-        {"model__reward": {"_target_": "mbrl.models.reward.LearnedReward", "width": 64}},
+        {"model__reward": {"_target_": "mbrl.models.ensemble.reward.LearnedReward", "width": 64}},
         {"model__reward": part},
     )
     assert grouping.labels == ["model.reward=LearnedReward", "model.reward=KnownReward"]

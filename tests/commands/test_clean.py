@@ -313,7 +313,7 @@ def test_of_a_sweep_only_failed_jobs_go_and_it_can_run_them_again(outputs, capsy
     assert names == ["1_seed=1", "2_seed=2", "3_seed=3", "4_seed=4"]
     saved = {"num_jobs": 5, "command": ["python", "run.py", "-m", "seed=range(5)"]}
     (sweep / "sweep.json").write_text(json.dumps(saved))
-    with pytest.raises(ConfigError, match=r"lacks 1 of its 5 jobs.* or they were removed\. Repeat"):
+    with pytest.raises(ConfigError, match=r"lacks 1 of its 5 jobs.* or they were removed\. To run"):
         main(["resume", str(sweep)])
 
 

@@ -27,7 +27,7 @@ TARGETS = {
 }
 LINKED = ["metrics.jsonl", "summary.json", "provenance.json", "checkpoint", "run.log", ".lock"]
 LINKED.append("learning_curve.png")
-PLACES = ("model.dynamics", "training.model_learner.optimizer", "env.known_reward")
+PLACES = ("model.dynamics", "model.fit_model.optimizer", "env.known_reward")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_show_prints_without_trust_and_resolves_nothing(saved, canary, monkeypat
     [
         ("a: &a [1]\nb: *a\n", "it has a YAML anchor, alias or tag"),
         ("a: !!python/object/apply:os.system ['true']\n", "it has a YAML anchor, alias or tag"),
-        ("seed: 0\n", "not the saved config of a run, since it lacks env"),
+        ("seed: 0\n", "is not the saved config of a run (num_threads: Field required)"),
         ("[1, 2", "cannot be read: while parsing"),
     ],
 )

@@ -154,7 +154,7 @@ def test_refusals_of_a_saved_run(sweep, shown, attack, command):
 
 @ATTACKS
 def test_messages_on_a_sweep_that_lacks_jobs(sweep, shown, attack):
-    assert "Repeat the command to run them: " in shown("resume", sweep, status=2)
+    assert "To run them, repeat its command, which is in" in shown("resume", sweep, status=2)
     (sweep / "sweep.json").write_text(attack, errors="surrogateescape")
     assert "sweep.json is damaged" in shown("resume", sweep, status=2)
 

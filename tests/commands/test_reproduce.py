@@ -18,8 +18,8 @@ SMALL = ("training=smoke", "logger=files", "env.episode_limit=50")
 # Settings that experiments change.
 SHORT = (
     "training.evaluation_episodes=2",
-    "training.value_learner.num_updates=5",
-    "training.value_learner.rollout_length=5",
+    "model.fit_value.num_updates=5",
+    "model.fit_value.rollout_length=5",
     "training.env_steps=60",
 )
 EXPERIMENTS = sorted(path.stem for path in (CONFIG_FOLDER / "experiment").glob("*.yaml"))

@@ -72,8 +72,8 @@ def test_a_completed_run_is_extended_to_the_same_run_as_a_longer_one(
     [
         (["seed=4"], "seed=4: cannot be changed here. A resumed run must give the results"),
         (["training.env_steps=50"], "training.env_steps=50.* 70 real steps"),
-        (["logger.wandb.mode=online"], "logger.wandb.mode is not a setting of this run's config"),
-        (["logger=online"], "logger.wandb.mode is not a setting of this run's config"),
+        (["logger.wandb.mode=offline"], "logger.wandb.mode is not a setting of this run's config"),
+        (["logger=online"], "logger=online: W&B does not record this run, whose config.yaml has"),
         (["logger=wandb"], "logger=wandb: cannot be changed here. A resumed run"),
         (["training.env_steps=abc"], "training.env_steps=abc"),
         (["training.checkpoint_every=0", "training.env_steps=200"], "training.checkpoint_every=0"),
@@ -89,7 +89,7 @@ def test_a_refused_setting_changes_nothing_in_the_run(short, overrides, message)
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "discount", "training.model_learner.batch_size", "model.num_members"]
+    "name", ["seed", "discount", "model.fit_model.batch_size", "model.num_members"]
 )
 def test_a_run_whose_config_was_changed_is_not_resumed(copy, name):
     config = OmegaConf.load(copy / "config.yaml")

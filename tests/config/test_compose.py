@@ -85,6 +85,12 @@ def test_a_config_folder_that_is_none_is_refused(folder, name):
         (["hydra.job.chdir=x"], r"^hydra\.job\.chdir=x: does not fit .* 'x' is not a valid bool"),
         (["hydra.mode=x"], r"^hydra\.mode=x: does not fit .* one of \[RUN, MULTIRUN\]\)"),
         (["hydra.callbacks=1"], r"^hydra\.callbacks=1: does not fit this config \("),
+        (["hydra.sweeper.params={a: 1}"], r"^hydra\.sweeper\.params: cannot be composed \("),
+        (["hydra.sweeper.params.seed={a: 1}"], r"^config: cannot be composed \("),
+        (["hydra.sweeper=1"], r"^hydra\.sweeper=1: hydra\.sweeper must be a mapping"),
+        (["hydra.launcher=null"], r"^hydra\.launcher=null: hydra\.launcher must be a mapping"),
+        (["hydra={launcher: [1]}"], r"^hydra=\{.*: hydra\.launcher must be a mapping"),
+        (["hydra=null"], r"^hydra=null: no such option\."),
         ([f"seed=[{'1,' * 5000}1]"], "has 10008 characters, and must have at most 5000"),
     ],
 )
@@ -104,6 +110,45 @@ def test_a_file_that_is_not_yaml_is_refused_in_a_sentence(folder):
     (folder / "experiment" / "mine.yaml").write_text("seed: [1\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml\", line 2"):
         compose(["experiment=mine"], config_dir=folder)
+
+
+TOO_DEEP = "a file includes itself, or is nested too deep"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("defaults: [mine]", TOO_DEEP),
+        ("x: &a [*a]", TOO_DEEP),
+        (f"x: {'[' * 3000}", TOO_DEEP),
+        (f"x: {'{a: ' * 300}1{'}' * 300}", TOO_DEEP),
+        ("# @package a b\nx: 1", r"cannot be composed \(Too many components"),
+        ("# @package\nx: 1", r"cannot be composed \(Expected header format"),
+        ("hydra: null", "cannot be composed"),
+        ("hydra: []", r"cannot be composed \(Index 'searchpath'"),
+        ("hydra: 1", "int is not a subclass of HydraConf"),
+        ("defaults: 1", r"cannot be composed \(Invalid defaults list"),
+        ("defaults: [{1: 2}]", "cannot be composed"),
+        ("defaults: ['${x']", "no viable alternative"),
+        ("x: {null: 1}", "NoneType"),
+        (f"x: {'1' * 5000}", r"cannot be composed \(Exceeds the limit"),
+        ("x: \udcff", r"cannot be composed \('utf-8' codec"),
+    ],
+)
+def test_a_malformed_file_is_refused_in_a_sentence(folder, text, message):
+    file = folder / "experiment" / "mine.yaml"
+    file.write_bytes(f"# @package _global_\n{text}\n".encode(errors="surrogateescape"))
+    if text.startswith("#"):
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        compose(["experiment=mine"], config_dir=folder)
+    assert len(str(caught.value).split()) > 3
+
+
+def test_an_error_of_our_own_keeps_its_traceback(monkeypatch):
+    monkeypatch.delattr("mbrl.config.compose._refuse_sweeps")
+    with pytest.raises(NameError):
+        compose()
 
 
 @pytest.mark.parametrize(

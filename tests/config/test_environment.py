@@ -1,6 +1,7 @@
 """A config with files from elsewhere reads no variable of the shell but those of W&B's settings."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from omegaconf import OmegaConf
@@ -124,3 +125,19 @@ def test_blocks_may_be_nested_and_end_with_an_error():
     with pytest.raises(ConfigError, match=r"^oc\.env:SECRET"), guarded_environment(True, ()):
         OmegaConf.to_container(node, resolve=True)
     assert node.secret == SECRET
+
+
+def test_a_block_counts_in_its_own_thread_only():
+    def read(is_foreign):
+        try:
+            with guarded_environment(is_foreign, ()):
+                node = OmegaConf.create({"x": "${oc.env:SECRET}"})
+                return OmegaConf.to_container(node, resolve=True)["x"]
+        except (ConfigError, InterpolationResolutionError):
+            return "refused"
+
+    with ThreadPoolExecutor(1) as thread, guarded_environment(True, ()):
+        assert thread.submit(read, False).result() == SECRET
+        assert thread.submit(read, True).result() == "refused"
+        assert read(False) == "refused"
+    assert read(False) == SECRET

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from mbrl.config import hydra_guard
 from mbrl.config.config_folder import CONFIG_FOLDER
 from mbrl.config.hydra_guard import check_command_line, check_job, has_foreign_files
 from mbrl.config.hydra_internals import compose_unchecked, config_loader, use_own_plugins
@@ -42,9 +44,12 @@ choices: {hydra/launcher: basic, hydra/sweeper: basic}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def local_launcher():
-    """As in run.py."""
+def own_plugins():
+    """As in run.py; the project's own config is composed once for equal settings."""
     use_own_plugins()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra_guard, "_compose_own", cache(hydra_guard._compose_own))
+        yield
 
 
 @pytest.fixture
@@ -187,6 +192,7 @@ joblib | _target_: foreign.Callback | _target_
 joblib | backend: foreign.Callback | backend
 joblib | backend: '${by_name.${hydra.job.name}}' | backend
 joblib | n_jobs: [2] | n_jobs
+joblib | max_jobs: 1000000 | max_jobs
 """
 
 
@@ -528,6 +534,13 @@ def test_a_config_folder_from_elsewhere_is_foreign(folder, option):
     write(folder, config="defaults: [_self_]")
     path, directory = (str(folder), None) if option == "--config-path" else (None, str(folder))
     assert has_foreign_files(compose_unchecked(config_loader(path, directory), "config", []).hydra)
+
+
+def test_a_package_of_configs_from_elsewhere_is_foreign():
+    hydra = compose_unchecked(config_loader(), "config", []).hydra
+    [main] = [source for source in hydra.runtime.config_sources if source.provider == "main"]
+    main.schema, main.path = "pkg", "theirs.conf"  # as for --config-path=pkg://theirs.conf
+    assert has_foreign_files(hydra)
 
 
 def run_py(folder: Path, *options: str) -> subprocess.CompletedProcess:

@@ -81,7 +81,7 @@ def test_an_unknown_option_names_the_others(capsys):
         (["training.env_step=100"], "training.env_steps"),
         (["planner=mcts", "planner.num_simulation=9"], "planner.num_simulations"),
         (["env=pendulum", "env.kwarg={}"], "env.kwargs"),
-        (["training.model_learner.num_update=3"], "training.model_learner.num_updates"),
+        (["model.fit_model.num_update=3"], "model.fit_model.num_updates"),
     ],
 )
 def test_a_misspelt_setting_is_told_before_any_other_advice(capsys, monkeypatch, words, meant):
@@ -124,6 +124,17 @@ def test_a_traceback_is_kept_where_the_user_asks_for_it(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ConfigError), plain_errors():
         raise ConfigError("a")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["hydra.sweeper.params={a: 1}", "hydra.sweeper=1"])
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "multirun"])
+def test_run_py_prints_one_sentence_for_a_malformed_word(tmp_path, mode, word):
+    command = [sys.executable, str(ROOT / "run.py"), *mode, word]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    [sentence] = result.stderr.splitlines()
+    assert sentence.startswith(f"Error: {word.partition('=')[0]}")
 
 
 @pytest.mark.slow

@@ -52,6 +52,25 @@ def test_a_value_that_no_run_can_have_is_refused(override, sentence):
     assert refusal(override).startswith(sentence)
 
 
+def nested(depth: int) -> dict:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("a\u2028b", "a\x85b", "\ud800", b"a", "x" * 2_000_000, 10**5000, nested(60)),
+        {f"a{i}": {f"b{k}": 1 for k in range(900)} for i in range(6)},
+    ],
+    ids=["line", "next line", "surrogate", "bytes", "size", "digits", "depth", "keys"],
+)
+def test_a_config_that_could_not_be_read_back_is_refused(value):
+    config = compose(["planner=random"])
+    OmegaConf.update(config, "env.kwargs", {"x": value}, force_add=True)
+    with pytest.raises(ConfigError, match=r"^env\.kwargs\.x[.a]*: must be readable from config"):
+        resolve(config)
+
+
 @pytest.mark.parametrize("name", ["model.pessimism", "env.kwargs", "trust", "seed"])
 def test_a_list_or_mapping_too_long_to_be_copied_is_refused_at_once(name):
     config = compose()
@@ -95,7 +114,7 @@ def test_defaults_follow_from_what_terminates_an_episode(environment):
     assert resolved.discount == resolved.planner.discount == row.discount
     assert resolved.model.pessimism == row.pessimism
     assert resolved.model.uncertainty_penalty == row.uncertainty_penalty
-    assert resolved.training.disagreement_bonus == row.disagreement_bonus
+    assert resolved.model.disagreement_bonus == row.disagreement_bonus
 
 
 def test_both_has_the_defaults_of_unknown():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbrl import experiment
+from mbrl import checkpointer
 from mbrl.errors import CorruptRun, RunError
 from mbrl.runs.checkpoints import load_checkpoint, save_checkpoint
 from mbrl.runs.reader import read_metrics
@@ -58,7 +58,8 @@ def test_a_damaged_checkpoint_is_detected(tmp_path, how, tries, fault_report, ca
     num_tries, generator = tries(100, 2000), random.Random(how)
     for steps in (10, 20):
         arrays = {"weights": np.arange(500.0) + steps}
-        save_checkpoint(tmp_path, arrays, {"env_steps": steps}, max_checkpoints=2)
+        facts = {"env_steps": steps, "num_rows": 0, "wall_seconds": 0.0, "config": ""}
+        save_checkpoint(tmp_path, arrays, facts, max_checkpoints=2)
     newest = checkpoints(tmp_path)[0]
     content, num_detected = newest.read_bytes(), 0
     for _ in range(num_tries):
@@ -88,7 +89,7 @@ def test_a_run_with_a_damaged_checkpoint_continues_from_the_one_before(
 def test_a_clock_that_goes_back_and_copies_lose_nothing(tmp_path, monkeypatch, fault_report):
     # The order of the two checkpoints at step 100, before and after its evaluation, is reversed,
     # by a clock that goes back, or by copying without the times of files.
-    save, clock = experiment.save_checkpoint, itertools.count(10**9, -3600)
+    save, clock = checkpointer.save_checkpoint, itertools.count(10**9, -3600)
 
     def save_earlier(*arguments):
         time = next(clock)
@@ -98,7 +99,7 @@ def test_a_clock_that_goes_back_and_copies_lose_nothing(tmp_path, monkeypatch, f
     whole = run_here(tmp_path / "whole", *settings)
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "save_checkpoint", save_earlier)
+        patch.setattr(checkpointer, "save_checkpoint", save_earlier)
         run_here(folder, *settings, "training.env_steps=100")
     num_rows = load_checkpoint(folder).facts["num_rows"]
     assert num_rows == len(read_metrics(folder)) - 1  # it is the earlier of the two

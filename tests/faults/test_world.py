@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from mbrl import experiment
+from mbrl import checkpointer
 from mbrl.errors import RunError
 from mbrl.runs.checkpoints import newest_checkpoint
 from mbrl.runs.reader import read_metrics, status
@@ -61,15 +61,15 @@ def test_a_run_in_an_environment_that_is_not_deterministic_is_resumed_only_on_re
     assert status(folder) == "completed"
 
 
-@pytest.mark.parametrize("learner", ["model_learner", "value_learner"])
-def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fault_report):
+@pytest.mark.parametrize("fitter", ["fit_model", "fit_value"])
+def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, fitter, fault_report):
     # The learning rate is infinite from the fourth phase on.
     schedule = (
         "{_target_: optax.piecewise_constant_schedule, init_value: 0.001, "
         "boundaries_and_scales: {12: 1e38}}"
     )
     optimizer = f"{{_target_: optax.adamw, learning_rate: {schedule}}}"
-    settings = ("model/value=learned", f"training.{learner}.optimizer={optimizer}")
+    settings = ("model/value=learned", f"model.{fitter}.optimizer={optimizer}")
     message = r"became (nan|inf) at step \d+. Lower optimizer.learning_rate"
     with pytest.raises(RunError, match=message):
         run_here(tmp_path, *BREAKABLE, *settings)
@@ -79,7 +79,7 @@ def test_a_diverged_loss_ends_the_run_before_a_checkpoint(tmp_path, learner, fau
     losses = [name for name in last if name.startswith(("loss/", "validation/", "value/"))]
     assert None in [last[name] for name in losses]
     assert newest_checkpoint(tmp_path) < last["env_steps"]
-    fault_report(f"a diverged loss ({learner}): stopped, with the checkpoint before it", 1, 1, 0)
+    fault_report(f"a diverged loss ({fitter}): stopped, with the checkpoint before it", 1, 1, 0)
 
 
 class FullDisk:
@@ -175,7 +175,7 @@ def test_a_run_is_completed_only_with_its_last_checkpoint(
                 run_here(folder, *BREAKABLE)
         error = str(failure.value)
         assert error.startswith(f"The last checkpoint could not be written: {folder}/checkpoint/0")
-        assert f"No space left on device. Free some space. Then finish the run: `{RESUME}" in error
+        assert f"No space left on device. Free some space. Then finish the run: {RESUME}" in error
         assert status(folder) == "failed"
         assert caplog.text.count("No checkpoint at") == NUM_CHECKPOINTS - first
         assert newest_checkpoint(folder) == 20 * (first - 1)
@@ -192,13 +192,13 @@ def test_a_run_is_completed_if_only_an_earlier_checkpoint_is_missing(
     tmp_path, whole_breakable, monkeypatch, caplog
 ):
     disk = FullDisk(monkeypatch, "checkpoint/.writing", 2)
-    save = experiment.save_checkpoint
+    save = checkpointer.save_checkpoint
 
     def save_or_fail(folder, arrays, facts, max_checkpoints):
         disk.full = facts["env_steps"] < 100
         return save(folder, arrays, facts, max_checkpoints)
 
-    monkeypatch.setattr(experiment, "save_checkpoint", save_or_fail)
+    monkeypatch.setattr(checkpointer, "save_checkpoint", save_or_fail)
     run_here(tmp_path, *BREAKABLE)
     assert caplog.text.count("No checkpoint at") == 3
     assert lost(tmp_path, whole_breakable) == 0
@@ -225,14 +225,14 @@ def test_a_completed_run_without_checkpoints_stays_as_it_is_and_can_be_extended(
 def test_a_run_whose_folder_is_taken_away_is_not_advised_to_be_resumed(
     tmp_path, monkeypatch, logger, take, caplog
 ):
-    folder, save = tmp_path / "run", experiment.save_checkpoint
+    folder, save = tmp_path / "run", checkpointer.save_checkpoint
 
     def save_and_take(folder, *arguments):
         save(folder, *arguments)
         if arguments[1]["env_steps"] == 60:
             take(folder)
 
-    monkeypatch.setattr(experiment, "save_checkpoint", save_and_take)
+    monkeypatch.setattr(checkpointer, "save_checkpoint", save_and_take)
     with pytest.raises(RunError) as failure:
         run_here(folder, *BREAKABLE, f"logger={logger}")
     error = str(failure.value)

@@ -25,9 +25,9 @@ SHORT = (
     "training.env_steps=60",
     "training.evaluate_every=40",
     "training.final_evaluation_episodes=null",
-    "training.value_learner.num_updates=5",
-    "training.value_learner.num_states=500",
-    "training.value_learner.rollout_length=20",
+    "model.fit_value.num_updates=5",
+    "model.fit_value.num_states=500",
+    "model.fit_value.rollout_length=20",
 )
 GROUPS = (
     "env",
@@ -75,7 +75,11 @@ FLOATS = [-0.0, 0.5, 1.5, 4.0, -0.1, 1e-9, 1e-308, 5e-324, 1e9, 1e12, 3e38, 1e30
 FLOATS += [-math.inf]
 WORDS = [" ", "none", "null", "true", "3", "nan", "1e-3", "two\nlines", "x" * 300, "é∞"]
 WORDS += ["os.system", "optax.adamw", "???", "${nowhere}", "${seed}", "box", "discrete"]
-WORDS += ["mbrl.planners.cem.CEM", "mbrl.models.propagation.TS1", "mbrl.envs.cartpole.reward"]
+WORDS += [
+    "mbrl.planners.cem.CEM",
+    "mbrl.models.ensemble.propagation.TS1",
+    "mbrl.envs.cartpole.reward",
+]
 WORDS += ["mbrl.envs.cartpole.TIME_STEP"]
 SCHEDULE = {"_target_": "optax.linear_schedule", "transition_steps": 10}
 PARTS: list[Any] = [
@@ -86,7 +90,7 @@ PARTS: list[Any] = [
     {"_target_": "mbrl.envs.pendulum.reward", "_partial_": True},
     {"_target_": "mbrl.envs.pendulum.reward"},
     {"_target_": "mbrl.models.value.ZeroValue", "_partial_": True},
-    {"_target_": "mbrl.models.propagation.TS1", "particles_per_member": 1},
+    {"_target_": "mbrl.models.ensemble.propagation.TS1", "particles_per_member": 1},
     {"_target_": 3},
     {"_target_": None, "_partial_": "perhaps"},
 ]

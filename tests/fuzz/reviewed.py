@@ -5,7 +5,7 @@ REVIEWED = (
     r"env\.(kwargs|time_step|episode_limit|step_timeout|suggested_steps|\w+_score) is null .*",
     r"env\.(known_reward|reward_range|known_termination|true_dynamics) is null .*",
     r"(training\.checkpoint_every|optimizer\.momentum|model\.reward\.range) is null .*",
-    r"(training\.final_evaluation_episodes|training\.model_learner\.patience) is a number .*",
+    r"(training\.final_evaluation_episodes|model\.fit_model\.patience) is a number .*",
     r"(env\.\w+_score|env\.episode_limit|env\.time_step) is a number instead of null",
     r"env\.kwargs is a mapping instead of null",
     r"logger\.wandb\.(mode|project) is text .*",

@@ -84,6 +84,7 @@ def refusal(function, *arguments, **options):
         ),
         (["hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size=1: must be null"),
         (["hydra.output_subdir=a/b"], "hydra.output_subdir=a/b: must be a name without '/'"),
+        (["hydra.output_subdir=.."], "hydra.output_subdir=..: must be a name without '/'"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: must be false in a sweep"),
     ],
 )
@@ -153,6 +154,8 @@ def test_a_sweep_under_a_wandb_agent_ends_before_anything_is_written(tmp_path, c
     [
         ("a", "hydra.sweep.subdir=a: must not be the same for two jobs"),
         ("a/${seed}", "hydra.sweep.subdir=a/0: must be a name without '/'"),
+        ("..", "hydra.sweep.subdir=..: must be a name without '/'"),
+        ("''", "hydra.sweep.subdir=: must be a name without '/'"),
     ],
 )
 def test_jobs_need_separate_folders_side_by_side(new_sweep, tmp_path, subdir, message):
@@ -211,6 +214,9 @@ def test_another_sweep_in_the_folder_is_refused(tmp_path):
     check_same_sweep(tmp_path, ["seed=0,1"])
     sentence = refusal(check_same_sweep, tmp_path, ["seed=0,2"])
     assert "already holds another sweep (seed=0,1)" in sentence
+    file.write_text("hydra: {overrides: {task: ['seed=0,1; rm']}}")
+    sentence = refusal(check_same_sweep, tmp_path, ["seed=0,2"])
+    assert "already holds another sweep ('seed=0,1; rm')" in sentence
 
 
 def test_resume_refuses_a_sweep_that_lacks_jobs_or_is_damaged(tmp_path):
@@ -218,8 +224,11 @@ def test_resume_refuses_a_sweep_that_lacks_jobs_or_is_damaged(tmp_path):
     job.mkdir()
     (job / "config.yaml").write_text("seed: 0")
     file = tmp_path / "sweep.json"
-    file.write_text(json.dumps({"num_jobs": 2, "command": ["python", "run.py"]}))
-    assert "lacks 1 of its 2 jobs" in refusal(resume, [str(tmp_path)])
+    file.write_text(json.dumps({"num_jobs": 2, "command": ["rm", "-rf", "x"]}))
+    sentence = refusal(resume, [str(tmp_path)])
+    assert "lacks 1 of its 2 jobs" in sentence
+    assert sentence.endswith(f"in {file}, with hydra.sweep.dir={tmp_path}")
+    assert "rm" not in sentence.replace(str(tmp_path), "")
     file.write_text(json.dumps({"num_jobs": "x"}))
     assert f"{file} is damaged" in refusal(resume, [str(tmp_path)])
 

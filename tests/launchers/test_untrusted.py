@@ -19,7 +19,8 @@ OF_SWEEP = ("multirun.yaml", "sweep.json", ".lock", ".submitit", SECOND)
 OF_JOB = (".hydra", "run.log", ".lock", "config.yaml", "provenance.json", "summary.json")
 OF_JOB += ("metrics.jsonl", "checkpoint", "learning_curve.png")
 OF_SEARCH = (".search.lock", "optuna.db", "optuna.db-journal", "best_command.txt")
-PLACES = [*OF_SWEEP, *(f"{SECOND}/{name}" for name in OF_JOB), f"{SECOND}/checkpoint/0.npz"]
+OF_JOB += ("checkpoint/0.npz", ".hydra/overrides.yaml")
+PLACES = [*OF_SWEEP, *(f"{SECOND}/{name}" for name in OF_JOB)]
 
 
 @pytest.fixture

@@ -249,5 +249,5 @@ def test_format_number_and_format_duration():
     numbers = [0.123456, 12345.6, 9999.7, -1000001.0, None, float("nan"), 500.0]
     texts = ["0.1235", "12346", "10000", "-1000001", "–", "–", "500"]
     assert list(map(format_number, numbers)) == texts
-    durations = [0, 59.6, 61, 3723]
-    assert list(map(format_duration, durations)) == ["0:00", "1:00", "1:01", "1:02:03"]
+    durations = [float("nan"), 0, 59.6, 61, 3723]
+    assert list(map(format_duration, durations)) == ["–", "0:00", "1:00", "1:01", "1:02:03"]

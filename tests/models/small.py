@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import PyTree
 
 from mbrl.data.normaliser import Normaliser
-from mbrl.models.dynamics import ResidualDynamics
-from mbrl.models.propagation import Expectation
-from mbrl.models.reward import LearnedReward
+from mbrl.models.ensemble.dynamics import ResidualDynamics
+from mbrl.models.ensemble.propagation import Expectation
+from mbrl.models.ensemble.reward import KnownReward, LearnedReward
+from mbrl.models.ensemble.termination import LearnedTermination, NoTermination
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.risk import LowerConfidenceBound
-from mbrl.models.termination import LearnedTermination
-from mbrl.models.value import ValueNetwork
-from mbrl.models.world_model import WorldModel
+from mbrl.models.value import ValueNetwork, ZeroValue
 from mbrl.types import Discrete, Transition
 
 OBSERVATION_SIZE = 4
@@ -53,8 +53,20 @@ def example_normaliser(size: int) -> Normaliser:
 NORMALISER = example_normaliser(OBSERVATION_SIZE)
 
 
+def no_reward(observation, action, next_observation):
+    return jnp.zeros(())
+
+
+# For models of nothing but dynamics.
+DYNAMICS_ONLY = {
+    "reward": partial(KnownReward, no_reward),
+    "termination": NoTermination,
+    "value": ZeroValue,
+}
+
+
 def small_model(seed: int = 0, **changes) -> WorldModel:
-    """A world model of three members, in the scale of NORMALISER."""
+    """A world model of three members, in the scale of `example_normaliser`."""
     components = {
         "dynamics": partial(ResidualDynamics, width=8, depth=1),
         "reward": partial(LearnedReward, width=8),
@@ -68,8 +80,9 @@ def small_model(seed: int = 0, **changes) -> WorldModel:
         "pessimism": 1.0,
     }
     settings |= {"propagation": Expectation(), "risk": LowerConfidenceBound()}
-    make = partial(WorldModel, **(components | settings | changes))
-    return weighted(lambda: make(key=jax.random.key(0)), seed).with_normaliser(NORMALISER)
+    settings |= components | changes
+    model = weighted(lambda: WorldModel(key=jax.random.key(0), **settings), seed)
+    return model.with_normaliser(example_normaliser(settings["observation_size"]))
 
 
 Module = TypeVar("Module", bound=eqx.Module)

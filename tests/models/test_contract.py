@@ -1,4 +1,4 @@
-"""The contract of world models, for every conf/model/*.yaml, action kind and component option."""
+"""The contracts of world models and learners: every conf/model, action kind and component."""
 
 from functools import partial
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
-from mbrl.types import Transition
+from mbrl.data.replay import init_replay
+from mbrl.training.state import is_key
+from mbrl.types import Box, Transition
 from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small, small_config
 from tests.models.small import example_normaliser, num_parameters, weighted
 
@@ -45,11 +47,7 @@ class Case:
         config = resolved_small(*choice.split(), *point_mass_with(actions)).tree
         environment = build(config.env)
         self.size, self.action_space = environment.observation_size, environment.action_space
-        model = weighted(
-            lambda: build(
-                config.model, key=KEY, observation_size=self.size, action_space=self.action_space
-            )
-        )
+        model = weighted(lambda: build(config.model).init(KEY, self.size, self.action_space).model)
         self.model = model.with_normaliser(example_normaliser(self.size))
         one = self.transitions(())
         self.observation, self.action = one.observation, one.action
@@ -80,23 +78,35 @@ def case(request):
 
 @eqx.filter_jit
 def predict(model, observation, action):
-    state = model.encode(KEY, observation)
-    prediction = model.step(KEY, state, action)
-    return state, prediction, model.value(prediction.state), model.aggregate(prediction.reward)
+    belief = model.initial()
+    for is_first in (True, False):
+        belief = model.observe(KEY, belief, action, observation, jnp.array(is_first))
+    prediction = model.step(KEY, belief, action)
+    return belief, prediction, model.value(prediction.state), model.aggregate(prediction.reward)
 
 
-def test_a_step_predicts_a_state_of_the_same_shape_a_reward_and_a_continuation(case):
-    state, prediction, value, aggregate = predict(case.model, case.observation, case.action)
-    for before, after in zip(
-        jax.tree.leaves(state), jax.tree.leaves(prediction.state), strict=True
-    ):
-        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+def test_a_belief_and_a_predicted_state_have_the_structure_of_the_initial_belief(case):
+    """Weak types, too, or a loop would compile twice."""
+    belief, prediction, _, _ = eqx.filter_eval_shape(
+        predict, case.model, case.observation, case.action
+    )
+    initial = jax.eval_shape(case.model.initial)
+    for state in (belief, prediction.state):
+        assert jax.tree.structure(state) == jax.tree.structure(initial)
+        for before, after in zip(jax.tree.leaves(initial), jax.tree.leaves(state), strict=True):
+            for attribute in ("shape", "dtype", "weak_type"):
+                assert getattr(before, attribute) == getattr(after, attribute)
+
+
+def test_a_step_predicts_a_reward_and_a_continuation_of_each_particle(case):
+    belief, prediction, value, aggregate = predict(case.model, case.observation, case.action)
     assert prediction.reward.shape == prediction.continuation.shape == value.shape
     assert value.shape[0] % case.model.num_members == 0
-    assert aggregate.shape == prediction.disagreement.shape == ()
-    assert 0 <= prediction.disagreement <= 1
+    assert aggregate.shape == prediction.heads["disagreement"].shape == ()
+    assert 0 <= prediction.heads["disagreement"] <= 1
     assert all(
-        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state, prediction, value, aggregate))
+        np.all(np.isfinite(leaf))
+        for leaf in jax.tree.leaves((belief, prediction, value, aggregate))
     )
     assert np.all((prediction.continuation >= 0) & (prediction.continuation <= 1))
 
@@ -110,7 +120,7 @@ def test_collapsed_particles_are_equal_and_keep_shape_and_dtype(case):
 
 
 def test_equal_estimates_aggregate_to_themselves(case):
-    particles = jax.eval_shape(lambda: case.model.value(case.model.encode(KEY, case.observation)))
+    particles = jax.eval_shape(lambda: case.model.value(case.model.initial()))
     np.testing.assert_allclose(
         case.model.aggregate(jnp.full(particles.shape, 3.0, float)), 3.0, rtol=1e-6
     )
@@ -137,7 +147,7 @@ def test_losses_are_finite_and_have_gradients_for_every_parameter(case):
 @eqx.filter_grad
 def value_gradient(value_function, model, observation):
     model = eqx.tree_at(lambda m: m.value_function, model, value_function)
-    return jnp.sum(model.value(model.encode(KEY, observation)))
+    return jnp.sum(model.value(model.encode(observation)))
 
 
 def test_a_learned_value_has_gradients_and_no_value_is_zero(case):
@@ -154,3 +164,28 @@ def test_the_normaliser_can_be_replaced(case):
     )
     assert replaced.normaliser.reward_max == 77
     assert jax.tree.structure(replaced) == jax.tree.structure(case.model)
+
+
+@pytest.fixture(scope="module", params=options("model"))
+def learner(request):
+    config = resolved_small(f"model={request.param}", *point_mass_with("box")).tree
+    return build(config.model)
+
+
+def test_no_two_leaves_of_a_learners_initial_state_share_a_buffer(learner):
+    """Since the compiled phases donate them, and no buffer can be donated twice."""
+    leaves = jax.tree.leaves(eqx.filter(learner.init(KEY, 4, Box(2)), eqx.is_array))
+    arrays = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
+    pointers = [array.unsafe_buffer_pointer() for array in arrays]
+    assert len(set(pointers)) == len(pointers)
+
+
+def test_a_phase_of_learning_keeps_the_structure_of_the_state_and_of_the_models(learner):
+    state = eqx.filter_eval_shape(learner.init, KEY, 4, Box(2))
+    after, metrics = eqx.filter_eval_shape(learner.update, KEY, state, init_replay(10, 4, Box(2)))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert jax.tree.leaves(after) == jax.tree.leaves(state)
+    assert all((value.shape, value.dtype) == ((), jnp.float32) for value in metrics.values())
+    models = [eqx.filter_eval_shape(learner.collection_model, state, index) for index in (0, 1)]
+    for model in models:
+        assert jax.tree.structure(model) == jax.tree.structure(learner.model(state))

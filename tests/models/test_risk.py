@@ -6,8 +6,8 @@ import pytest
 
 from mbrl.config.build import build
 from mbrl.errors import ConfigError
-from mbrl.models.bonus import with_bonus
-from mbrl.models.propagation import TSInfinity
+from mbrl.models.ensemble.bonus import with_bonus
+from mbrl.models.ensemble.propagation import TSInfinity
 from mbrl.models.risk import CVaR, LowerConfidenceBound, Mean, Worst
 from tests.configs import options, small_config
 from tests.models.small import small_model

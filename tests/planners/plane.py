@@ -7,8 +7,8 @@ import numpy as np
 
 from mbrl.config.build import build
 from mbrl.envs.point_mass import FORCE_COST, FRICTION, TIME_STEP
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.value import AbstractValue
-from mbrl.models.world_model import WorldModel
 from mbrl.planners.base import AbstractPlanner
 from tests.configs import resolved
 
@@ -53,11 +53,8 @@ def planner_and_true_model(
     ]
     config = resolved(*choices, *overrides).tree
     environment = build(config.env)
-    sizes = {
-        "action_space": environment.action_space,
-        "observation_size": environment.observation_size,
-    }
-    model = build(config.model, key=jax.random.key(0), **sizes)
+    sizes = (environment.observation_size, environment.action_space)
+    model = build(config.model).init(jax.random.key(0), *sizes).model
     value = LinearQuadraticValue(jnp.asarray(cost_to_go(config.discount), jnp.float32)[None])
     model = eqx.tree_at(
         lambda model: model.value_function,
@@ -74,14 +71,16 @@ def episode_return(
     """The undiscounted return of an episode from an observation."""
 
     def one_step(carry, key):
-        observation, state = carry
+        belief, state = carry
         plan_key, step_key = jax.random.split(key)
-        action, state, _ = planner.plan(plan_key, model, observation, state)
-        prediction = model.step(step_key, observation[None], action)
-        return (prediction.state[0], state), prediction.reward[0]
+        action, state, _ = planner.plan(plan_key, model, belief, state)
+        prediction = model.step(step_key, belief, action)
+        return (prediction.state, state), prediction.reward[0]
 
     init_key, *keys = jax.random.split(key, num_steps + 1)
-    _, rewards = jax.lax.scan(one_step, (start, planner.init(init_key)), jnp.stack(keys))
+    _, rewards = jax.lax.scan(
+        one_step, (model.encode(start), planner.init(init_key)), jnp.stack(keys)
+    )
     return jnp.sum(rewards)
 
 

@@ -44,9 +44,9 @@ class Case:
         environment = build(config.env)
         self.action_space = environment.action_space
         self.observation_size = environment.observation_size
-        sizes = {"action_space": self.action_space, "observation_size": self.observation_size}
+        sizes = (self.observation_size, self.action_space)
         self.planner = build(config.planner, action_space=self.action_space)
-        model = weighted(lambda: build(config.model, key=KEY, **sizes))
+        model = weighted(lambda: build(config.model).init(KEY, *sizes).model)
         self.model = model.with_normaliser(example_normaliser(self.observation_size))
         self.num_compiled = 0
 
@@ -54,7 +54,7 @@ class Case:
         def act(planner, model, keys, observations, states):
             self.num_compiled += 1
             plan = jax.vmap(planner.plan, in_axes=(0, None, 0, 0))
-            return plan(keys, model, observations, states)
+            return plan(keys, model, jax.vmap(model.encode)(observations), states)
 
         self._act = act
 
@@ -143,9 +143,7 @@ def test_its_state_can_be_the_carry_of_a_scan(case):
     """Its structure, shapes and dtypes never change. Otherwise a loop would compile twice."""
 
     def decide(state, key):
-        action, state, info = case.planner.plan(
-            key, case.model, jnp.zeros(case.observation_size), state
-        )
+        action, state, info = case.planner.plan(key, case.model, case.model.initial(), state)
         return state, (action, info)
 
     start = jax.eval_shape(case.planner.init, KEY)

@@ -1,14 +1,11 @@
 """Greedy: one step of reward and the value of the next state, by hand."""
 
-from dataclasses import replace
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.value import ZeroValue
 from mbrl.planners.greedy import Greedy
 from mbrl.types import Box, Discrete, MultiDiscrete
 from tests.planners.worlds import bandit, board, hill, reward_table
@@ -60,14 +57,6 @@ def test_it_looks_one_step_ahead_only():
         ),
     )
     assert action == 0
-
-
-def test_a_model_without_a_value_is_rejected():
-    world = replace(bandit([0.0, 1.0, 0.0]), value_function=ZeroValue())
-    with pytest.raises(
-        ValueError, match=r"^planner=greedy: needs a value function.*Choose another"
-    ):
-        plan(planner(), world)
 
 
 def test_box_actions_are_the_best_of_candidates_sampled_for_each_decision():

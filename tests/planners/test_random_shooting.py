@@ -31,7 +31,7 @@ def plan(planner, world, state, key):
 
 
 def sampled_plans(shooter, key) -> np.ndarray:
-    """The plans that a decision with this key samples. Its keys: encoding, shift, iteration."""
+    """The plans that a decision with this key samples. Its keys: unused, shift, iteration."""
     sample_key, _ = jax.random.split(jax.random.split(key, 3)[2])
     return np.asarray(
         random_plans(sample_key, shooter.action_space, shooter.population_size, shooter.horizon)

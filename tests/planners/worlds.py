@@ -2,16 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.models.base import AbstractWorldModel, Prediction
-from mbrl.models.value import AbstractValue
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 # The numbers of a world. Worlds that differ only in these are compiled once.
@@ -19,15 +16,11 @@ Facts = dict[str, jax.Array]
 Path = tuple[int, ...]
 
 
-class PlaceholderValue(AbstractValue):
-    """Marks that a world has values; `World.value` computes them, and this is never called."""
-
-    def __call__(self, normaliser, observation):
-        raise NotImplementedError
-
-
 class World(AbstractWorldModel):
-    """A deterministic world with one particle, whose state is the observation."""
+    """A deterministic world with one particle, whose state is the observation.
+
+    A fact is `size`, which neither a reward nor a value exceeds.
+    """
 
     action_space: AbstractActionSpace
     facts: Facts
@@ -37,44 +30,35 @@ class World(AbstractWorldModel):
     continuation: Callable[..., jax.Array] = eqx.field(static=True)
     # A function of facts and state.
     state_value: Callable[..., jax.Array] = eqx.field(static=True)
-    components: tuple = ()
-    value_function: AbstractValue = PlaceholderValue()
-    normaliser: Normaliser = eqx.field(
-        default_factory=lambda: replace(identity_normaliser(1), reward_max=jnp.float32(1e6))
-    )
-    num_members: int = eqx.field(static=True, default=1)
-    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
-    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
+    observation_size: int = eqx.field(static=True, default=1)
 
-    def encode(self, key, observation):
-        return observation[None]
+    def initial(self):
+        return jnp.zeros(self.observation_size)
+
+    def observe(self, key, belief, action, observation, is_first):
+        return observation
 
     def step(self, key, state, action):
-        functions = (self.transition, self.reward, self.continuation)
-        outputs = [function(self.facts, state[0], action)[None] for function in functions]
-        return Prediction(*outputs, jnp.zeros(()))
-
-    def collapse_particles(self, key, state):
-        return state
+        return Prediction(
+            self.transition(self.facts, state, action),
+            self.reward(self.facts, state, action)[None],
+            self.continuation(self.facts, state, action)[None],
+        )
 
     def value(self, state):
-        return self.state_value(self.facts, state[0])[None]
+        return self.state_value(self.facts, state)[None]
 
     def aggregate(self, estimates):
         return jnp.mean(estimates)
 
-    def with_normaliser(self, normaliser):
-        return replace(self, normaliser=normaliser)
+    def return_bounds(self, discount):
+        size = self.facts["size"] / (1 - discount)
+        return -size, size
 
-    def losses(self, key, transitions):
-        return {}
 
-    def knowing(self, **facts: jax.Array) -> "World":
-        """The same world with other numbers."""
-        changed = {
-            name: jnp.asarray(value, self.facts[name].dtype) for name, value in facts.items()
-        }
-        return replace(self, facts=self.facts | changed)
+def largest(numbers: np.ndarray | jax.Array) -> jax.Array:
+    """The largest finite number in size."""
+    return jnp.max(jnp.abs(jnp.where(jnp.isfinite(numbers), numbers, 0.0)))
 
 
 # Boards: squares 0, 1, …, starting at 0. Each action moves to a square, earns a reward, and may end
@@ -107,6 +91,7 @@ def board(
     for (name, table), rows in zip(defaults.items(), given, strict=True):
         table[: np.shape(rows)[0] if np.ndim(rows) else None] = rows
         facts[name] = jnp.asarray(table, int if name == "moves" else float)
+    facts["size"] = jnp.maximum(largest(facts["rewards"]), largest(facts["values"]))
     functions = (_board_transition, _board_reward, _board_continuation, _board_value)
     return World(Discrete(num_actions), facts, *functions)
 
@@ -170,7 +155,7 @@ def best_path(path_return: Callable[[Path], float], depth: int = 3, prefix: Path
 
 def reward_table(rewards: np.ndarray) -> World:
     """`rewards`: [first entry, second entry]."""
-    facts = {"rewards": jnp.asarray(rewards, float)}
+    facts = {"rewards": jnp.asarray(rewards, float), "size": largest(rewards)}
     return World(MultiDiscrete(np.shape(rewards)), facts, _stay, _table_reward, _one, _zero)
 
 
@@ -187,6 +172,7 @@ def hill(top: Sequence[float], cliff: float = np.inf) -> World:
         "top": jnp.asarray(top, float),
         "cliff": jnp.asarray(cliff, float),
         "bad": jnp.asarray(np.nan, float),
+        "size": jnp.asarray(np.sum((1 + np.abs(top)) ** 2), float),
     }
     return World(Box(len(top)), facts, _stay, _hill_reward, _one, _zero)
 
@@ -227,7 +213,8 @@ def point_mass() -> World:
         "final cost": FINAL_COST,
     }
     facts = {name: jnp.asarray(matrix, float) for name, matrix in matrices.items()}
-    return World(Box(1), facts, _mass_transition, _mass_reward, _one, _final_value)
+    facts["size"] = jnp.float32(1e6)
+    return World(Box(1), facts, _mass_transition, _mass_reward, _one, _final_value, 2)
 
 
 def _mass_transition(facts, state, action):

@@ -59,6 +59,17 @@ def test_an_exception_is_recorded_as_a_failure_with_its_message(tmp_path, error,
     assert summary["error"] == message
 
 
+def test_damaged_rows_do_not_hide_why_a_run_failed(tmp_path, caplog):
+    def fail():
+        with RunFolder(tmp_path, ""):
+            (tmp_path / "metrics.jsonl").write_text('{"env_steps": "x"}\n')
+            raise RunError("the reason")
+
+    with pytest.raises(RunError, match="the reason"):
+        fail()
+    assert "line 1 is not a row of metrics" in caplog.text
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_ctrl_c_and_exit_are_recorded_as_interruptions(tmp_path, stop):
     with pytest.raises(stop), RunFolder(tmp_path, ""):
@@ -87,15 +98,6 @@ def test_finish_refuses_a_status_that_is_not_final(tmp_path):
     message = "status=running must be one of completed, failed, interrupted"
     with pytest.raises(ValueError, match=message), RunFolder(tmp_path, "") as folder:
         folder.finish("running")
-
-
-def test_json_has_null_for_nan_and_infinity(tmp_path):
-    infinity = float("inf")
-    values = {"nan": float("nan"), "list": [1.0, infinity, -infinity], "fine": 0.1}
-    write_json(tmp_path / "numbers.json", values)
-    text = (tmp_path / "numbers.json").read_text()
-    read = json.loads(text, parse_constant=pytest.fail)
-    assert read == {"nan": None, "list": [1.0, None, None], "fine": 0.1}
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -206,6 +208,17 @@ def test_only_what_a_refused_run_wrote_itself_is_discarded(tmp_path):
     discard_refused(mine, HYDRA_FILES)
     assert not mine.exists()
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 2])
+def test_only_complete_rows_are_kept_or_superseded(tmp_path, num_rows):
+    folder, file = RunFolder(tmp_path, ""), tmp_path / "metrics.jsonl"
+    file.write_text("1\n2\nhalf")
+    folder.truncate_metrics(num_rows)
+    superseded = tmp_path / "metrics.superseded.jsonl"
+    rows = ["1\n", "2\n"]
+    assert file.read_text() == "".join(rows[:num_rows])
+    assert (superseded.read_text() if superseded.exists() else "") == "".join(rows[num_rows:])
 
 
 def test_superseded_rows_never_replace_others(tmp_path):

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import os
 import platform
@@ -6,11 +7,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 
 from mbrl.runs import provenance as module
 from mbrl.runs.provenance import git_state, provenance
+
+NAMES_AND_VERSIONS = [("whole", "1.0"), (None, "1.0"), ("half", None), (None, None)]
 
 
 def git(folder, *arguments):
@@ -112,6 +116,12 @@ def test_provenance_records_this_process(monkeypatch):
     age = datetime.now(UTC) - datetime.fromisoformat(record["started"])
     assert timedelta(0) <= age < timedelta(minutes=1)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_packages_without_a_name_or_version_are_left_out(monkeypatch):
+    found = [SimpleNamespace(name=name, version=version) for name, version in NAMES_AND_VERSIONS]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: found)
+    assert module._packages.__wrapped__() == {"whole": "1.0"}
 
 
 def test_neither_environment_variables_nor_the_host_s_name_are_recorded(monkeypatch):

@@ -7,23 +7,18 @@ from mbrl.errors import CorruptRun
 from mbrl.runs.sweep_files import (
     LOGS,
     check_sweep,
+    read_num_jobs,
     read_overrides,
     read_slurm_ids,
-    read_sweep_json,
 )
 
-SWEEP = {"num_jobs": 2, "command": ["run.py"]}
 TASK = "hydra: {overrides: {task: %s}}"
 READERS = {
     "multirun.yaml": read_overrides,
-    "sweep.json": read_sweep_json,
+    "sweep.json": read_num_jobs,
     f"{LOGS}/jobs.json": read_slurm_ids,
 }
 DEEP = "[" * 100_000 + "]" * 100_000
-MILLIONS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
-    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
-)
 
 
 def write(sweep, name, text):
@@ -36,11 +31,7 @@ def write(sweep, name, text):
     [
         ("multirun.yaml", TASK % "['seed=0,1']", ["seed=0,1"]),
         ("multirun.yaml", TASK % "[]", []),
-        (
-            "sweep.json",
-            '{"num_jobs": 2, "command": ["run.py"]}',
-            {"num_jobs": 2, "command": ["run.py"]},
-        ),
+        ("sweep.json", '{"num_jobs": 2, "command": ["run.py"]}', 2),
         (f"{LOGS}/jobs.json", '{"0_seed=0": "7_0"}', {"0_seed=0": "7_0"}),
         (f"{LOGS}/jobs.json", "{}", {}),
     ],
@@ -54,22 +45,15 @@ def test_a_sweep_s_files_are_read(tmp_path, name, text, content):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("multirun.yaml", MILLIONS + TASK % "[*i]"),
-        ("multirun.yaml", "a: &a [*a]"),
-        ("multirun.yaml", TASK % "[!!python/name:os.system '']"),
         ("multirun.yaml", TASK % DEEP),
         ("multirun.yaml", TASK % "[1]"),
         ("multirun.yaml", TASK % "{a: b}"),
         ("multirun.yaml", "hydra: 3"),
         ("multirun.yaml", "[]"),
-        ("multirun.yaml", "a: 1" + ":1" * 400_000),
-        ("multirun.yaml", "a: " + "x" * 1_000_000),
-        *(("sweep.json", f'{{"num_jobs": {number}, "command": []}}') for number in (
+        *(("sweep.json", f'{{"num_jobs": {number}}}') for number in (
             "1" * 6000, "NaN", "Infinity", "1.0", "-1", "true", '"1"', "null", "[1]", DEEP
         )),
-        ("sweep.json", '{"num_jobs": 1, "command": "run.py"}'),
-        ("sweep.json", '{"num_jobs": 1, "command": [["run.py"]]}'),
-        ("sweep.json", '{"num_jobs": 1}'),
+        ("sweep.json", "{}"),
         *((name, text) for name in ("sweep.json", f"{LOGS}/jobs.json") for text in (
             "", "[", "[1]", '"x"', "3", "null", DEEP, " " * 100_000_001, '{"a": {"a": 1}'
         )),
@@ -100,7 +84,13 @@ def test_only_a_regular_file_is_read(tmp_path, name, kind):
         READERS[name](tmp_path)
 
 
-@pytest.mark.parametrize("place", [".", "0_seed=0", LOGS, "0_seed=0/checkpoint"])
+def test_a_link_among_the_logs_is_not_followed_and_so_allowed(tmp_path):
+    (tmp_path / LOGS / "7").mkdir(parents=True)
+    (tmp_path / LOGS / "7_latest").symlink_to("7")
+    check_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", "0_seed=0", "0_seed=0/checkpoint"])
 def test_a_link_in_a_sweep_or_a_job_is_found(tmp_path, place):
     folder = tmp_path / "sweep" / place
     check_sweep(tmp_path / "sweep")

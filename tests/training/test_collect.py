@@ -7,17 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from mbrl.assemble import assemble
 from mbrl.config.build import build
-from mbrl.config.compose import compose
-from mbrl.config.resolve import resolve
+from mbrl.data.replay import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.planners.base import Decision
 from mbrl.planners.random import RandomPlanner
 from mbrl.training.collect import FIRST_COLLECTION_SEED, Collector
 from mbrl.training.explore import Exploration
-from mbrl.training.state import BonusValue
+from mbrl.training.state import TrainState
 from mbrl.types import Discrete
 from tests.configs import resolved
+from tests.training.recall import RecallLearner
 
 
 class Counter(gymnasium.Env):
@@ -55,25 +55,17 @@ class Stay(RandomPlanner):
     def init(self, key):
         return np.zeros((), np.int32)
 
-    def plan(self, key, model, observation, state):
-        return jax.numpy.zeros((), int), state + 1, {"decision": state.astype(float)}
+    def plan(self, key, model, belief, state):
+        info = {"decision": state.astype(float), "episode_of_model": model.episode.astype(float)}
+        return Decision(jax.numpy.zeros((), int), state + 1, info)
 
 
 def collector_of(planner_class, seed=0, **exploration):
-    environment = GymnasiumEnvironment("Counter-v0")
-    planner = planner_class(Discrete(2))
-    config = compose(
-        ["env=gymnasium", "env.id=Counter-v0", "training=smoke", "planner=random", f"seed={seed}"]
-    )
-    *_, state = assemble(resolve(config))
-    off = {
-        "epsilon": 0.0,
-        "action_noise_std": 0.0,
-        "action_noise_exponent": 0.0,
-        "disagreement_bonus": 0.0,
-        "bonus_floor_until_first_termination": False,
-    }
-    return Collector(environment, planner, Exploration(**(off | exploration))), state
+    environment, space = GymnasiumEnvironment("Counter-v0"), Discrete(2)
+    off = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0}
+    exploration = Exploration(**(off | exploration))
+    collector = Collector(environment, RecallLearner(), planner_class(space), exploration)
+    return collector, TrainState(jax.random.key(seed), (), init_replay(1000, 2, space))
 
 
 def stored(state):
@@ -187,26 +179,13 @@ def test_noise_is_indexed_by_the_step_of_the_episode(monkeypatch):
     assert [row["episode/length"] for row in rows] == [4, 4, 4]
 
 
-class BonusReporter(RandomPlanner):
-    """Reports the bonus of its model."""
-
-    def plan(self, key, model, observation, state):
-        return jax.numpy.zeros((), int), state, {"bonus": model.bonus}
-
-
-@pytest.mark.parametrize("bonus", [0.0, 0.5])
-def test_collection_plans_every_other_episode_in_a_model_with_the_bonus(bonus):
-    """The unit of the bonus is 1, since there are no rewards yet."""
-    collector, state = collector_of(BonusReporter, disagreement_bonus=bonus)
-    if bonus:
-        state = state._replace(
-            bonus_value=BonusValue(state.model.value_function, state.value_state)
-        )
+def test_each_episode_is_planned_in_the_learners_model_for_it():
+    collector, state = collector_of(Stay)
     rows = []
-    while len(rows) < 4:
-        state, ended = collector.collect(state, 7, at_random=False)
+    for num_steps in (5, 12, 11):
+        state, ended = collector.collect(state, num_steps, at_random=False)
         rows += ended
-    assert [row["planner/bonus"] for row in rows[:4]] == [bonus, 0.0, bonus, 0.0]
+    assert [row["planner/episode_of_model"] for row in rows] == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_the_config_finds_the_registered_environment():

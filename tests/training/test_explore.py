@@ -1,6 +1,4 @@
-"""Exploration: random actions by schedule, action noise, a disagreement bonus."""
-
-from dataclasses import replace
+"""Exploration: random actions by schedule, and action noise."""
 
 import equinox as eqx
 import jax
@@ -12,14 +10,14 @@ import pytest
 from mbrl.assemble import assemble
 from mbrl.config.build import build
 from mbrl.errors import ConfigError
-from mbrl.training.collect import act, init_episode
-from mbrl.training.evaluate import evaluate
+from mbrl.planners.random import RandomPlanner
+from mbrl.training.collect import init_episode
 from mbrl.training.explore import NOISE_STEPS, Exploration, epsilon_greedy
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
-from mbrl.training.state import ValueState
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 from tests.configs import resolved
+from tests.training.recall import Recall
 
 KEY = jax.random.key(4)
 FALLING = (
@@ -36,13 +34,7 @@ def action_space(request) -> AbstractActionSpace:
 
 
 def exploration(**changes) -> Exploration:
-    off = {
-        "epsilon": 0.0,
-        "action_noise_std": 0.0,
-        "action_noise_exponent": 0.0,
-        "disagreement_bonus": 0.0,
-        "bonus_floor_until_first_termination": False,
-    }
+    off = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0}
     return Exploration(**(off | changes))
 
 
@@ -142,21 +134,18 @@ def test_noise_has_the_given_standard_deviation_and_colour(exponent, correlation
     )
 
 
-def config_of(*overrides: str):
-    return resolved("training=smoke", "planner=random", *overrides)
-
-
 def test_noise_depends_on_run_and_episode_alone():
-    training, _, planner, state = assemble(config_of("training.action_noise_std=0.5"))
+    planner, model = RandomPlanner(Box(2)), Recall(jnp.array(0))
 
     def noise(key, episode):
-        return np.asarray(init_episode(planner, training.exploration, key, np.asarray(episode))[1])
+        part = exploration(action_noise_std=0.5)
+        return np.asarray(init_episode(planner, model, part, key, np.asarray(episode))[1])
 
     first, again, second, other_run = (
-        noise(state.key, 0),
-        noise(state.key, 0),
-        noise(state.key, 1),
         noise(KEY, 0),
+        noise(KEY, 0),
+        noise(KEY, 1),
+        noise(jax.random.key(5), 0),
     )
     np.testing.assert_array_equal(first, again)
     assert np.mean(first == second) < 0.01
@@ -205,30 +194,13 @@ def test_a_schedule_can_be_given_on_the_command_line():
             "training.action_noise_exponent=-1",
             "training.action_noise_exponent=-1: must be in [0, 10]",
         ),
-        (
-            "training.disagreement_bonus=-2",
-            "training.disagreement_bonus=-2: must be in [0, 16777216]",
-        ),
-        (
-            "training.disagreement_bonus=1e30",
-            "training.disagreement_bonus=1e+30: must be in [0, 16777216]",
-        ),
         ("training.action_noise_std=loud", "training.action_noise_std=loud"),
     ],
 )
 def test_invalid_settings_are_refused(override, message):
     with pytest.raises(ConfigError) as caught:
-        build(config_of(override).tree.training)
+        build(resolved("training=smoke", override).tree.training)
     assert str(caught.value).startswith(message)
-
-
-@pytest.mark.parametrize(
-    "overrides", [("model=mlp",), ("model.num_members=1",), ("model=oracle",)], ids=" ".join
-)
-def test_a_single_member_earns_no_bonus(overrides):
-    training, _, _, state = assemble(config_of("training.disagreement_bonus=0.5", *overrides))
-    assert state.bonus_value is None
-    assert training.exploration.model(state) is state.model
 
 
 SMALL = [
@@ -238,111 +210,6 @@ SMALL = [
     "planner=greedy",
     "planner.num_actions=8",
 ]
-
-
-@pytest.fixture(scope="module")
-def bonus_run():
-    """A finished run with a bonus, and its rows."""
-    rows = []
-    training, environment, planner, state = assemble(
-        resolved("training=smoke", "training.disagreement_bonus=0.5", *SMALL)
-    )
-    state, _ = train(training, environment, planner, Snapshot(state), rows.append)
-    return training, environment, planner, state, rows
-
-
-def test_a_run_with_a_bonus_fits_a_second_value(bonus_run):
-    *_, state, rows = bonus_run
-    learned = [row for row in rows if "loss/value" in row]
-    assert [row["env_steps"] for row in learned] == [40, 60]
-    for row in learned:
-        assert {
-            "loss/curious_value",
-            "value/curious_mean",
-            "value/curious_disagreement",
-        } <= row.keys()
-        assert np.isfinite(row["loss/curious_value"])
-        assert row["loss/curious_value"] != row["loss/value"]
-    assert isinstance(state.bonus_value.state, ValueState)
-    ours, theirs = (
-        jax.tree.leaves(eqx.filter(value, eqx.is_array))
-        for value in (state.bonus_value.function, state.model.value_function)
-    )
-    assert any(np.any(one != other) for one, other in zip(ours, theirs, strict=True))
-
-
-def test_collection_plans_with_the_bonus_and_its_value(bonus_run):
-    training, _, planner, state, _ = bonus_run
-    model = training.exploration.model(state)
-    assert not model.use_pessimism
-    np.testing.assert_allclose(model.bonus, 0.5 * state.model.normaliser.reward_rms)
-    for ours, theirs in zip(
-        jax.tree.leaves(model.value_function),
-        jax.tree.leaves(state.bonus_value.function),
-        strict=True,
-    ):
-        assert ours is theirs
-    observation, settings = (
-        np.array([0.5, -0.5, 0.0, 0.0], np.float32),
-        (np.float32(0), np.zeros(2, np.float32)),
-    )
-    scores = [
-        act(planner, each, state.key, np.asarray(0), observation, (), *settings)[2]["score_best"]
-        for each in (model, state.model)
-    ]
-    assert scores[0] != scores[1]
-
-
-def test_the_floor_makes_the_largest_cost_the_unit_of_the_bonus(bonus_run):
-    """Episodes of the point mass never terminate."""
-    training, _, _, state, _ = bonus_run
-    with_floor = replace(training.exploration, bonus_floor_until_first_termination=True).model(
-        state
-    )
-    np.testing.assert_allclose(with_floor.bonus, -0.5 * state.model.normaliser.reward_min)
-    assert with_floor.bonus > 1.5 * training.exploration.model(state).bonus
-
-
-@pytest.mark.parametrize(
-    ("env", "floor"),
-    [("mountain_car_continuous", True), ("cartpole", False), ("pendulum", False)],
-)
-def test_the_floor_is_on_where_episodes_terminate_on_a_goal(env, floor):
-    config = resolved(f"env={env}").tree.training
-    assert build(config).exploration.bonus_floor_until_first_termination is floor
-
-
-def test_every_other_episode_is_planned_without_the_bonus(bonus_run):
-    """With the same compiled program as the others."""
-    training, _, planner, state, _ = bonus_run
-    even, odd = (training.exploration.model(state, episode) for episode in (4, 5))
-    assert odd is state.model
-    assert jax.tree.structure(even) == jax.tree.structure(odd)
-    observation = np.array([0.5, -0.5, 0.0, 0.0], np.float32)
-    scores = [
-        act(
-            *(planner, model, state.key, np.asarray(0), observation, ()),
-            epsilon=np.float32(0),
-            noise=np.zeros(2, np.float32),
-        )[2]["score_best"]
-        for model in (even, odd)
-    ]
-    assert abs(scores[0] - scores[1]) > 1e-3
-
-
-def test_without_a_bonus_collection_plans_with_the_model_itself():
-    training, _, _, state = assemble(config_of("training.disagreement_bonus=0"))
-    assert state.bonus_value is None
-    assert training.exploration.model(state) is state.model
-
-
-def test_evaluation_never_explores(bonus_run):
-    """The bonus value does not affect the returns."""
-    _, environment, planner, state, rows = bonus_run
-    with_value = evaluate(environment, planner, state, 2, 10_000)
-    without = evaluate(environment, planner, state._replace(bonus_value=None), 2, 10_000)
-    np.testing.assert_array_equal(with_value, without)
-    assert rows[-1]["evaluation/returns"] == with_value.returns.tolist()
 
 
 def test_exploration_settings_do_not_affect_an_evaluation_after_the_warm_up():
@@ -356,16 +223,14 @@ def test_exploration_settings_do_not_affect_an_evaluation_after_the_warm_up():
             "training.learn_every=1000",
             *overrides,
         ]
-        training, environment, planner, state = assemble(resolved(*settings, *SMALL))
-        return train(training, environment, planner, Snapshot(state), lambda row: None)[1][
-            "evaluation/returns"
-        ]
+        *parts, state = assemble(resolved(*settings, *SMALL))
+        return train(*parts, Snapshot(state), lambda row: None)[1]["evaluation/returns"]
 
     quiet = evaluation()
     noisy = evaluation(
         "training.epsilon=1",
         "training.action_noise_std=3",
         "training.action_noise_exponent=2",
-        "training.disagreement_bonus=50",
+        "model.disagreement_bonus=50",
     )
     assert quiet == noisy

@@ -7,6 +7,7 @@ import pytest
 
 from mbrl.assemble import assemble
 from mbrl.envs.fault_wrapper import EnvironmentFault
+from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.training.loop import train
 from mbrl.training.snapshot import Snapshot
 from tests.configs import resolved
@@ -15,15 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 # For what depends on the schedule only: no planning, no value, a small model.
-FAST = ("training=smoke", "planner=random", "model/value=none", "training.disagreement_bonus=0")
+FAST = ("training=smoke", "planner=random", "model/value=none", "model.disagreement_bonus=0")
 FAST += ("model.num_members=2", "model.dynamics.width=8")
-PLANNING = ("model/value=learned", "training.disagreement_bonus=1", "model.num_members=5")
+PLANNING = ("model/value=learned", "model.disagreement_bonus=1", "model.num_members=5")
 
 
 def rows_of(*overrides):
     rows = []
-    training, environment, planner, state = assemble(resolved(*FAST, *overrides))
-    state, evaluation = train(training, environment, planner, Snapshot(state), rows.append)
+    *parts, state = assemble(resolved(*FAST, *overrides))
+    state, evaluation = train(*parts, Snapshot(state), rows.append)
     return (
         [
             {name: value for name, value in row.items() if not name.startswith("time/")}
@@ -73,24 +74,22 @@ def test_learning_follows_the_warm_up_even_between_two_regular_phases():
 
 def test_a_stopped_run_returns_no_evaluation():
     """Even if there was one before."""
-    training, environment, planner, state = assemble(resolved(*FAST))
+    *parts, state = assemble(resolved(*FAST))
     rows = []
     _, evaluation = train(
-        training,
-        environment,
-        planner,
+        *parts,
         Snapshot(state),
         rows.append,
         should_stop=lambda: bool(rows) and "evaluation/returns" in rows[-1],
     )
-    assert rows[-1]["env_steps"] == 40 < training.env_steps
+    assert rows[-1]["env_steps"] == 40 < parts[0].env_steps
     assert evaluation == {}
 
 
 @pytest.mark.parametrize("failing", [False, True], ids=["completed", "failed"])
 def test_every_environment_is_closed(failing, monkeypatch):
-    training, environment, planner, state = assemble(resolved(*FAST))
-    opened, closed, make = [], [], type(environment).make
+    *parts, state = assemble(resolved(*FAST))
+    opened, closed, make = [], [], GymnasiumEnvironment.make
 
     def counted(self):
         env = make(self)
@@ -103,9 +102,9 @@ def test_every_environment_is_closed(failing, monkeypatch):
     def raising(action):
         raise EnvironmentFault("It failed.")
 
-    monkeypatch.setattr(type(environment), "make", counted)
+    monkeypatch.setattr(GymnasiumEnvironment, "make", counted)
     with pytest.raises(EnvironmentFault, match="It failed") if failing else nullcontext():
-        train(training, environment, planner, Snapshot(state), lambda row: None)
+        train(*parts, Snapshot(state), lambda row: None)
     assert len(opened) == (3 if failing else 5)
     assert set(map(id, opened)) == set(map(id, closed))
 
@@ -141,11 +140,11 @@ FALLING = (
 EXPLORING = (
     "planner=greedy",
     "env=point_mass",
-    "training.disagreement_bonus=0.5",
+    "model.disagreement_bonus=0.5",
     "training.action_noise_std=0.2",
     FALLING,
 )
-EXPLORING += ("training.model_learner.patience=1", "training.model_learner.bootstrap=true")
+EXPLORING += ("model.fit_model.patience=1", "model.fit_model.bootstrap=true")
 
 
 @pytest.mark.parametrize(
@@ -170,13 +169,11 @@ def test_nothing_is_compiled_after_the_first_phases(overrides):
     def log(row):
         seen[row["env_steps"]] = len(compiled)
 
-    training, environment, planner, state = assemble(
-        resolved("training=smoke", "training.env_steps=200", *overrides)
-    )
+    *parts, state = assemble(resolved("training=smoke", "training.env_steps=200", *overrides))
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        train(training, environment, planner, Snapshot(state), log)
+        train(*parts, Snapshot(state), log)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert seen[60] > 0, "the listener counts compilations"

@@ -125,10 +125,10 @@ def test_what_remains_is_what_the_schedule_has(
 @pytest.mark.slow
 def test_the_loop_reports_every_phase_and_expects_what_its_schedule_has():
     overrides = ["training=smoke", "planner=random", "model/value=none", "model.num_members=2"]
-    overrides += ["training.disagreement_bonus=0", "training.final_evaluation_episodes=3"]
-    training, environment, planner, state = assemble(resolved(*overrides))
+    overrides += ["model.disagreement_bonus=0", "training.final_evaluation_episodes=3"]
+    *parts, state = assemble(resolved(*overrides))
     shown, rows = [], []
-    train(training, environment, planner, Snapshot(state), rows.append, show=shown.append)
+    train(*parts, Snapshot(state), rows.append, show=shown.append)
     begun = [
         (progress.phase, progress.env_steps)
         for before, progress in zip([None, *shown], shown, strict=False)
@@ -144,7 +144,7 @@ def test_the_loop_reports_every_phase_and_expects_what_its_schedule_has():
     ]
     assert [progress.env_steps for progress in shown if progress.phase == "collecting"][-1] == 60
     assert (shown[-1].episodes, shown[-1].num_episodes) == (3, 3)
-    remaining = [training.remaining(*each) for each in begun]
+    remaining = [parts[0].remaining(*each) for each in begun]
     assert remaining[0] == Remaining(steps=60, learning_phases=2, evaluation_episodes=5)
     assert remaining[2] == Remaining(steps=20, learning_phases=1, evaluation_episodes=5)
     assert remaining[3] == Remaining(steps=20, learning_phases=1, evaluation_episodes=3)

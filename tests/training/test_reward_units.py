@@ -52,16 +52,17 @@ def tracking_environment():
 def rows_of(*overrides, **kwargs):
     settings = ["env=gymnasium", "env.id=Tracking-v0", *overrides]
     settings += [f"+env.kwargs.{name}={value}" for name, value in kwargs.items()]
-    parts = assemble(resolved_small("training=smoke", "training.warmup_steps=30", *settings))
+    *parts, state = assemble(
+        resolved_small("training=smoke", "training.warmup_steps=30", *settings)
+    )
     rows = []
-    train(parts.training, parts.environment, parts.planner, Snapshot(parts.state), rows.append)
+    train(*parts, Snapshot(state), rows.append)
     return rows
 
 
 def in_units(row, unit):
     """The row with returns, values and rewards in units; times are left out."""
     scaled = ("evaluation/return", "episode/return", "value/", "planner/score", "planner/root_val")
-    scaled += ("planner/model_penalty",)
     return {
         name: np.divide(value, unit) if name.startswith(scaled) else value
         for name, value in row.items()
@@ -86,7 +87,7 @@ def test_powers_of_2_change_nothing(planner, falls):
 
 
 def test_a_constant_in_each_reward_changes_little_where_no_episode_terminates(caplog):
-    overrides = ("planner=cem", "training.value_learner.num_updates=100")
+    overrides = ("planner=cem", "model.fit_value.num_updates=100")
     one, other = (rows_of(*overrides, offset=offset) for offset in (0.0, 500.0))
     assert not caplog.messages
     losses = [

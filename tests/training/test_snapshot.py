@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mbrl.assemble import assemble
+from mbrl.runs.checkpoints import save_checkpoint
+from mbrl.training import snapshot as module
 from mbrl.training.collect import Collector, NonDeterministicEnvironment, episode_seed
 from mbrl.training.snapshot import Snapshot, from_arrays, max_bytes, to_arrays
 from tests.configs import ACTION_KINDS, point_mass_with, resolved_small
@@ -17,13 +19,18 @@ def assembled(*overrides: str):
 
 
 def started(*overrides: str, at_random: bool = False):
-    """What a run consists of, and its snapshot in the first episode."""
-    training, environment, planner, state = assembled(*overrides)
-    collector = Collector(environment, planner, training.exploration)
+    """The arguments of a Collector, and the snapshot of a run in its first episode."""
+    training, *parts, state = assembled(*overrides)
+    parts = (*parts, training.exploration)
+    collector = Collector(*parts)
     state, _ = collector.collect(state, STEPS, at_random)
-    return (training, planner, state, environment), Snapshot(
-        state, collector.env_steps, 0, 0, 1.5, collector.episode
-    )
+    return parts, Snapshot(state, collector.env_steps, 0, 0, 1.5, collector.episode)
+
+
+def restore(arrays, *overrides: str) -> Snapshot:
+    """The snapshot of these arrays, in a new run."""
+    training, _, learner, planner, fresh = assembled(*overrides)
+    return from_arrays(arrays, fresh, learner, planner, training.exploration)
 
 
 CASES = [
@@ -34,7 +41,7 @@ CASES += [
     (
         "planner=mppi",
         "model=probabilistic",
-        "training.disagreement_bonus=0.1",
+        "model.disagreement_bonus=0.1",
         "training.action_noise_std=0.1",
         "env=pendulum",
     )
@@ -48,8 +55,7 @@ CASES += [("planner=random", "model=oracle", "training.replay_capacity=60")]
 def test_a_snapshot_is_restored_exactly(overrides):
     _, snapshot = started(*overrides)
     arrays = to_arrays(snapshot)
-    training, _, planner, fresh = assembled(*overrides)
-    restored = from_arrays(arrays, fresh, planner, training.exploration)
+    restored = restore(arrays, *overrides)
     again = to_arrays(restored)
     assert again.keys() == arrays.keys()
     for name, values in arrays.items():
@@ -73,23 +79,13 @@ def test_only_valid_transitions_are_saved():
 
 
 def test_a_restored_run_takes_the_same_next_steps():
-    (training, planner, _, environment), snapshot = started("planner=cem", "env=pendulum")
+    parts, snapshot = started("planner=cem", "env=pendulum")
     arrays = to_arrays(snapshot)
-    first = Collector(
-        environment, planner, training.exploration, snapshot.env_steps, 0, snapshot.episode
-    )
+    first = Collector(*parts, snapshot.env_steps, 0, snapshot.episode)
     first.restore(snapshot.state)
     continued, _ = first.collect(snapshot.state, 5, at_random=False)
-    _, _, _, fresh = assembled("planner=cem", "env=pendulum")
-    restored = from_arrays(arrays, fresh, planner, training.exploration)
-    second = Collector(
-        environment,
-        planner,
-        training.exploration,
-        restored.env_steps,
-        restored.num_episodes,
-        restored.episode,
-    )
+    restored = restore(arrays, "planner=cem", "env=pendulum")
+    second = Collector(*parts, restored.env_steps, restored.num_episodes, restored.episode)
     second.restore(restored.state)
     resumed, _ = second.collect(restored.state, 5, at_random=False)
     for one, other in zip(
@@ -99,9 +95,9 @@ def test_a_restored_run_takes_the_same_next_steps():
 
 
 def test_an_episode_that_cannot_be_replayed_exactly_is_refused():
-    (training, planner, state, environment), snapshot = started("planner=random", at_random=True)
+    parts, snapshot = started("planner=random", at_random=True)
     snapshot.episode.observations[3] = snapshot.episode.observations[3] + np.float32(1e-6)
-    collector = Collector(environment, planner, training.exploration, STEPS, 0, snapshot.episode)
+    collector, state = Collector(*parts, STEPS, 0, snapshot.episode), snapshot.state
     with pytest.raises(NonDeterministicEnvironment, match="step 3 of the replayed episode"):
         collector.restore(state)
     collector.restore(state, tolerance=0.1)
@@ -120,7 +116,7 @@ def test_collection_seeds_are_larger_than_evaluation_seeds():
     [
         (
             ("model.num_members=1",),
-            r"The checkpoint's state\.model.* is float32\(2.*, the config's float32\(1",
+            r"The checkpoint's state\.learner\.model.* is float32\(2.*, the config's float32\(1",
         ),
         (("model/value=none",), "is only in one of them"),
     ],
@@ -128,16 +124,15 @@ def test_collection_seeds_are_larger_than_evaluation_seeds():
 def test_a_snapshot_of_another_model_is_refused(other, message):
     without_bonus = (
         "planner=random",
-        "training.disagreement_bonus=0",
+        "model.disagreement_bonus=0",
     )  # a single member has none
     _, snapshot = started(*without_bonus, at_random=True)
-    training, _, planner, fresh = assembled(*without_bonus, *other)
     with pytest.raises(ValueError, match=message):
-        from_arrays(to_arrays(snapshot), fresh, planner, training.exploration)
+        restore(to_arrays(snapshot), *without_bonus, *other)
 
 
 IMPOSSIBLE = {
-    "env_steps": [-7, STEPS - 1, 10**15],
+    "env_steps": [-7, STEPS - 1, 10**15, np.inf, np.nan, float(STEPS), True],
     "num_episodes": [-1, STEPS + 1],
     "evaluated_at": [-1, STEPS + 1],
     "collecting_seconds": [-1e9, np.nan, np.inf, 1e300],
@@ -153,8 +148,8 @@ IMPOSSIBLE = {
 def random_snapshot():
     """Arrays of a snapshot, and what converts them back."""
     _, snapshot = started("planner=random", at_random=True)
-    training, _, planner, fresh = assembled("planner=random")
-    return to_arrays(snapshot), (fresh, planner, training.exploration)
+    training, _, learner, planner, fresh = assembled("planner=random")
+    return to_arrays(snapshot), (fresh, learner, planner, training.exploration)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +172,14 @@ def test_an_episode_without_steps_is_refused(random_snapshot):
         from_arrays(arrays | empty, *others)
 
 
-def test_a_checkpoint_is_smaller_than_its_bound(random_snapshot):
-    arrays, (fresh, _, _) = random_snapshot
-    assert sum(array.nbytes for array in arrays.values()) < max_bytes(fresh)
+def test_a_checkpoint_of_a_long_episode_is_smaller_than_its_bound(tmp_path, monkeypatch):
+    _, snapshot = started("planner=random", "training.replay_capacity=60", at_random=True)
+    monkeypatch.setattr(module, "MAX_OTHER_BYTES", 100_000)  # names and sizes of its arrays
+    episode = snapshot.episode
+    for _ in range(20_000):
+        episode.observations.append(episode.observations[-1])
+        episode.actions.append(episode.actions[-1])
+        episode.rewards.append(0.0)
+    facts = {"env_steps": episode.length, "num_rows": 0, "wall_seconds": 0.0, "config": ""}
+    size = save_checkpoint(tmp_path, to_arrays(snapshot), facts, 1).stat().st_size
+    assert max_bytes(snapshot.state, 60) < size < max_bytes(snapshot.state, episode.length)

@@ -1,6 +1,7 @@
-"""Model learning: training and validation sets, early stopping, bootstrap."""
+"""Fitting the model: training and validation sets, early stopping, bootstrap."""
 
 from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,28 +9,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import PyTree
 
 from mbrl.config.build import build
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import init_replay
+from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.data.split import split
 from mbrl.envs import point_mass
-from mbrl.models.dynamics import KnownDynamics, ResidualDynamics
-from mbrl.models.reward import KnownReward
-from mbrl.models.termination import NoTermination
-from mbrl.models.value import ZeroValue
-from mbrl.training.learn import ModelLearner
-from mbrl.training.state import SPLIT, TrainState
+from mbrl.models.ensemble.dynamics import KnownDynamics, ResidualDynamics
+from mbrl.models.ensemble.fit_model import ModelFitter
+from mbrl.models.ensemble.world_model import WorldModel
+from mbrl.randomness import SPLIT
 from mbrl.types import Box, Transition
 from tests.configs import resolved_small
-from tests.models.small import linear_transitions, losses, small_model, weighted
+from tests.models.small import DYNAMICS_ONLY, linear_transitions, losses, small_model, weighted
 
-ROOT_KEY, KEY = jax.random.key(7), jax.random.key(8)
+SPLIT_KEY, KEY = jax.random.fold_in(jax.random.key(7), SPLIT), jax.random.key(8)
 VALIDATION_FRACTION = 0.3
 MEMBERS = 2
 
 
-def learner(rate: float = 1e-2, **changes) -> ModelLearner:
+class State(NamedTuple):
+    """What a phase of learning changes, and the data that it learns from."""
+
+    model: WorldModel
+    optimizer_state: PyTree
+    replay: ReplayBuffer
+
+
+def learner(rate: float = 1e-2, **changes) -> ModelFitter:
     settings = {
         "num_updates": 100,
         "batch_size": 32,
@@ -38,22 +46,13 @@ def learner(rate: float = 1e-2, **changes) -> ModelLearner:
         "patience": None,
         "center_rewards": False,
     }
-    return ModelLearner(optimizer=optax.adam(rate), **(settings | changes))
-
-
-def no_reward(observation, action, next_observation):
-    return jnp.zeros(())
+    return ModelFitter(optimizer=optax.adam(rate), **(settings | changes))
 
 
 WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to overfit noise
-DYNAMICS_ONLY = {
-    "reward": partial(KnownReward, no_reward),
-    "termination": NoTermination,
-    "value": ZeroValue,
-}
 
 
-def state_of(transitions: Transition, model_learner: ModelLearner, **changes) -> TrainState:
+def state_of(transitions: Transition, fit: ModelFitter, **changes) -> State:
     """The state before the first phase, with these transitions in the replay buffer."""
     replay = init_replay(len(transitions.reward), 2, Box(1)).add(
         jax.tree.map(jnp.asarray, transitions)
@@ -63,7 +62,7 @@ def state_of(transitions: Transition, model_learner: ModelLearner, **changes) ->
         action_space=Box(1),
         **({"num_members": MEMBERS} | DYNAMICS_ONLY | changes),
     )
-    return TrainState(ROOT_KEY, model, model_learner.init(model), None, None, replay)
+    return State(model, fit.init(model), replay)
 
 
 def noise(number: int) -> Transition:
@@ -73,14 +72,12 @@ def noise(number: int) -> Transition:
     return transitions._replace(next_observation=transitions.observation + change)
 
 
-def held_out_of(state: TrainState) -> np.ndarray:
-    sets = split(
-        jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, VALIDATION_FRACTION, False
-    )
+def held_out_of(state: State) -> np.ndarray:
+    sets = split(SPLIT_KEY, state.replay, MEMBERS, VALIDATION_FRACTION, False)
     return np.diff(np.asarray(sets.held_out[0]), prepend=0) > 0
 
 
-def held_out_error(state: TrainState) -> float:
+def held_out_error(state: State) -> float:
     """The model's loss on the validation set."""
     batch = jax.tree.map(
         lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions
@@ -90,7 +87,7 @@ def held_out_error(state: TrainState) -> float:
     return float(sum(losses(model, KEY, batch).values()))
 
 
-def weights(state: TrainState) -> list[np.ndarray]:
+def weights(state: State) -> list[np.ndarray]:
     return [
         np.asarray(leaf)
         for leaf in jax.tree.leaves(eqx.filter(state.model.components, eqx.is_inexact_array))
@@ -98,8 +95,11 @@ def weights(state: TrainState) -> list[np.ndarray]:
 
 
 @eqx.filter_jit
-def phase(model_learner, key, state):
-    return model_learner.learn(key, state)
+def phase(fit, key, state):
+    model, optimizer_state, metrics = fit(
+        key, state.model, state.replay, state.optimizer_state, SPLIT_KEY
+    )
+    return State(model, optimizer_state, state.replay), metrics
 
 
 def test_losses_of_a_learnable_system_fall_and_are_reported():
@@ -161,7 +161,7 @@ def test_without_patience_all_updates_are_used_in_up_to_ten_equal_rounds(num_upd
     fit = learner(num_updates=num_updates, batch_size=2)
     after, metrics = phase(fit, KEY, state_of(noise(40), fit))
     assert metrics["learn/updates"] == used
-    assert after.model_optimizer_state[0].count == used
+    assert after.optimizer_state[0].count == used
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -173,7 +173,7 @@ def test_with_patience_a_phase_ends_after_so_many_rounds_without_improvement(pat
     assert metrics["learn/updates"] == 10 * patience
     for now, then in zip(weights(after), weights(state), strict=True):
         np.testing.assert_array_equal(now, then)
-    assert after.model_optimizer_state[0].count == 10 * patience
+    assert after.optimizer_state[0].count == 10 * patience
 
 
 def test_on_noise_a_phase_ends_early_and_restores_the_best_weights():
@@ -213,7 +213,7 @@ def test_members_have_their_own_training_sets_only_with_bootstrap(bootstrap):
     errors = jax.vmap(jax.vmap(partial(error_of_one, after.model), (None, 0)), (0, 0))(
         jnp.arange(MEMBERS), batch
     )
-    sets = split(jax.random.fold_in(ROOT_KEY, SPLIT), state.replay, MEMBERS, 1e-6, bootstrap)
+    sets = split(SPLIT_KEY, state.replay, MEMBERS, 1e-6, bootstrap)
     lacking = np.diff(np.asarray(sets.training), prepend=0, axis=1) == 0
     assert lacking.any() == bootstrap
     assert np.max(np.asarray(errors)[~lacking]) < 0.2
@@ -247,7 +247,7 @@ def test_a_model_without_parameters_only_gets_a_new_normaliser():
     known = partial(KnownDynamics, point_mass.TrueDynamics())
     fit = learner()
     state = state_of(linear_transitions(50, seed=0), fit, dynamics=known)
-    after, metrics = fit.learn(KEY, state)
+    after, metrics = phase(fit, KEY, state)
     assert metrics == {}
     assert jax.tree.leaves(after.model.components) == jax.tree.leaves(state.model.components)
     np.testing.assert_array_equal(
@@ -260,7 +260,7 @@ def test_an_oracle_with_a_learned_reward_learns_it():
         "model=oracle", "model/reward=learned", "model/value=none", "env=point_mass"
     ).tree
     space = Box(2)
-    model = weighted(lambda: build(config.model, key=KEY, observation_size=4, action_space=space))
+    model = weighted(lambda: build(config.model).init(KEY, 4, space).model)
     generator, truth = np.random.default_rng(0), point_mass.TrueDynamics()
     observation = jnp.asarray(generator.uniform(-1, 1, (300, 4)), jnp.float32)
     action = jnp.asarray(generator.uniform(-1, 1, (300, 2)), jnp.float32)
@@ -271,7 +271,7 @@ def test_an_oracle_with_a_learned_reward_learns_it():
         Transition(observation, action, reward, next_observation, never, never)
     )
     fit = learner(2e-2, num_updates=200)
-    _, metrics = phase(fit, KEY, TrainState(ROOT_KEY, model, fit.init(model), None, None, replay))
+    _, metrics = phase(fit, KEY, State(model, fit.init(model), replay))
     assert metrics["loss/dynamics"] == metrics["validation/dynamics"] == 0
     # A constant prediction has a loss of 1.
     assert metrics["validation/reward"] < 0.3
@@ -294,5 +294,5 @@ def test_an_oracle_with_a_learned_reward_learns_it():
     ],
 )
 def test_invalid_settings_are_refused(changes, named):
-    with pytest.raises(ValueError, match=rf"training.model_learner.{named}"):
+    with pytest.raises(ValueError, match=rf"model.fit_model.{named}"):
         learner(**changes)

@@ -13,12 +13,12 @@ import pytest
 
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import init_replay
-from mbrl.models.dynamics import ResidualDynamics
-from mbrl.models.propagation import TS1, Expectation, TSInfinity
+from mbrl.models.ensemble.dynamics import ResidualDynamics
+from mbrl.models.ensemble.propagation import TS1, Expectation, TSInfinity
+from mbrl.models.ensemble.termination import NoTermination
+from mbrl.models.ensemble.world_model import Components, WorldModel
 from mbrl.models.risk import LowerConfidenceBound
-from mbrl.models.termination import NoTermination
 from mbrl.models.value import ZeroValue
-from mbrl.models.world_model import Components, WorldModel
 from mbrl.types import Box
 from tests.models.small import (
     ACTIONS,
@@ -49,7 +49,7 @@ def step(model, state):
 
 
 def test_a_state_is_the_observation_once_per_member():
-    np.testing.assert_array_equal(MODEL.encode(KEY, OBSERVATION), np.tile(OBSERVATION, (3, 1)))
+    np.testing.assert_array_equal(MODEL.encode(OBSERVATION), np.tile(OBSERVATION, (3, 1)))
 
 
 def test_each_member_predicts_reward_and_continuation_of_the_mean_next_observation():
@@ -84,7 +84,7 @@ def test_particles_collapse_onto_each_of_them_at_random(propagation):
 
 
 def test_equal_particles_are_not_collapsed():
-    state = MODEL.encode(KEY, OBSERVATION)
+    state = MODEL.encode(OBSERVATION)
     assert MODEL.collapse_particles(KEY, state) is state
 
 
@@ -97,7 +97,7 @@ def test_each_particles_value_comes_from_its_own_member():
 
 
 def test_members_predict_differently():
-    prediction = step(MODEL, MODEL.encode(KEY, OBSERVATION))
+    prediction = step(MODEL, MODEL.encode(OBSERVATION))
     assert np.unique(prediction.reward).size == np.unique(prediction.continuation).size == 3
     assert np.unique(MODEL.value(prediction.state)).size == 3
 
@@ -136,14 +136,19 @@ def test_pessimism_subtracts_standard_deviations_from_the_mean(pessimism):
 def test_the_uncertainty_penalty_subtracts_disagreement_and_is_reported():
     """In units of a typical reward, 5 here."""
     plain, penalised = (
-        step(model, model.encode(KEY, OBSERVATION))
+        step(model, model.encode(OBSERVATION))
         for model in (MODEL, small_model(uncertainty_penalty=2.0))
     )
-    assert plain.disagreement > 0.01
-    assert plain.penalty == 0
-    np.testing.assert_allclose(penalised.penalty, 2 * 5 * plain.disagreement, rtol=1e-5)
-    np.testing.assert_allclose(penalised.reward, plain.reward - penalised.penalty, rtol=1e-5)
-    for name in ("state", "continuation", "disagreement"):
+    assert plain.heads["disagreement"] > 0.01
+    assert plain.heads["penalty"] == 0
+    np.testing.assert_allclose(
+        penalised.heads["penalty"], 2 * 5 * plain.heads["disagreement"], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        penalised.reward, plain.reward - penalised.heads["penalty"], rtol=1e-5
+    )
+    np.testing.assert_array_equal(penalised.heads["disagreement"], plain.heads["disagreement"])
+    for name in ("state", "continuation"):
         np.testing.assert_array_equal(getattr(penalised, name), getattr(plain, name))
 
 
@@ -161,7 +166,7 @@ def test_with_normaliser_replaces_the_normaliser_alone():
     other = eqx.tree_at(lambda n: n.reward_mean, NORMALISER, jnp.float32(5.0))
     scaled = MODEL.with_normaliser(other)
     assert scaled.normaliser.reward_mean == 5
-    back = scaled.with_normaliser(NORMALISER)
+    back = scaled.with_normaliser(MODEL.normaliser)
     assert jax.tree.structure(back) == jax.tree.structure(MODEL)
     assert all(
         new is old

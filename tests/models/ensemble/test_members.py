@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl.models.ensemble import init_ensemble, vmap_ensemble
+from mbrl.models.ensemble.members import init_ensemble, vmap_ensemble
 from tests.models.small import member
 
 

@@ -1,54 +1,42 @@
 """Rollouts of random policies follow the model, cover more than random actions, never diverge."""
 
-import equinox as eqx
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.base import AbstractWorldModel, Prediction
-from mbrl.models.value import ZeroValue
-from mbrl.training.random_rollouts import random_policy_rollouts
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
+from mbrl.models.ensemble.dynamics import KnownDynamics
+from mbrl.models.ensemble.random_rollouts import random_policy_rollouts
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.types import AbstractActionSpace, Box, Discrete
+from tests.models.small import DYNAMICS_ONLY, small_model
 
 
-class Cart(AbstractWorldModel):
+class Cart(AbstractTrueDynamics):
     """A unit mass, pushed left or right, with position and speed; NaN beyond `cliff`."""
 
-    action_space: AbstractActionSpace
-    cliff: float = 1e9
-    components: tuple = ()
-    value_function: ZeroValue = eqx.field(default_factory=ZeroValue)
-    normaliser: tuple = ()
-    num_members: int = eqx.field(static=True, default=1)
-    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
-    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
+    cliff: float
 
-    def encode(self, key, observation):
-        return observation[None]
+    def from_observation(self, observation):
+        return observation
 
     def step(self, key, state, action):
-        push = self.action_space.features(action)
-        force = push[1] - push[0] if isinstance(self.action_space, Discrete) else push[0]
-        position, speed = state[0]
+        force = action[1] - action[0] if len(action) == 2 else action[0]
+        position, speed = state
         moved = jnp.stack([position + 0.1 * speed, speed + 0.1 * force])
-        moved = jnp.where(jnp.abs(moved[0]) > self.cliff, jnp.nan, moved)
-        return Prediction(moved[None], jnp.zeros(1), jnp.ones(1), jnp.zeros(()))
+        return jnp.where(jnp.abs(moved[0]) > self.cliff, jnp.nan, moved)
 
-    def collapse_particles(self, key, state):
+    def observe(self, state):
         return state
 
-    def value(self, state):
-        return jnp.zeros(1)
 
-    def aggregate(self, estimates):
-        return jnp.mean(estimates)
-
-    def with_normaliser(self, normaliser):
-        return self
-
-    def losses(self, key, transitions):
-        return {}
+def cart(space: AbstractActionSpace, cliff: float = 1e9) -> WorldModel:
+    dynamics = partial(KnownDynamics, Cart(cliff))
+    sizes = {"observation_size": 2, "action_space": space, "num_members": 1}
+    return small_model(dynamics=dynamics, **DYNAMICS_ONLY, **sizes)
 
 
 STARTS = 0.5 * jax.random.normal(jax.random.key(0), (400, 1, 2))
@@ -60,7 +48,7 @@ def space(request):
 
 
 def test_rollouts_begin_at_the_starts_and_follow_the_model(space):
-    states = np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 15)).reshape(
+    states = np.asarray(random_policy_rollouts(jax.random.key(1), cart(space), STARTS, 15)).reshape(
         400, 16, 2
     )
     np.testing.assert_array_equal(states[:, 0], STARTS[:, 0])
@@ -73,7 +61,7 @@ def test_rollouts_begin_at_the_starts_and_follow_the_model(space):
 
 def test_rollouts_reach_farther_than_random_actions(space):
     speeds = (
-        np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 15)).reshape(
+        np.asarray(random_policy_rollouts(jax.random.key(1), cart(space), STARTS, 15)).reshape(
             400, 16, 2
         )[:, -1, 1]
         - STARTS[:, 0, 1]
@@ -85,7 +73,7 @@ def test_rollouts_reach_farther_than_random_actions(space):
 
 def test_diverged_states_are_replaced_by_the_start(space):
     states = np.asarray(
-        random_policy_rollouts(jax.random.key(1), Cart(space, cliff=1.0), STARTS, 15)
+        random_policy_rollouts(jax.random.key(1), cart(space, cliff=1.0), STARTS, 15)
     ).reshape(400, 16, 2)
     reset = (states == np.asarray(STARTS)).all(-1)
     reset[:, 0] = False
@@ -96,7 +84,7 @@ def test_diverged_states_are_replaced_by_the_start(space):
 def test_a_constant_entry_of_the_starts_does_not_count_as_divergence(space):
     """All starts are at rest; a speed of 0.1 must not be infinitely many standard deviations."""
     starts = STARTS * jnp.array([[[1.0, 0.0]]])
-    states = np.asarray(random_policy_rollouts(jax.random.key(1), Cart(space), starts, 15)).reshape(
+    states = np.asarray(random_policy_rollouts(jax.random.key(1), cart(space), starts, 15)).reshape(
         400, 16, 2
     )
     assert np.isfinite(states).all()
@@ -108,5 +96,5 @@ def test_a_constant_entry_of_the_starts_does_not_count_as_divergence(space):
 
 def test_rollouts_without_steps_are_the_starts(space):
     np.testing.assert_array_equal(
-        random_policy_rollouts(jax.random.key(1), Cart(space), STARTS, 0), STARTS
+        random_policy_rollouts(jax.random.key(1), cart(space), STARTS, 0), STARTS
     )

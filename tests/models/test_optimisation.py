@@ -1,4 +1,4 @@
-"""The optimiser options, from the command line to a gradient step of both learners."""
+"""The optimiser options, from the command line to a gradient step of model and value."""
 
 import equinox as eqx
 import hydra
@@ -12,42 +12,45 @@ from omegaconf import OmegaConf
 from mbrl.assemble import assemble
 from mbrl.config.build import build
 from mbrl.errors import ConfigError
+from mbrl.models.optimisation import clipped_adamw, gradient_step
 from mbrl.training.collect import Collector
-from mbrl.training.loop import learn
-from mbrl.training.optimisation import clipped_adamw, gradient_step
+from mbrl.training.loop import update
 from tests.configs import options, resolved, resolved_small
 
-LEARNERS = ("model_learner", "value_learner")
+FITTERS = ("fit_model", "fit_value")
 OPTIONS = options("optimizer")
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_the_command_lines_learning_rate_reaches_both_learners(option, learner):
-    optimizer = resolved(f"optimizer={option}", "optimizer.learning_rate=0.25").tree.training[
-        learner
-    ]
-    assert optimizer.optimizer.learning_rate == 0.25
+@pytest.mark.parametrize("fitter", FITTERS)
+def test_the_command_lines_learning_rate_reaches_model_and_value(option, fitter):
+    model = resolved(f"optimizer={option}", "optimizer.learning_rate=0.25").tree.model
+    assert model[fitter].optimizer.learning_rate == 0.25
 
 
-def test_a_learners_own_optimiser_wins_over_the_shared_one():
-    own = "training.value_learner.optimizer={_target_: optax.adam, learning_rate: 0.5}"
-    training = resolved("optimizer=sgd", own).tree.training
-    assert training.model_learner.optimizer._target_ == "optax.sgd"
-    assert training.value_learner.optimizer._target_ == "optax.adam"
+def test_an_optimiser_of_the_value_alone_wins_over_the_shared_one():
+    own = "model.fit_value.optimizer={_target_: optax.adam, learning_rate: 0.5}"
+    model = resolved("optimizer=sgd", own).tree.model
+    assert model.fit_model.optimizer._target_ == "optax.sgd"
+    assert model.fit_value.optimizer._target_ == "optax.adam"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_changes_the_model_and_the_value_in_one_phase_of_learning(option):
-    training, environment, planner, state = assemble(
+    training, environment, learner, planner, state = assemble(
         resolved_small("training=smoke", "planner=random", f"optimizer={option}")
     )
-    collector = Collector(environment, planner, training.exploration)
+    collector = Collector(environment, learner, planner, training.exploration)
     state, _ = collector.collect(state, 40, at_random=True)
-    before = [weights(state.model.components), weights(state.model.value_function)]
-    state, metrics = learn(training.learners, state, np.asarray(40))
-    after = [weights(state.model.components), weights(state.model.value_function)]
+
+    def all_weights(state):
+        return [weights(part) for part in learner.parameters(state.learner).values()]
+
+    before = all_weights(state)
+    state, metrics = update(learner, state, np.asarray(40))
+    after = all_weights(state)
+    assert len(after) == 2
     for old, new in zip(before, after, strict=True):
         assert np.all(np.isfinite(new))
         assert np.any(old != new)
@@ -62,7 +65,7 @@ def weights(module) -> np.ndarray:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_negative_learning_rate_is_refused(option):
     with pytest.raises(ConfigError, match=r"learning_rate=-0\.1"):
-        build(resolved(f"optimizer={option}", "optimizer.learning_rate=-0.1").tree.training)
+        build(resolved(f"optimizer={option}", "optimizer.learning_rate=-0.1").tree.model)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_a_negative_learning_rate_is_refused(option):
 )
 def test_invalid_settings_of_clipped_adamw_are_refused(override, message):
     with pytest.raises(ConfigError, match=message):
-        build(resolved("optimizer=clipped_adamw", override).tree.training)
+        build(resolved("optimizer=clipped_adamw", override).tree.model)
 
 
 def steps(optimizer, gradient, num_steps: int) -> np.ndarray:
@@ -136,8 +139,8 @@ NODES = {
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
 def test_an_optimiser_with_numbers_as_arrays_takes_the_steps_of_optax(node):
     config = resolved("training=smoke").settings
-    config["training"]["model_learner"]["optimizer"] = node
-    optimizer = build(OmegaConf.create(config).training).model_learner.optimizer
+    config["model"]["fit_model"]["optimizer"] = node
+    optimizer = build(OmegaConf.create(config).model).fit_model.optimizer
     expected = hydra.utils.instantiate(node, _convert_="object")
     parameters = {"w": jnp.linspace(-1.0, 2.0, 6).reshape(2, 3)}
 
@@ -156,4 +159,4 @@ def test_an_optimiser_with_numbers_as_arrays_takes_the_steps_of_optax(node):
 @pytest.mark.parametrize("setting", ["max_norm=0.0", "max_norm=-1.0", "warmup_updates=0"])
 def test_numbers_that_are_arrays_are_checked_as_numbers(setting):
     with pytest.raises(ConfigError, match=rf"optimizer\.{setting}: must be"):
-        build(resolved("optimizer=clipped_adamw", f"optimizer.{setting}").tree.training)
+        build(resolved("optimizer=clipped_adamw", f"optimizer.{setting}").tree.model)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.dynamics import AbstractDynamics
-from mbrl.models.propagation import TS1, Expectation, TSInfinity
-from mbrl.models.reward import AbstractReward
+from mbrl.models.ensemble.dynamics import AbstractDynamics
+from mbrl.models.ensemble.propagation import TS1, Expectation, TSInfinity
+from mbrl.models.ensemble.reward import AbstractReward
+from mbrl.models.ensemble.termination import NoTermination
+from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.models.risk import LowerConfidenceBound
-from mbrl.models.termination import NoTermination
 from mbrl.models.value import AbstractValue
-from mbrl.models.world_model import WorldModel
 from mbrl.types import Discrete
 from tests.models.small import example_normaliser
 
@@ -118,7 +118,7 @@ def histories(model, key):
             model.value(prediction.state),
         )
 
-    return jax.lax.scan(one_step, model.encode(key, jnp.zeros(1)), jax.random.split(key, STEPS))[1]
+    return jax.lax.scan(one_step, model.encode(jnp.zeros(1)), jax.random.split(key, STEPS))[1]
 
 
 def assigned_members(model, key=KEY) -> np.ndarray:
@@ -201,7 +201,7 @@ def test_expectation_takes_means_and_trajectory_sampling_samples_per_particle():
     ids=["expectation", "ts1", "ts_infinity", "ts1 of 7"],
 )
 def test_a_state_is_the_observation_once_per_particle(propagation):
-    state = model_of(propagation, size=2).encode(KEY, jnp.array([0.5, -1.0]))
+    state = model_of(propagation, size=2).encode(jnp.array([0.5, -1.0]))
     np.testing.assert_array_equal(
         state, np.tile([0.5, -1.0], (MEMBERS * propagation.particles_per_member, 1))
     )
@@ -230,9 +230,11 @@ def test_disagreement_is_the_members_standard_deviation_over_that_of_the_change(
     model = model_of(propagation, size=2)
     normaliser = eqx.tree_at(lambda n: n.delta_std, model.normaliser, jnp.array([4.0, 0.5]))
     prediction = model.with_normaliser(normaliser).step(
-        KEY, model.encode(KEY, jnp.array([1.0, -2.0])), jnp.array(0)
+        KEY, model.encode(jnp.array([1.0, -2.0])), jnp.array(0)
     )
-    np.testing.assert_allclose(prediction.disagreement, (np.sqrt(2 / 3) / 4 + 1) / 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        prediction.heads["disagreement"], (np.sqrt(2 / 3) / 4 + 1) / 2, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_equal_members_do_not_disagree(propagation):
     model = eqx.tree_at(
         lambda m: m.components.dynamics.digit, model_of(propagation), jnp.full(MEMBERS, 2.0)
     )
-    assert model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0)).disagreement == 0
+    assert model.step(KEY, model.encode(jnp.ones(1)), jnp.array(0)).heads["disagreement"] == 0
 
 
 @pytest.mark.parametrize(
@@ -257,10 +259,10 @@ def test_noise_of_the_environment_is_not_disagreement(propagation):
         model_of(propagation, noise=5.0),
         jnp.full(MEMBERS, 2.0),
     )
-    prediction = model.step(KEY, model.encode(KEY, jnp.ones(1)), jnp.array(0))
-    assert prediction.disagreement == 0
+    prediction = model.step(KEY, model.encode(jnp.ones(1)), jnp.array(0))
+    assert prediction.heads["disagreement"] == 0
     assert np.unique(prediction.state).size == MEMBERS * PARTICLES  # particles differ from here on
-    assert model.step(KEY, prediction.state, jnp.array(0)).disagreement == 0
+    assert model.step(KEY, prediction.state, jnp.array(0)).heads["disagreement"] == 0
 
 
 @pytest.mark.parametrize("make", [TS1, TSInfinity])

@@ -1,5 +1,7 @@
 """Fitted values against dynamic programming, on a chain and in a slippery corridor."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,65 +13,44 @@ from mbrl.config.build import build
 from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay import init_replay
 from mbrl.envs.corridor import TrueDynamics
-from mbrl.models.base import AbstractWorldModel, Prediction, with_value
-from mbrl.models.ensemble import init_ensemble, vmap_ensemble
+from mbrl.envs.true_dynamics import AbstractTrueDynamics
+from mbrl.models.ensemble.dynamics import KnownDynamics
+from mbrl.models.ensemble.fit_value import ValueFitter
+from mbrl.models.ensemble.reward import KnownReward
+from mbrl.models.ensemble.termination import KnownTermination, NoTermination
+from mbrl.models.ensemble.world_model import with_value
 from mbrl.models.value import ValueNetwork, ZeroValue
-from mbrl.training.fit_value import ValueLearner
 from mbrl.types import Discrete, Transition
 from tests.configs import resolved
-from tests.models.small import weighted
+from tests.models.small import small_model, weighted
 
 DISCOUNT, LENGTH = 0.9, 5
 CORRIDOR = TrueDynamics()
 
 
-class Chain(AbstractWorldModel):
-    """Action 1 walks right from 0 to LENGTH, action 0 stays; arrival earns 1 and terminates."""
+class Chain(AbstractTrueDynamics):
+    """Action 1 walks right from 0 to LENGTH, the others stay."""
 
-    components: tuple
-    value_function: ValueNetwork | ZeroValue
-    normaliser: object
-    action_space: Discrete
-    num_members: int = eqx.field(static=True, default=2)
-    bonus: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
-    use_pessimism: jax.Array = eqx.field(default_factory=lambda: jnp.array(True))
-
-    def encode(self, key, observation):
-        return jnp.broadcast_to(observation, (2, 1))
+    def from_observation(self, observation):
+        return observation
 
     def step(self, key, state, action):
-        moved = jnp.minimum(state + action.astype(float), LENGTH)
-        arrived = (moved[:, 0] >= LENGTH).astype(float)
-        return Prediction(moved, arrived, 1.0 - arrived, jnp.zeros(()))
+        return jnp.minimum(state + action[1], LENGTH)
 
-    def collapse_particles(self, key, state):
+    def observe(self, state):
         return state
 
-    def value(self, state):
-        return vmap_ensemble(
-            lambda value, observation: value(self.normaliser, observation),
-            self.value_function,
-            state,
-        )
 
-    def aggregate(self, estimates):
-        return jnp.mean(estimates)
-
-    def with_normaliser(self, normaliser):
-        return eqx.tree_at(lambda model: model.normaliser, self, normaliser)
-
-    def losses(self, key, transitions):
-        return {}
+def arrives(observation, action, next_observation):
+    return next_observation[0] >= LENGTH
 
 
-class OptimisticChain(Chain):
-    """Every step earns 5, and nothing terminates."""
-
-    def step(self, key, state, action):
-        return Prediction(state, jnp.full(2, 5.0), jnp.ones(2), jnp.zeros(()))
+def arrival_reward(observation, action, next_observation):
+    return arrives(observation, action, next_observation).astype(float)
 
 
-def chain(value):
+def chain(width=8, num_actions=2, **changes):
+    """Two members that know the chain, where arrival earns 1 and terminates, and steps on it."""
     replay = init_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
     ones = jnp.ones(LENGTH + 1)
@@ -82,8 +63,15 @@ def chain(value):
         ones > 1,
     )
     replay = replay.add(transitions)
-    model = Chain((), value, fit_normaliser(replay), Discrete(2))
-    return model, replay
+    components = {
+        "dynamics": partial(KnownDynamics, Chain()),
+        "reward": partial(KnownReward, arrival_reward),
+        "termination": partial(KnownTermination, arrives),
+        "value": partial(ValueNetwork, width=width),
+    }
+    sizes = {"observation_size": 1, "action_space": Discrete(num_actions), "num_members": 2}
+    model = small_model(**(components | sizes | {"pessimism": 0.0} | changes))
+    return model.with_normaliser(fit_normaliser(replay)), replay
 
 
 def learner(**changes):
@@ -95,18 +83,15 @@ def learner(**changes):
         "rollout_length": 3,
         "tau": 0.05,
     }
-    return ValueLearner(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
+    return ValueFitter(optimizer=optax.adam(3e-3), discount=DISCOUNT, **(settings | changes))
 
 
 def test_values_match_dynamic_programming():
-    value = init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=32)
-    model, replay = chain(value)
+    model, replay = chain(width=32)
     fit = learner()
     state = fit.init(model)
     for phase in range(2):
-        value, state, metrics = eqx.filter_jit(fit.learn)(
-            jax.random.key(2 + phase), model, replay, state
-        )
+        value, state, metrics = eqx.filter_jit(fit)(jax.random.key(2 + phase), model, replay, state)
         model = with_value(model, value)
     positions = jnp.arange(float(LENGTH))[:, None]
     values = jax.vmap(lambda position: model.value(jnp.broadcast_to(position, (2, 1))))(positions)
@@ -124,10 +109,7 @@ def test_values_match_dynamic_programming():
 @pytest.mark.parametrize(("num_actions", "predicted"), [(3, 3), (8, 8), (9, 4), (100, 4)])
 def test_the_cost_of_a_state_does_not_grow_with_the_number_of_actions(num_actions, predicted):
     """At most twice the sampled candidates are predicted."""
-    model, replay = chain(
-        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=8)
-    )
-    model = eqx.tree_at(lambda model: model.action_space, model, Discrete(num_actions))
+    model, replay = chain(num_actions=num_actions)
     transitions = eqx.filter_eval_shape(
         learner()._imagined_transitions, jax.random.key(0), model, replay
     )
@@ -139,11 +121,7 @@ def test_values_match_dynamic_programming_where_sampling_spreads_the_particles(p
     """In the slippery corridor each state has its own value, not the mean of its neighbours'."""
     particles = (f"model/propagation={propagation}", "model.propagation.particles_per_member=4")
     config = resolved("env=corridor", "model=oracle", *particles).tree
-    model = weighted(
-        lambda: build(
-            config.model, key=jax.random.key(0), observation_size=1, action_space=Discrete(2)
-        )
-    )
+    model = weighted(lambda: build(config.model).init(jax.random.key(0), 1, Discrete(2)).model)
     starts = CORRIDOR.observe(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
     rewards = jnp.zeros(8).at[0].set(-10.0).at[7].set(10.0)
     replay = init_replay(8, 1, Discrete(2))
@@ -154,11 +132,9 @@ def test_values_match_dynamic_programming_where_sampling_spreads_the_particles(p
     fit = learner(rollout_length=15)
     state = fit.init(model)
     for phase in range(3):
-        value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(phase), model, replay, state)
+        value, state, _ = eqx.filter_jit(fit)(jax.random.key(phase), model, replay, state)
         model = with_value(model, value)
-    values = jax.vmap(
-        lambda start: model.aggregate(model.value(model.encode(jax.random.key(0), start)))
-    )(starts)
+    values = jax.vmap(lambda start: model.aggregate(model.value(model.encode(start))))(starts)
     # The network rounds the value's corner at the cliff; without collapsing the particles, the
     # errors elsewhere are 0.7.
     np.testing.assert_allclose(values[1:], corridor_values()[1:], atol=0.4)
@@ -181,30 +157,30 @@ def corridor_values() -> np.ndarray:
 )
 def test_values_are_clipped_to_the_return_bounds(terminal, largest):
     """The model predicts 5 per step for ever, a return of 50; the largest reward seen is 1."""
-    model, replay = chain(
-        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=8)
-    )
+
+    def reward(observation, action, next_observation):
+        return jnp.full((), 5.0)
+
+    model, replay = chain(reward=partial(KnownReward, reward), termination=NoTermination)
     seen = eqx.tree_at(
         lambda replay: replay.transitions.terminated,
         replay,
         (replay.transitions.reward > 0) & terminal,
     )
-    model = OptimisticChain(
-        model.components, model.value_function, fit_normaliser(seen), model.action_space
-    )
+    model = model.with_normaliser(fit_normaliser(seen))
     fit = learner(num_updates=300, num_states=64)
-    value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(2), model, seen, fit.init(model))
+    value, state, _ = eqx.filter_jit(fit)(jax.random.key(2), model, seen, fit.init(model))
     for _ in range(3):
-        value, state, _ = eqx.filter_jit(fit.learn)(jax.random.key(3), model, seen, state)
+        value, state, _ = eqx.filter_jit(fit)(jax.random.key(3), model, seen, state)
     np.testing.assert_allclose(
         with_value(model, value).value(jnp.full((2, 1), 2.0)), largest, rtol=0.05
     )
 
 
 def test_a_model_without_a_value_is_unchanged():
-    model, replay = chain(ZeroValue())
+    model, replay = chain(value=ZeroValue)
     state = learner().init(model)
-    value, after, metrics = learner().learn(jax.random.key(0), model, replay, state)
+    value, after, metrics = learner()(jax.random.key(0), model, replay, state)
     assert value is model.value_function
     assert after is state
     assert metrics == {}
@@ -212,7 +188,7 @@ def test_a_model_without_a_value_is_unchanged():
 
 def test_the_initial_target_is_a_copy_of_the_value():
     """The compiled phases donate their buffers, and no buffer can be donated twice."""
-    model, _ = chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))
+    model, _ = chain(width=4)
     target = learner().init(model).target
     for ours, theirs in zip(
         *(
@@ -226,7 +202,7 @@ def test_the_initial_target_is_a_copy_of_the_value():
 
 
 def test_a_discount_of_1_is_refused_only_for_a_learned_value():
-    fit = ValueLearner(
+    fit = ValueFitter(
         optax.adam(3e-3),
         1.0,
         num_updates=1,
@@ -237,10 +213,8 @@ def test_a_discount_of_1_is_refused_only_for_a_learned_value():
         tau=1.0,
     )
     with pytest.raises(ValueError, match=r"discount=1.0: must be in \(0, 1\) to learn a value"):
-        fit.init(
-            chain(init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4))[0]
-        )
-    fit.init(chain(ZeroValue())[0])
+        fit.init(chain()[0])
+    fit.init(chain(value=ZeroValue)[0])
 
 
 @pytest.mark.parametrize(
@@ -258,12 +232,10 @@ def test_invalid_settings_are_refused(changes, named):
 
 def test_planners_use_the_mean_weights_over_the_second_half_of_the_updates():
     """Of four updates: the mean of the third, which a phase of three ends with, and the fourth."""
-    model, replay = chain(
-        init_ensemble(ValueNetwork, jax.random.key(1), 2, observation_size=1, width=4)
-    )
+    model, replay = chain(width=4)
     start = learner().init(model)
     (_, after_three, _), (value, after_four, _) = (
-        eqx.filter_jit(learner(num_updates=number).learn)(jax.random.key(2), model, replay, start)
+        eqx.filter_jit(learner(num_updates=number))(jax.random.key(2), model, replay, start)
         for number in (3, 4)
     )
     third, fourth, mean = (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mbrl.models import rollout
-from mbrl.models.bonus import with_bonus
-from mbrl.models.propagation import TSInfinity
-from mbrl.models.reward import KnownReward
+from mbrl.models.ensemble.bonus import with_bonus
+from mbrl.models.ensemble.propagation import TSInfinity
+from mbrl.models.ensemble.reward import KnownReward
 from mbrl.models.value import ZeroValue
 from tests.models.small import NORMALISER, example_step, losses, random_transitions, small_model
 
@@ -36,13 +36,16 @@ def model_with_rewards(low: float, high: float):
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_the_bonus_is_disagreement_in_units_of_a_typical_reward(scale):
     """A typical reward is 5 here."""
-    state = MODEL.encode(KEY, OBSERVATION)
+    state = MODEL.encode(OBSERVATION)
     plain, rewarded = step(MODEL, state), step(with_bonus(MODEL, scale), state)
-    assert 0.01 < plain.disagreement < 1
+    assert 0.01 < plain.heads["disagreement"] < 1
     np.testing.assert_allclose(
-        rewarded.reward - plain.reward, np.full(3, 5 * scale * plain.disagreement), rtol=1e-4
+        rewarded.reward - plain.reward,
+        np.full(3, 5 * scale * plain.heads["disagreement"]),
+        rtol=1e-4,
     )
-    for name in ("state", "continuation", "disagreement"):
+    np.testing.assert_array_equal(rewarded.heads["disagreement"], plain.heads["disagreement"])
+    for name in ("state", "continuation"):
         np.testing.assert_array_equal(getattr(rewarded, name), getattr(plain, name))
 
 
@@ -82,13 +85,13 @@ def test_reward_bounds_are_raised_by_the_bonus():
     model = with_bonus(MODEL, 0.5)
     assert (model.normaliser.reward_max, model.normaliser.terminal_reward_max) == (10.5, 6.5)
     assert (model.normaliser.reward_min, model.normaliser.terminal_reward_min) == (-2, -1)
-    state = MODEL.encode(KEY, OBSERVATION)
+    state = MODEL.encode(OBSERVATION)
     np.testing.assert_array_equal(model.value(state), MODEL.value(state))
 
 
 def test_values_have_a_unit_even_if_all_rewards_were_zero():
     silent = model_with_rewards(0.0, 0.0)
-    state = MODEL.encode(KEY, OBSERVATION)
+    state = MODEL.encode(OBSERVATION)
     assert np.all(silent.value(state) == 0)
     assert np.all(with_bonus(silent, 0.5).value(state) != 0)
 
@@ -100,11 +103,11 @@ def test_a_bonus_can_make_negative_rewards_positive():
 
 
 def test_a_model_with_a_bonus_has_no_uncertainty_penalty():
-    penalised, state = small_model(uncertainty_penalty=2.0), MODEL.encode(KEY, OBSERVATION)
+    penalised, state = small_model(uncertainty_penalty=2.0), MODEL.encode(OBSERVATION)
     expected, found = (step(with_bonus(model, 0.5), state) for model in (MODEL, penalised))
     np.testing.assert_array_equal(found.reward, expected.reward)
-    assert found.penalty == 0
-    assert step(penalised, state).penalty > 0
+    assert found.heads["penalty"] == 0
+    assert step(penalised, state).heads["penalty"] > 0
 
 
 def test_a_model_with_a_bonus_aggregates_by_the_plain_mean():
@@ -135,7 +138,7 @@ def test_models_with_and_without_a_bonus_share_one_compiled_program():
         traces.append(model)
         return model.step(KEY, state, ACTION)
 
-    state = MODEL.encode(KEY, OBSERVATION)
+    state = MODEL.encode(OBSERVATION)
     for model in (MODEL, with_bonus(MODEL, 0.5), with_bonus(MODEL, 2.0)):
         traced_step(model, state)
     assert len(traces) == 1
@@ -150,15 +153,15 @@ def test_a_plans_return_includes_its_discounted_bonuses():
     )
     rewarded, actions, discount = with_bonus(model, 0.5), jnp.array([0, 2, 1]), 0.9
     keys = jax.random.split(KEY, 3)
-    state, bonuses = model.encode(KEY, OBSERVATION), []
+    state, bonuses = model.encode(OBSERVATION), []
     for key, action in zip(keys, actions, strict=True):
         prediction = model.step(key, state, action)
         state = prediction.state
-        bonuses.append(2.5 * float(prediction.disagreement))
+        bonuses.append(2.5 * float(prediction.heads["disagreement"]))
 
     @eqx.filter_jit
     def plan_return(model):
-        start = rollout.start(KEY, model, OBSERVATION)
+        start = rollout.start(model, model.encode(OBSERVATION))
         return rollout.plan_return(KEY, model, start, actions, discount)
 
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.reward import KnownReward, LearnedReward
+from mbrl.models.ensemble.reward import KnownReward, LearnedReward
 from tests.models.small import (
     NORMALISER,
     SIZES,

@@ -10,7 +10,7 @@ import pytest
 from mbrl.config.build import build
 from mbrl.data.normaliser import Normaliser, identity_normaliser
 from mbrl.envs import corridor, pendulum
-from mbrl.models.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics
+from mbrl.models.ensemble.dynamics import GaussianDynamics, KnownDynamics, ResidualDynamics
 from tests.configs import resolved
 from tests.models.small import (
     NORMALISER,
@@ -291,21 +291,18 @@ def test_the_oracle_predicts_the_environment_exactly(overrides):
     choices = ("model=oracle", "model/value=none", "model.num_members=2")
     config = resolved(*overrides, *choices).tree
     environment = build(config.env)
-    sizes = {
-        "observation_size": environment.observation_size,
-        "action_space": environment.action_space,
-    }
-    model = build(config.model, key=KEY, **sizes)
+    learner = build(config.model)
+    model = learner.init(KEY, environment.observation_size, environment.action_space).model
     env = environment.make()
     observation, _ = env.reset(seed=0)
-    state = model.encode(KEY, jnp.asarray(observation))
+    state = model.encode(jnp.asarray(observation))
     for action in jax.vmap(environment.action_space.sample)(jax.random.split(KEY, 10)):
         prediction = predict(model, state, action)
         observation, reward, terminated, _, _ = env.step(np.asarray(action))
         np.testing.assert_allclose(prediction.state, np.tile(observation, (2, 1)), atol=1e-4)
         np.testing.assert_allclose(prediction.reward, [reward, reward], atol=1e-4)
         np.testing.assert_array_equal(prediction.continuation, [not terminated] * 2)
-        assert prediction.disagreement < 1e-4
+        assert prediction.heads["disagreement"] < 1e-4
         state = prediction.state
 
 

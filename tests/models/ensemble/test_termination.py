@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.models.termination import KnownTermination, LearnedTermination, NoTermination
+from mbrl.models.ensemble.termination import KnownTermination, LearnedTermination, NoTermination
 from tests.models.small import (
     NORMALISER,
     SIZES,
