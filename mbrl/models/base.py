@@ -7,6 +7,7 @@ import equinox as eqx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.data.replay_buffer import ReplayBuffer
+from mbrl.models.policy import AbstractActionDistribution
 from mbrl.types import AbstractActionSpace
 
 Metrics = dict[str, Float[Array, ""]]  # by metric name (`loggers/metrics.py`)
@@ -57,6 +58,10 @@ class AbstractWorldModel(eqx.Module):
     @abstractmethod
     def value(self, state: PyTree) -> Float[Array, " particles"]:
         """Expected discounted return from the state on; zero where no value is learned."""
+
+    @abstractmethod
+    def policy(self, state: PyTree) -> AbstractActionDistribution:
+        """The distribution over actions there; `Uniform` where no policy is learned."""
 
     @abstractmethod
     def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:

@@ -86,6 +86,19 @@ def plan_return(
     return total_return(model, discounts @ rewards, end, discount, horizon)
 
 
+def policy_plan(
+    key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree, horizon: int
+) -> Shaped[Array, "horizon *action"]:
+    """The actions of one rollout of the model's own policy."""
+
+    def one_step(state: PyTree, key: PRNGKeyArray):
+        policy_key, step_key = jax.random.split(key)
+        action = model.policy(state).sample(policy_key)
+        return model.step(step_key, state, action).state, action
+
+    return jax.lax.scan(one_step, state, jax.random.split(key, horizon))[1]
+
+
 def total_return(
     model: AbstractWorldModel,
     earned: Float[Array, " particles"],

@@ -27,12 +27,15 @@ class Node(NamedTuple):
 
 
 class MCTS(AbstractPlanner):
-    """Searches a tree of imagined steps with uniform priors; the model's value evaluates leaves.
+    """Searches a tree of imagined steps; the model's policy and value guide it.
+
+    The policy gives the prior, and the candidates where actions are sampled; the value evaluates
+    leaves.
 
     `policy="gumbel"` is Gumbel MuZero (Danihelka et al. 2022): sequential halving at the root,
     completed Q-values below. `policy="muzero"` is PUCT (Schrittwieser et al. 2020). Neither adds
     noise at the root, since collection explores. Box actions are searched over `num_actions`
-    samples at each node (Hubert et al. 2021, with a uniform proposal).
+    samples of the policy at each node (Hubert et al. 2021).
 
     Rewards and values are weighted by survival inside the tree, so that its returns are those of
     `models/rollout.py`. The model aggregates its particles' values at each leaf; rewards on the
@@ -63,10 +66,11 @@ class MCTS(AbstractPlanner):
     def plan(self, key, model, belief, state):
         _, candidates_key, search_key = jax.random.split(key, 3)
         rollout_state = rollout.start(model, belief)
-        candidates, unit = self._candidates(candidates_key), _search_unit(model)
+        candidates, logits = self._candidates(candidates_key, model, belief)
+        unit = _search_unit(model)
         root_value = _finite_or(self._value(model, rollout_state), 0.0)
         root = mctx.RootFnOutput(
-            prior_logits=jnp.zeros(candidates.shape[0]),
+            prior_logits=logits,
             value=root_value / unit,
             embedding=Node(rollout_state, candidates, jnp.zeros((), bool)),
         )
@@ -83,21 +87,23 @@ class MCTS(AbstractPlanner):
             step_key, model, node.rollout_state, node.candidates[action]
         )
         reward, value = jnp.mean(rewards), self._value(model, rollout_state)
-        candidates = self._candidates(candidates_key)
+        candidates, logits = self._candidates(candidates_key, model, rollout_state.state)
         output = mctx.RecurrentFnOutput(
             reward=_finite_or(reward, invalid_value) / unit,
             discount=jnp.full((), self.discount),
-            prior_logits=jnp.zeros(candidates.shape[0]),
+            prior_logits=logits,
             value=_finite_or(value, invalid_value) / unit,
         )
         diverged = ~(jnp.isfinite(reward) & jnp.isfinite(value))
         return _batch_of_one((output, Node(rollout_state, candidates, diverged)))
 
-    def _candidates(self, key):
+    def _candidates(self, key, model, state):
+        """The actions to choose from, and their prior logits; those of a diverged policy vanish."""
         # A search without noise tries actions of equal value in their order: with fewer simulations
         # than actions, the last ones would never be tried.
         enumerated = min(MAX_ENUMERATED_ACTIONS, self.num_simulations)
-        return self.action_space.candidates(key, self.num_actions, enumerated)
+        candidates, logits = model.policy(state).candidates(key, self.num_actions, enumerated)
+        return candidates, _finite_or(logits, jnp.finfo(logits.dtype).min)
 
     def _value(self, model, rollout_state):
         return model.aggregate(rollout.bootstrap_value(model, rollout_state, self.discount))
@@ -128,9 +134,9 @@ class MCTS(AbstractPlanner):
                 mctx.qtransform_completed_by_mix_value, maxvisit_init=MAXVISIT_INIT / num_actions
             )
             return mctx.gumbel_muzero_policy((), key, root, expand, gumbel_scale=0.0, **settings)
-        # MuZero's constant assumes that the best prior is near one. The factor compensates for a
+        # MuZero's constant assumes that the best prior is near one. The divisor compensates for a
         # uniform prior of 1 / num_actions, with which PUCT would hardly explore.
-        settings["pb_c_init"] = PB_C_INIT * num_actions
+        settings["pb_c_init"] = PB_C_INIT / jnp.max(jax.nn.softmax(root.prior_logits[0]))
         return mctx.muzero_policy(
             (), key, root, expand, dirichlet_fraction=0.0, temperature=0.0, **settings
         )

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from mbrl.models import rollout
 from mbrl.models.base import AbstractWorldModel
@@ -65,6 +65,9 @@ class AbstractSamplingPlanner(AbstractPlanner):
     discount: float = eqx.field(static=True)
     horizon: int = eqx.field(static=True)  # steps
     population_size: int = eqx.field(static=True)  # plans an iteration
+    # Rollouts of the model's policy that are candidates of every iteration (TD-MPC2, Hansen et al.
+    # 2024, algorithm 1), beside the population.
+    num_policy_plans: int = eqx.field(static=True)
 
     @abstractmethod
     def schedule(self) -> Schedule:
@@ -102,15 +105,16 @@ class AbstractSamplingPlanner(AbstractPlanner):
 
     def plan(self, key, model, belief, state):
         num_plans, _, mode_in_last = self.schedule()
-        _, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
+        policy_key, shift_key, *keys = jax.random.split(key, len(num_plans) + 2)
         start = rollout.start(model, belief)
+        policy_plans = self._policy_plans(policy_key, model, belief)
         with_mode = [False] * (len(num_plans) - 1) + [mode_in_last]
         carry = (state, Best(state.distribution.mode(), jnp.array(-jnp.inf)))
         all_scores = []
         # Consecutive iterations of the same size are compiled as one loop.
         for sizes, group in groupby(zip(num_plans, with_mode, strict=True)):
             group_keys = jnp.stack([keys.pop(0) for _ in group])
-            iterate = partial(self._iterate, model, start, *sizes)
+            iterate = partial(self._iterate, model, start, policy_plans, *sizes)
             carry, scores = jax.lax.scan(iterate, carry, group_keys)
             all_scores.append(scores)
         warm_start, best = carry
@@ -122,6 +126,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
         self,
         model: AbstractWorldModel,
         start: rollout.RolloutState,
+        policy_plans: Shaped[Array, "plans horizon *action"],
         num_plans: int,
         with_mode: bool,
         carry: tuple[WarmStart, Best],
@@ -130,7 +135,7 @@ class AbstractSamplingPlanner(AbstractPlanner):
         """One iteration: samples plans, scores them and refits; returns the scores too."""
         (distribution, elites), best = carry
         sample_key, score_key = jax.random.split(key)
-        candidates = [self.sample(sample_key, distribution, num_plans), elites]
+        candidates = [self.sample(sample_key, distribution, num_plans), elites, policy_plans]
         if with_mode:
             candidates.append(distribution.mode()[None])
         plans = jnp.concatenate(candidates)
@@ -154,6 +159,15 @@ class AbstractSamplingPlanner(AbstractPlanner):
         )
         return (WarmStart(distribution, plans[indices[:num_elites]]), best), scores
 
+    def _policy_plans(
+        self, key: PRNGKeyArray, model: AbstractWorldModel, belief: PyTree
+    ) -> Shaped[Array, "plans horizon *action"]:
+        if self.num_policy_plans == 0:
+            return random_plans(key, self.action_space, 0, self.horizon)
+        return jax.vmap(lambda key: rollout.policy_plan(key, model, belief, self.horizon))(
+            jax.random.split(key, self.num_policy_plans)
+        )
+
     def _shift(self, key: PRNGKeyArray, warm_start: WarmStart) -> WarmStart:
         """Moves plans one step on for the next decision; their new last step is random."""
         distribution, elites = warm_start
@@ -165,6 +179,11 @@ class AbstractSamplingPlanner(AbstractPlanner):
         check_discount(self.discount)
         check_count(self, "horizon", MAX_HORIZON)
         check_count(self, "population_size")
+        if self.num_policy_plans < 0:
+            raise ValueError(
+                f"planner.num_policy_plans={self.num_policy_plans}: must be at least 0. Try 0, "
+                "without plans of the model's policy."
+            )
 
 
 def _summary(all_scores: list[Float[Array, "_ _"]]) -> dict[str, Float[Array, ""]]:

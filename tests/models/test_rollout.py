@@ -43,6 +43,9 @@ class Counter(AbstractWorldModel):
     def value(self, state):
         return 100 * state[:, 0]
 
+    def policy(self, state):
+        raise NotImplementedError
+
     def aggregate(self, estimates):
         return self.aggregation(estimates)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl.models.base import AbstractWorldModel, Prediction
+from mbrl.models.policy import AbstractActionDistribution, Uniform
 from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
 
 # The numbers of a world. Worlds that differ only in these are compiled once.
@@ -31,6 +32,7 @@ class World(AbstractWorldModel):
     # A function of facts and state.
     state_value: Callable[..., jax.Array] = eqx.field(static=True)
     observation_size: int = eqx.field(static=True, default=1)
+    learned_policy: AbstractActionDistribution | None = None
 
     def initial(self):
         return jnp.zeros(self.observation_size)
@@ -47,6 +49,9 @@ class World(AbstractWorldModel):
 
     def value(self, state):
         return self.state_value(self.facts, state)[None]
+
+    def policy(self, state):
+        return Uniform(self.action_space) if self.learned_policy is None else self.learned_policy
 
     def aggregate(self, estimates):
         return jnp.mean(estimates)

@@ -27,6 +27,9 @@ class Recall(AbstractWorldModel):
     def value(self, state):
         return jnp.zeros(1)
 
+    def policy(self, state):
+        raise NotImplementedError
+
     def aggregate(self, estimates):
         return estimates[0]
 

@@ -15,6 +15,7 @@ from mbrl.models.ensemble.members import init_ensemble, vmap_ensemble
 from mbrl.models.ensemble.propagation import AbstractPropagation
 from mbrl.models.ensemble.reward import AbstractReward
 from mbrl.models.ensemble.termination import AbstractTermination
+from mbrl.models.policy import Uniform
 from mbrl.models.risk import AbstractRiskMeasure
 from mbrl.models.value import AbstractValue
 from mbrl.types import MAX_FACTOR, AbstractActionSpace, Transition
@@ -202,6 +203,9 @@ class WorldModel(AbstractWorldModel):
             self.value_function,
             state,
         )
+
+    def policy(self, state: Float[Array, "particles observation"]) -> Uniform:
+        return Uniform(self.action_space)
 
     def aggregate(self, estimates: Float[Array, " particles"]) -> Float[Array, ""]:
         members = jnp.mean(self._by_member(estimates), axis=1)
