@@ -81,7 +81,8 @@ def max_bytes(state: TrainState, env_steps: int) -> int:
 
     `env_steps` is the run's budget, in real steps.
     """
-    steps = 2 * _num_bytes(state.replay.transitions) // state.replay.capacity * (env_steps + 1)
+    step = _num_bytes(state.replay.steps) // state.replay.insertion_index.size
+    steps = 2 * step * (env_steps + 1)
     return _num_bytes(state) + steps + MAX_OTHER_BYTES
 
 
