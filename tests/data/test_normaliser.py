@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mbrl.data.normaliser import fit_normaliser, identity_normaliser
-from mbrl.data.replay import ReplayBuffer, init_replay
-from mbrl.types import Discrete, Transition
+from mbrl.types import Transition
+from tests.data.made import all_valid, replay_of
 
 SIZE = 3
+CAPACITY = 50
 
 
 def random_transitions(number: int, seed: int = 0) -> Transition:
@@ -31,24 +32,21 @@ def random_transitions(number: int, seed: int = 0) -> Transition:
     )
 
 
-def replay_of(*batches: Transition, capacity: int = 50):
-    replay = init_replay(capacity, SIZE, Discrete(2))
-    for batch in batches:
-        replay = add(replay, batch)
-    return replay
+_fit = eqx.filter_jit(fit_normaliser)
 
 
-add = eqx.filter_jit(ReplayBuffer.add)
-fit = eqx.filter_jit(fit_normaliser)
+def fit(rows: Transition, **settings):
+    """The normaliser of these transitions."""
+    return _fit(all_valid(rows, CAPACITY), **settings)
 
 
 @pytest.mark.parametrize(
-    "numbers", [(7,), (50,), (30, 30)], ids=["partly filled", "full", "wrapped around"]
+    "number", [7, CAPACITY, 60], ids=["partly filled", "full", "wrapped around"]
 )
-def test_statistics_match_numpys_over_the_replay_buffer(numbers):
-    batches = [random_transitions(number, seed) for seed, number in enumerate(numbers)]
-    normaliser = fit(replay_of(*batches))
-    latest = jax.tree.map(lambda *leaves: np.concatenate(leaves)[-50:], *batches)
+def test_statistics_match_numpys_over_the_replay_buffer(number):
+    rows = random_transitions(number)
+    normaliser = _fit(replay_of(rows, CAPACITY, batch=30).transitions())
+    latest = jax.tree.map(lambda leaf: leaf[-CAPACITY:], rows)
     change = latest.next_observation.astype(np.float64) - latest.observation
     nonterminal, terminal = latest.reward[~latest.terminated], latest.reward[latest.terminated]
     assert terminal.size > 1
@@ -84,7 +82,7 @@ def test_without_rewards_of_a_kind_its_mean_is_0(terminated, mean, terminal_mean
     batch = random_transitions(50)._replace(
         terminated=np.full(50, terminated), reward=np.full(50, 300.0, np.float32)
     )
-    normaliser = fit(replay_of(batch))
+    normaliser = fit(batch)
     assert (normaliser.reward_mean, normaliser.reward_std) == (mean, 300)
     assert (normaliser.terminal_reward_mean, normaliser.terminal_reward_std) == (terminal_mean, 300)
     assert normaliser.seen_terminal == terminated
@@ -107,12 +105,12 @@ def test_return_bounds_are_the_same_reward_for_ever_or_immediate_termination(
     rewards = np.array(nonterminal + terminal, np.float32)
     terminated = np.arange(len(rewards)) >= len(nonterminal)
     batch = random_transitions(len(rewards))._replace(reward=rewards, terminated=terminated)
-    np.testing.assert_allclose(fit(replay_of(batch)).return_bounds(0.9), expected, rtol=1e-5)
+    np.testing.assert_allclose(fit(batch).return_bounds(0.9), expected, rtol=1e-5)
 
 
 def test_normalised_data_have_mean_0_and_standard_deviation_1():
     batch = random_transitions(50)
-    normaliser = fit(replay_of(batch))
+    normaliser = fit(batch)
     change = batch.next_observation - batch.observation
 
     @eqx.filter_jit
@@ -149,7 +147,7 @@ def test_constants_have_a_standard_deviation_of_1_and_rewards_of_the_largest(con
         next_observation=observation + 1,
         reward=np.full(50, constant, np.float32),
     )
-    normaliser = fit(replay_of(batch))
+    normaliser = fit(batch)
     assert normaliser.observation_std[1] == 1
     assert normaliser.delta_std[1] == 1
     assert normaliser.reward_std == (abs(np.float32(constant)) or 1)
@@ -166,7 +164,7 @@ def test_rewards_in_another_unit_have_the_same_normalised_values(unit, constant)
     if constant:
         batch = batch._replace(reward=np.full(50, -0.3, np.float32))
     scaled = batch._replace(reward=batch.reward * np.float32(unit))
-    one, other = fit(replay_of(batch)), fit(replay_of(scaled))
+    one, other = fit(batch), fit(scaled)
     for name in ("reward", "terminal_reward"):
         rewards = jnp.asarray(batch.reward[0]), jnp.asarray(scaled.reward[0])
         np.testing.assert_array_equal(
@@ -178,9 +176,7 @@ def test_rewards_in_another_unit_have_the_same_normalised_values(unit, constant)
 def test_a_small_variation_far_from_zero_counts():
     batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
     reward = np.where(np.arange(50) % 2 == 0, 1000.0, 1000.5).astype(np.float32)
-    np.testing.assert_allclose(
-        fit(replay_of(batch._replace(reward=reward))).reward_std, 0.25, rtol=1e-2
-    )
+    np.testing.assert_allclose(fit(batch._replace(reward=reward)).reward_std, 0.25, rtol=1e-2)
 
 
 def test_the_identity_normaliser_changes_nothing():
@@ -195,14 +191,14 @@ def test_the_identity_normaliser_changes_nothing():
 def test_a_constant_in_each_reward_is_centred_away_until_an_episode_terminates(offset):
     batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
     shifted = batch._replace(reward=batch.reward + np.float32(offset))
-    one, other = (fit(replay_of(each), center_rewards=True) for each in (batch, shifted))
+    one, other = (fit(each, center_rewards=True) for each in (batch, shifted))
     np.testing.assert_allclose(other.reward_offset - one.reward_offset, offset, rtol=1e-5)
     for name in ("reward_std", "reward_rms", "reward_min", "reward_max"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=2e-3)
     terminated = batch.terminated | (np.arange(50) == 7)
     for ended in (batch._replace(terminated=terminated), shifted._replace(terminated=terminated)):
-        assert fit(replay_of(ended), center_rewards=True).reward_offset == 0
-    assert fit(replay_of(shifted)).reward_offset == 0
+        assert fit(ended, center_rewards=True).reward_offset == 0
+    assert fit(shifted).reward_offset == 0
 
 
 @pytest.mark.parametrize("constant", [0.0, -1.0, 300.7, 1e-7])
@@ -210,7 +206,7 @@ def test_constant_rewards_that_are_centred_keep_their_unit(constant):
     batch = random_transitions(50)._replace(
         terminated=np.zeros(50, bool), reward=np.full(50, constant, np.float32)
     )
-    normaliser = fit(replay_of(batch), center_rewards=True)
+    normaliser = fit(batch, center_rewards=True)
     unit = abs(np.float32(constant)) or 1
     assert (normaliser.reward_std, normaliser.reward_unit) == (unit, unit)
     np.testing.assert_allclose(normaliser.reward_offset, constant, rtol=1e-6)
@@ -220,16 +216,14 @@ def test_the_scale_of_a_constant_reward_is_its_own_size():
     batch = random_transitions(50)._replace(
         terminated=np.arange(50) < 2, reward=np.where(np.arange(50) < 2, -100, 1).astype(np.float32)
     )
-    normaliser = fit(replay_of(batch))
+    normaliser = fit(batch)
     assert (normaliser.reward_std, normaliser.terminal_reward_std) == (1, 100)
     varied = batch.reward + np.where(np.arange(50) % 2, 1e-3, 0).astype(np.float32)
-    np.testing.assert_allclose(
-        fit(replay_of(batch._replace(reward=varied))).reward_std, 5e-4, rtol=1e-2
-    )
+    np.testing.assert_allclose(fit(batch._replace(reward=varied)).reward_std, 5e-4, rtol=1e-2)
 
 
 def test_a_termination_that_left_the_buffer_still_counts():
     batch = random_transitions(50)._replace(terminated=np.zeros(50, bool))
-    normaliser = fit(replay_of(batch), center_rewards=True, seen_terminal=jnp.array(True))
+    normaliser = fit(batch, center_rewards=True, seen_terminal=jnp.array(True))
     assert normaliser.seen_terminal
     assert normaliser.reward_offset == 0

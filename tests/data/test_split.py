@@ -6,18 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.data.split import Split, sample, split
-from mbrl.types import Discrete, Transition
+from mbrl.data.transitions import Transitions
+from mbrl.types import Transition
+from tests.data.made import all_valid, replay_of
 
 KEY = jax.random.key(5)
 MEMBERS = 3
 FRACTION = 0.25
 
 
-def numbered(first: int, number: int) -> Transition:
+def numbered(number: int) -> Transition:
     """Distinct transitions: number n has n in every field."""
-    n = np.arange(first, first + number)
+    n = np.arange(number)
     observation = n[:, None].astype(np.float32)
     return Transition(
         observation,
@@ -29,44 +30,36 @@ def numbered(first: int, number: int) -> Transition:
     )
 
 
-def replay_of(number: int, capacity: int, batch: int = 10) -> ReplayBuffer:
-    """A buffer to which `number` transitions were added in batches."""
-    replay = init_replay(capacity, 1, Discrete(2))
-    for first in range(0, number, batch):
-        replay = add(replay, numbered(first, min(batch, number - first)))
-    return replay
-
-
-add = eqx.filter_jit(ReplayBuffer.add)
+def collected(number: int, capacity: int, batch: int = 10) -> Transitions:
+    """The flat view of a buffer to which `number` transitions were added in batches."""
+    return replay_of(numbered(number), capacity, batch).transitions()
 
 
 @eqx.filter_jit
-def _split(key, replay, validation_fraction, bootstrap, num_members=MEMBERS):
-    return split(key, replay, num_members, validation_fraction, bootstrap)
+def _split(key, data, validation_fraction, bootstrap, num_members=MEMBERS):
+    return split(key, data, num_members, validation_fraction, bootstrap)
 
 
 def sides(
-    replay: ReplayBuffer, bootstrap: bool = False, fraction: float = FRACTION, key: jax.Array = KEY
+    data: Transitions, bootstrap: bool = False, fraction: float = FRACTION, key: jax.Array = KEY
 ) -> tuple[list[dict], dict]:
     """How often each transition counts in each member's training set and in the validation set."""
-    found: Split = _split(key, replay, fraction, bootstrap)
-    numbers = np.asarray(replay.transitions.reward).astype(int)
+    found: Split = _split(key, data, fraction, bootstrap)
+    numbers = np.asarray(data.rows.reward).astype(int)
 
     def copies(cumulative_counts):
         counts = np.diff(np.asarray(cumulative_counts), prepend=0)
-        assert np.all(counts[~np.asarray(replay.valid)] == 0), (
+        assert np.all(counts[~np.asarray(data.valid)] == 0), (
             "indices without a transition count zero times"
         )
-        return {
-            int(number): int(count) for number, count in zip(numbers, counts, strict=True) if count
-        }
+        return {int(numbers[index]): int(counts[index]) for index in np.flatnonzero(counts)}
 
     return [copies(member) for member in found.training], copies(found.held_out[0])
 
 
 @pytest.mark.parametrize("number", [30, 50, 130], ids=["partly filled", "full", "wrapped around"])
 def test_without_bootstrap_every_training_set_holds_each_other_transition_once(number):
-    training, held_out = sides(replay_of(number, 50))
+    training, held_out = sides(collected(number, 50))
     held = range(max(0, number - 50), number)
     assert 0 < len(held_out) < len(held)
     assert set(held_out.values()) == {1}
@@ -79,18 +72,13 @@ def test_without_bootstrap_every_training_set_holds_each_other_transition_once(n
 )
 def test_terminal_transitions_are_oversampled_up_to_a_tenth(num_terminal, repeats):
     """A ninth of the 99 others is 11. Bootstrap counts are multiplied."""
-    replay = replay_of(100, 200)
-    replay = ReplayBuffer(
-        replay.transitions._replace(terminated=jnp.arange(200) < num_terminal), replay.num_added
+    some, none = (
+        all_valid(numbered(100)._replace(terminated=np.arange(100) < number), 200)
+        for number in (num_terminal, 0)
     )
     for bootstrap in (False, True):
-        training, held_out = sides(replay, bootstrap)
-        plain_training, _ = sides(
-            ReplayBuffer(
-                replay.transitions._replace(terminated=jnp.zeros(200, bool)), replay.num_added
-            ),
-            bootstrap,
-        )
+        training, held_out = sides(some, bootstrap)
+        plain_training, _ = sides(none, bootstrap)
         assert set(held_out.values()) == {1}
         for member, plain in zip(training, plain_training, strict=True):
             assert member == {
@@ -100,9 +88,9 @@ def test_terminal_transitions_are_oversampled_up_to_a_tenth(num_terminal, repeat
 
 @pytest.mark.parametrize("number", [30, 130], ids=["partly filled", "wrapped around"])
 def test_with_bootstrap_no_member_trains_on_the_validation_set(number):
-    replay = replay_of(number, 50)
-    _, held_out_without = sides(replay)
-    training, held_out = sides(replay, bootstrap=True)
+    data = collected(number, 50)
+    _, held_out_without = sides(data)
+    training, held_out = sides(data, bootstrap=True)
     assert held_out == held_out_without
     assert all(member.keys().isdisjoint(held_out) for member in training)
 
@@ -110,10 +98,10 @@ def test_with_bootstrap_no_member_trains_on_the_validation_set(number):
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_a_transition_stays_in_its_sets_as_the_buffer_grows_and_wraps_around(bootstrap):
     """The same as in a buffer that is never full."""
-    all_training, all_held_out = sides(replay_of(130, 200), bootstrap)
+    all_training, all_held_out = sides(collected(130, 200), bootstrap)
     for number, capacity in ((20, 50), (40, 50), (50, 50), (51, 50), (130, 50), (130, 131)):
         training, held_out = sides(
-            replay_of(number, capacity, batch=1 if number == 51 else 10), bootstrap
+            collected(number, capacity, batch=1 if number == 51 else 10), bootstrap
         )
         held = range(max(0, number - capacity), number)
         assert held_out == {n: count for n, count in all_held_out.items() if n in held}
@@ -124,22 +112,14 @@ def test_a_transition_stays_in_its_sets_as_the_buffer_grows_and_wraps_around(boo
 
 def test_the_side_depends_on_insertion_index_and_key():
     """After wrapping around, other indices of the buffer are held out."""
-    first, second = (set(sides(replay_of(number, 50))[1]) for number in (50, 100))
+    first, second = (set(sides(collected(number, 50))[1]) for number in (50, 100))
     assert {n + 50 for n in first} != second
-    assert set(sides(replay_of(50, 50), key=jax.random.key(6))[1]) != first
-
-
-def large_replay(number: int) -> ReplayBuffer:
-    replay = init_replay(number, 1, Discrete(2))
-    return ReplayBuffer(
-        replay.transitions._replace(reward=jnp.arange(number, dtype=float)),
-        jnp.asarray(number, jnp.int32),
-    )
+    assert set(sides(collected(50, 50), key=jax.random.key(6))[1]) != first
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5])
 def test_the_validation_set_has_about_the_given_fraction(fraction):
-    _, held_out = sides(large_replay(4000), fraction=fraction)
+    _, held_out = sides(all_valid(numbered(4000)), fraction=fraction)
     # Binomial: the standard deviation is at most √(0.25 / 4000) = 0.0079. Five of them.
     np.testing.assert_allclose(
         len(held_out) / 4000, fraction, atol=5 * np.sqrt(fraction * (1 - fraction) / 4000)
@@ -147,7 +127,7 @@ def test_the_validation_set_has_about_the_given_fraction(fraction):
 
 
 def test_bootstrap_counts_are_poisson_with_mean_1_and_independent():
-    training, held_out = sides(large_replay(4000), bootstrap=True)
+    training, held_out = sides(all_valid(numbered(4000)), bootstrap=True)
     trained = [n for n in range(4000) if n not in held_out]
     counts = np.array([[member.get(n, 0) for n in trained] for member in training])
     size = len(trained)
@@ -163,9 +143,9 @@ def test_bootstrap_counts_are_poisson_with_mean_1_and_independent():
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_empty_set_holds_all_transitions_instead(number):
     """With one or two transitions and many keys, each set is empty sometimes."""
-    replay, everything = replay_of(number, 10), dict.fromkeys(range(number), 1)
+    data, everything = all_valid(numbered(number), 10), dict.fromkeys(range(number), 1)
     for seed in range(30):
-        training, held_out = sides(replay, bootstrap=True, fraction=0.5, key=jax.random.key(seed))
+        training, held_out = sides(data, bootstrap=True, fraction=0.5, key=jax.random.key(seed))
         assert held_out
         assert all(training)
         for member in training:
@@ -174,10 +154,10 @@ def test_an_empty_set_holds_all_transitions_instead(number):
 
 def test_samples_are_as_frequent_as_in_the_sets_and_complete():
     """Against lists that repeat a transition as often as it counts."""
-    replay, sets = replay_of(8, 10, batch=4), [[1, 1, 1, 4], [0, 7], [3, 3, 5, 6, 6, 6, 6, 6]]
+    data, sets = all_valid(numbered(8), 10), [[1, 1, 1, 4], [0, 7], [3, 3, 5, 6, 6, 6, 6, 6]]
     counts = np.array([np.bincount(numbers, minlength=10) for numbers in sets])
     samples = eqx.filter_jit(sample)(
-        KEY, replay, jnp.asarray(np.cumsum(counts, axis=1), jnp.int32), 4000
+        KEY, data, jnp.asarray(np.cumsum(counts, axis=1), jnp.int32), 4000
     )
     assert samples.observation.shape == (3, 4000, 1)
     for numbers, count in zip(np.asarray(samples.reward).astype(int), counts, strict=True):
@@ -194,9 +174,9 @@ def test_samples_are_as_frequent_as_in_the_sets_and_complete():
 
 
 def test_samples_depend_on_the_key_and_differ_between_sets():
-    replay, counts = replay_of(10, 10), jnp.tile(jnp.arange(1, 11), (2, 1))
+    data, counts = all_valid(numbered(10)), jnp.tile(jnp.arange(1, 11), (2, 1))
     first, again, other = (
-        sample(jax.random.key(seed), replay, counts, 20).reward for seed in (0, 0, 1)
+        sample(jax.random.key(seed), data, counts, 20).reward for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
-from mbrl.data.replay import init_replay
+from mbrl.data.replay_buffer import init_replay
 from mbrl.training.state import is_key
 from mbrl.types import Box, Transition
 from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small, small_config
@@ -182,7 +182,8 @@ def test_no_two_leaves_of_a_learners_initial_state_share_a_buffer(learner):
 
 def test_a_phase_of_learning_keeps_the_structure_of_the_state_and_of_the_models(learner):
     state = eqx.filter_eval_shape(learner.init, KEY, 4, Box(2))
-    after, metrics = eqx.filter_eval_shape(learner.update, KEY, state, init_replay(10, 4, Box(2)))
+    replay = init_replay(10, jax.ShapeDtypeStruct((4,), jnp.float32), Box(2))
+    after, metrics = eqx.filter_eval_shape(learner.update, KEY, state, replay)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert jax.tree.leaves(after) == jax.tree.leaves(state)
     assert all((value.shape, value.dtype) == ((), jnp.float32) for value in metrics.values())

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl.data.replay import init_replay
+from mbrl.data.replay_buffer import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.planners.base import AbstractPlanner, Decision
 from mbrl.planners.random import RandomPlanner
@@ -89,7 +89,8 @@ def collector_of(epsilon=0.0, env_steps=0, num_episodes=0, episode=None) -> Coll
 
 
 def start() -> TrainState:
-    return TrainState(KEY, (), init_replay(1000, 1, Discrete(NUM_ACTIONS)))
+    observation = jax.ShapeDtypeStruct((1,), np.float32)
+    return TrainState(KEY, (), init_replay(1000, observation, Discrete(NUM_ACTIONS)))
 
 
 def test_a_belief_follows_from_all_observations_and_the_actions_that_were_taken():
@@ -161,4 +162,4 @@ def test_a_memory_begins_with_the_first_planned_step():
         state, _ = collector.collect(state, 1, at_random=True)
     collector.collect(state, 1, at_random=False)
     observations, actions = Dice.episodes[-1]
-    assert actions[-1] == planned(observations[4:], [])[-1]
+    assert actions[4:] == planned(observations[4:], actions[4:])

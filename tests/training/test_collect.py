@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
-from mbrl.data.replay import init_replay
+from mbrl.data.replay_buffer import init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.planners.base import Decision
 from mbrl.planners.random import RandomPlanner
@@ -65,21 +65,48 @@ def collector_of(planner_class, seed=0, **exploration):
     off = {"epsilon": 0.0, "action_noise_std": 0.0, "action_noise_exponent": 0.0}
     exploration = Exploration(**(off | exploration))
     collector = Collector(environment, RecallLearner(), planner_class(space), exploration)
-    return collector, TrainState(jax.random.key(seed), (), init_replay(1000, 2, space))
+    replay = init_replay(2000, jax.ShapeDtypeStruct((2,), np.float32), space)
+    return collector, TrainState(jax.random.key(seed), (), replay)
 
 
 def stored(state):
-    size = int(state.replay.size)
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:size], state.replay.transitions)
+    """The transitions, in the order in which they were collected."""
+    data = state.replay.transitions()
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[: int(data.size)], data.rows)
 
 
-def test_transitions_are_consecutive_and_the_last_observation_is_not_the_resets():
+PHASES = pytest.mark.parametrize("phases", [[20], [7, 13], [3, 10, 7]], ids=str)
+
+
+def collected(phases: list[int]) -> TrainState:
+    """The state after phases of so many real steps; an episode has 7."""
     collector, state = collector_of(Stay)
-    state, _ = collector.collect(state, 20, at_random=False)
-    transitions = stored(state)
+    for num_steps in phases:
+        state, _ = collector.collect(state, num_steps, at_random=False)
+    return state
+
+
+@PHASES
+def test_transitions_are_consecutive_and_the_last_observation_is_not_the_resets(phases):
+    transitions = stored(collected(phases))
     np.testing.assert_array_equal(transitions.observation[:, 1], np.arange(20) % 7)
     np.testing.assert_array_equal(transitions.next_observation[:, 1], np.arange(20) % 7 + 1)
     np.testing.assert_array_equal(transitions.reward, np.arange(20) % 7 + 1)
+    np.testing.assert_array_equal(transitions.observation[:, 0], transitions.next_observation[:, 0])
+
+
+@PHASES
+def test_each_episode_begins_with_a_first_time_step_and_ends_with_one_last_observation(phases):
+    steps = collected(phases).replay.to_host().steps
+    counts = np.concatenate([np.arange(8), np.arange(8), np.arange(7)])
+    np.testing.assert_array_equal(steps.observation[:, 1], counts)
+    seeds = np.float32(Counter.seeds).repeat([8, 8, 7]) / 2**31
+    np.testing.assert_array_equal(steps.observation[:, 0], seeds)
+    # The present observation, after the newest time step, is not one yet.
+    np.testing.assert_array_equal(steps.is_first[:-1], counts[:-1] == 0)
+    np.testing.assert_array_equal(steps.is_last[:-1], counts[:-1] == 7)
+    np.testing.assert_array_equal(steps.truncated[:-1], counts[:-1] == 6)
+    np.testing.assert_array_equal(steps.reward[:-1], np.where(counts == 7, 0, counts + 1)[:-1])
 
 
 def test_a_time_limit_truncates_and_does_not_terminate():

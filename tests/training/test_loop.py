@@ -54,7 +54,8 @@ def test_metrics_depend_on_the_seed_alone():
 @pytest.mark.parametrize("budget", [60, 70])
 def test_the_budget_is_used_exactly_and_evaluated(budget):
     rows, evaluation, state = rows_of(f"training.env_steps={budget}")
-    assert int(state.replay.size) == budget == rows[-1]["env_steps"] == evaluation["env_steps"]
+    added = int(state.replay.num_transitions[0])
+    assert added == budget == rows[-1]["env_steps"] == evaluation["env_steps"]
     assert len(evaluation["evaluation/returns"]) == 2
 
 

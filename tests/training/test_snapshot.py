@@ -73,9 +73,13 @@ def arrays_of(tree):
     return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
 
 
-def test_only_valid_transitions_are_saved():
+def test_only_valid_time_steps_and_the_present_observation_are_saved():
     _, snapshot = started("planner=random", at_random=True)
-    assert to_arrays(snapshot)["replay.transitions.reward"].shape == (STEPS,)
+    arrays = to_arrays(snapshot)
+    assert arrays["replay.steps.reward"].shape == (STEPS + 1,)
+    np.testing.assert_array_equal(
+        arrays["replay.steps.observation"], arrays["episode.observations"]
+    )
 
 
 def test_a_restored_run_takes_the_same_next_steps():
@@ -136,8 +140,10 @@ IMPOSSIBLE = {
     "num_episodes": [-1, STEPS + 1],
     "evaluated_at": [-1, STEPS + 1],
     "collecting_seconds": [-1e9, np.nan, np.inf, 1e300],
-    "replay.num_added": [np.int32(-3), np.int32(STEPS + 1)],
-    "replay.transitions.reward": [np.zeros(0, np.float32), np.zeros(STEPS + 1, np.float32)],
+    "replay.num_added": [np.int32([-3]), np.int32([STEPS + 1]), np.zeros(2, np.int32)],
+    "replay.num_transitions": [np.int32([-1]), np.int32([STEPS - 1]), np.int32([STEPS + 1])],
+    "replay.insertion_index": [np.zeros(STEPS, np.int32), np.zeros((STEPS + 1, 1), np.int32)],
+    "replay.steps.reward": [np.zeros(0, np.float32), np.zeros(STEPS, np.float32)],
     "episode.actions": [np.zeros(0, np.int32), np.zeros(STEPS), np.zeros((STEPS, 2), np.int32)],
     "episode.rewards": [np.zeros(STEPS - 1)],
     "episode.observations": [np.zeros((0, 4)), np.zeros((STEPS, 4)), np.zeros((STEPS + 1, 3))],

@@ -13,8 +13,8 @@ from jaxtyping import PyTree
 
 from mbrl.config.build import build
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import ReplayBuffer, init_replay
 from mbrl.data.split import split
+from mbrl.data.transitions import Transitions
 from mbrl.envs import point_mass
 from mbrl.models.ensemble.dynamics import KnownDynamics, ResidualDynamics
 from mbrl.models.ensemble.fit_model import ModelFitter
@@ -22,6 +22,7 @@ from mbrl.models.ensemble.world_model import WorldModel
 from mbrl.randomness import SPLIT
 from mbrl.types import Box, Transition
 from tests.configs import resolved_small
+from tests.data.made import all_valid
 from tests.models.small import DYNAMICS_ONLY, linear_transitions, losses, small_model, weighted
 
 SPLIT_KEY, KEY = jax.random.fold_in(jax.random.key(7), SPLIT), jax.random.key(8)
@@ -34,7 +35,7 @@ class State(NamedTuple):
 
     model: WorldModel
     optimizer_state: PyTree
-    replay: ReplayBuffer
+    data: Transitions
 
 
 def learner(rate: float = 1e-2, **changes) -> ModelFitter:
@@ -53,16 +54,13 @@ WIDE = partial(ResidualDynamics, width=32, depth=2)  # enough to overfit noise
 
 
 def state_of(transitions: Transition, fit: ModelFitter, **changes) -> State:
-    """The state before the first phase, with these transitions in the replay buffer."""
-    replay = init_replay(len(transitions.reward), 2, Box(1)).add(
-        jax.tree.map(jnp.asarray, transitions)
-    )
+    """The state before the first phase, with these transitions to learn from."""
     model = small_model(
         observation_size=2,
         action_space=Box(1),
         **({"num_members": MEMBERS} | DYNAMICS_ONLY | changes),
     )
-    return State(model, fit.init(model), replay)
+    return State(model, fit.init(model), all_valid(transitions))
 
 
 def noise(number: int) -> Transition:
@@ -73,17 +71,15 @@ def noise(number: int) -> Transition:
 
 
 def held_out_of(state: State) -> np.ndarray:
-    sets = split(SPLIT_KEY, state.replay, MEMBERS, VALIDATION_FRACTION, False)
+    sets = split(SPLIT_KEY, state.data, MEMBERS, VALIDATION_FRACTION, False)
     return np.diff(np.asarray(sets.held_out[0]), prepend=0) > 0
 
 
 def held_out_error(state: State) -> float:
     """The model's loss on the validation set."""
-    batch = jax.tree.map(
-        lambda leaf: np.asarray(leaf)[held_out_of(state)], state.replay.transitions
-    )
+    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[held_out_of(state)], state.data.rows)
     batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), batch)
-    model = state.model.with_normaliser(fit_normaliser(state.replay))
+    model = state.model.with_normaliser(fit_normaliser(state.data))
     return float(sum(losses(model, KEY, batch).values()))
 
 
@@ -97,9 +93,9 @@ def weights(state: State) -> list[np.ndarray]:
 @eqx.filter_jit
 def phase(fit, key, state):
     model, optimizer_state, metrics = fit(
-        key, state.model, state.replay, state.optimizer_state, SPLIT_KEY
+        key, state.model, state.data, state.optimizer_state, SPLIT_KEY
     )
-    return State(model, optimizer_state, state.replay), metrics
+    return State(model, optimizer_state, state.data), metrics
 
 
 def test_losses_of_a_learnable_system_fall_and_are_reported():
@@ -148,7 +144,7 @@ def test_the_normaliser_is_fitted_to_all_data():
     fit = learner(num_updates=1)
     state = state_of(linear_transitions(50, seed=0), fit)
     after, _ = phase(fit, KEY, state)
-    expected = fit_normaliser(state.replay)
+    expected = fit_normaliser(state.data)
     for ours, theirs in zip(
         jax.tree.leaves(after.model.normaliser), jax.tree.leaves(expected), strict=True
     ):
@@ -208,12 +204,12 @@ def test_members_have_their_own_training_sets_only_with_bootstrap(bootstrap):
     state = state_of(noise(8), fit, dynamics=WIDE)
     after, _ = phase(fit, KEY, state)
     batch = jax.tree.map(
-        lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), state.replay.transitions
+        lambda leaf: jnp.tile(leaf, (MEMBERS,) + (1,) * leaf.ndim), state.data.rows
     )
     errors = jax.vmap(jax.vmap(partial(error_of_one, after.model), (None, 0)), (0, 0))(
         jnp.arange(MEMBERS), batch
     )
-    sets = split(SPLIT_KEY, state.replay, MEMBERS, 1e-6, bootstrap)
+    sets = split(SPLIT_KEY, state.data, MEMBERS, 1e-6, bootstrap)
     lacking = np.diff(np.asarray(sets.training), prepend=0, axis=1) == 0
     assert lacking.any() == bootstrap
     assert np.max(np.asarray(errors)[~lacking]) < 0.2
@@ -250,9 +246,7 @@ def test_a_model_without_parameters_only_gets_a_new_normaliser():
     after, metrics = phase(fit, KEY, state)
     assert metrics == {}
     assert jax.tree.leaves(after.model.components) == jax.tree.leaves(state.model.components)
-    np.testing.assert_array_equal(
-        after.model.normaliser.reward_max, state.replay.transitions.reward.max()
-    )
+    np.testing.assert_array_equal(after.model.normaliser.reward_max, state.data.rows.reward.max())
 
 
 def test_an_oracle_with_a_learned_reward_learns_it():
@@ -267,11 +261,9 @@ def test_an_oracle_with_a_learned_reward_learns_it():
     next_observation = jax.vmap(partial(truth.step, None))(observation, action)
     reward = jax.vmap(point_mass.reward)(observation, action, next_observation)
     never = jnp.zeros(300, bool)
-    replay = init_replay(300, 4, space).add(
-        Transition(observation, action, reward, next_observation, never, never)
-    )
+    data = all_valid(Transition(observation, action, reward, next_observation, never, never))
     fit = learner(2e-2, num_updates=200)
-    _, metrics = phase(fit, KEY, State(model, fit.init(model), replay))
+    _, metrics = phase(fit, KEY, State(model, fit.init(model), data))
     assert metrics["loss/dynamics"] == metrics["validation/dynamics"] == 0
     # A constant prediction has a loss of 1.
     assert metrics["validation/reward"] < 0.3

@@ -11,7 +11,6 @@ import pytest
 
 from mbrl.config.build import build
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import init_replay
 from mbrl.envs.corridor import TrueDynamics
 from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.models.ensemble.dynamics import KnownDynamics
@@ -22,6 +21,7 @@ from mbrl.models.ensemble.world_model import with_value
 from mbrl.models.value import ValueNetwork, ZeroValue
 from mbrl.types import Discrete, Transition
 from tests.configs import resolved
+from tests.data.made import all_valid
 from tests.models.small import small_model, weighted
 
 DISCOUNT, LENGTH = 0.9, 5
@@ -51,7 +51,6 @@ def arrival_reward(observation, action, next_observation):
 
 def chain(width=8, num_actions=2, **changes):
     """Two members that know the chain, where arrival earns 1 and terminates, and steps on it."""
-    replay = init_replay(LENGTH + 1, 1, Discrete(2))
     positions = jnp.arange(LENGTH + 1.0)[:, None]
     ones = jnp.ones(LENGTH + 1)
     transitions = Transition(
@@ -62,7 +61,7 @@ def chain(width=8, num_actions=2, **changes):
         ones > 1,
         ones > 1,
     )
-    replay = replay.add(transitions)
+    data = all_valid(transitions)
     components = {
         "dynamics": partial(KnownDynamics, Chain()),
         "reward": partial(KnownReward, arrival_reward),
@@ -71,7 +70,7 @@ def chain(width=8, num_actions=2, **changes):
     }
     sizes = {"observation_size": 1, "action_space": Discrete(num_actions), "num_members": 2}
     model = small_model(**(components | sizes | {"pessimism": 0.0} | changes))
-    return model.with_normaliser(fit_normaliser(replay)), replay
+    return model.with_normaliser(fit_normaliser(data)), data
 
 
 def learner(**changes):
@@ -87,11 +86,11 @@ def learner(**changes):
 
 
 def test_values_match_dynamic_programming():
-    model, replay = chain(width=32)
+    model, data = chain(width=32)
     fit = learner()
     state = fit.init(model)
     for phase in range(2):
-        value, state, metrics = eqx.filter_jit(fit)(jax.random.key(2 + phase), model, replay, state)
+        value, state, metrics = eqx.filter_jit(fit)(jax.random.key(2 + phase), model, data, state)
         model = with_value(model, value)
     positions = jnp.arange(float(LENGTH))[:, None]
     values = jax.vmap(lambda position: model.value(jnp.broadcast_to(position, (2, 1))))(positions)
@@ -109,9 +108,9 @@ def test_values_match_dynamic_programming():
 @pytest.mark.parametrize(("num_actions", "predicted"), [(3, 3), (8, 8), (9, 4), (100, 4)])
 def test_the_cost_of_a_state_does_not_grow_with_the_number_of_actions(num_actions, predicted):
     """At most twice the sampled candidates are predicted."""
-    model, replay = chain(num_actions=num_actions)
+    model, data = chain(num_actions=num_actions)
     transitions = eqx.filter_eval_shape(
-        learner()._imagined_transitions, jax.random.key(0), model, replay
+        learner()._imagined_transitions, jax.random.key(0), model, data
     )
     assert transitions.rewards.shape[1] == predicted
 
@@ -124,15 +123,14 @@ def test_values_match_dynamic_programming_where_sampling_spreads_the_particles(p
     model = weighted(lambda: build(config.model).init(jax.random.key(0), 1, Discrete(2)).model)
     starts = CORRIDOR.observe(jnp.arange(1.0, 9.0)[:, None])  # all cells but the ends
     rewards = jnp.zeros(8).at[0].set(-10.0).at[7].set(10.0)
-    replay = init_replay(8, 1, Discrete(2))
-    replay = replay.add(
+    data = all_valid(
         Transition(starts, jnp.zeros(8, int), rewards, starts, rewards != 0, jnp.zeros(8, bool))
     )
-    model = model.with_normaliser(fit_normaliser(replay))
+    model = model.with_normaliser(fit_normaliser(data))
     fit = learner(rollout_length=15)
     state = fit.init(model)
     for phase in range(3):
-        value, state, _ = eqx.filter_jit(fit)(jax.random.key(phase), model, replay, state)
+        value, state, _ = eqx.filter_jit(fit)(jax.random.key(phase), model, data, state)
         model = with_value(model, value)
     values = jax.vmap(lambda start: model.aggregate(model.value(model.encode(start))))(starts)
     # The network rounds the value's corner at the cliff; without collapsing the particles, the
@@ -161,12 +159,9 @@ def test_values_are_clipped_to_the_return_bounds(terminal, largest):
     def reward(observation, action, next_observation):
         return jnp.full((), 5.0)
 
-    model, replay = chain(reward=partial(KnownReward, reward), termination=NoTermination)
-    seen = eqx.tree_at(
-        lambda replay: replay.transitions.terminated,
-        replay,
-        (replay.transitions.reward > 0) & terminal,
-    )
+    model, data = chain(reward=partial(KnownReward, reward), termination=NoTermination)
+    terminated = (data.rows.reward > 0) & terminal
+    seen = data._replace(rows=data.rows._replace(terminated=terminated))
     model = model.with_normaliser(fit_normaliser(seen))
     fit = learner(num_updates=300, num_states=64)
     value, state, _ = eqx.filter_jit(fit)(jax.random.key(2), model, seen, fit.init(model))
@@ -178,9 +173,9 @@ def test_values_are_clipped_to_the_return_bounds(terminal, largest):
 
 
 def test_a_model_without_a_value_is_unchanged():
-    model, replay = chain(value=ZeroValue)
+    model, data = chain(value=ZeroValue)
     state = learner().init(model)
-    value, after, metrics = learner()(jax.random.key(0), model, replay, state)
+    value, after, metrics = learner()(jax.random.key(0), model, data, state)
     assert value is model.value_function
     assert after is state
     assert metrics == {}
@@ -232,10 +227,10 @@ def test_invalid_settings_are_refused(changes, named):
 
 def test_planners_use_the_mean_weights_over_the_second_half_of_the_updates():
     """Of four updates: the mean of the third, which a phase of three ends with, and the fourth."""
-    model, replay = chain(width=4)
+    model, data = chain(width=4)
     start = learner().init(model)
     (_, after_three, _), (value, after_four, _) = (
-        eqx.filter_jit(learner(num_updates=number))(jax.random.key(2), model, replay, start)
+        eqx.filter_jit(learner(num_updates=number))(jax.random.key(2), model, data, start)
         for number in (3, 4)
     )
     third, fourth, mean = (

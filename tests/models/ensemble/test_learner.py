@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
-from mbrl.data.replay import ReplayBuffer, init_replay
+from mbrl.data.replay_buffer import ReplayBuffer
 from mbrl.envs import point_mass
 from mbrl.errors import ConfigError
 from mbrl.models.ensemble.fit_value import ValueState
 from mbrl.models.ensemble.learner import EnsembleLearner
 from mbrl.types import Box, Transition
 from tests.configs import resolved_small
+from tests.data.made import replay_of
 
 KEY, SPACE = jax.random.key(0), Box(2)
 BONUS = "model.disagreement_bonus=0.5"
@@ -33,9 +34,7 @@ def random_steps() -> ReplayBuffer:
     next_observation = jax.vmap(lambda *step: truth.step(None, *step))(observation, action)
     reward = jax.vmap(point_mass.reward)(observation, action, next_observation)
     never = jnp.zeros(60, bool)
-    return init_replay(60, 4, SPACE).add(
-        Transition(observation, action, reward, next_observation, never, never)
-    )
+    return replay_of(Transition(observation, action, reward, next_observation, never, never))
 
 
 @pytest.fixture(scope="module")

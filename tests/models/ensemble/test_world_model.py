@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay import init_replay
+from mbrl.data.transitions import Transitions
 from mbrl.models.ensemble.dynamics import ResidualDynamics
 from mbrl.models.ensemble.propagation import TS1, Expectation, TSInfinity
 from mbrl.models.ensemble.termination import NoTermination
@@ -20,6 +20,7 @@ from mbrl.models.ensemble.world_model import Components, WorldModel
 from mbrl.models.risk import LowerConfidenceBound
 from mbrl.models.value import ZeroValue
 from mbrl.types import Box
+from tests.data.made import all_valid
 from tests.models.small import (
     ACTIONS,
     NORMALISER,
@@ -237,16 +238,14 @@ def test_a_factor_beside_which_returns_are_rounded_away_is_refused(name, factor)
 
 def test_gradient_descent_learns_a_linear_system():
     """Validation losses; without knowledge they are 1 (in units of variance) and 0.5 (nats)."""
-    replay = init_replay(400, 2, Box(1)).add(
-        jax.tree.map(jnp.asarray, linear_transitions(400, seed=0))
-    )
+    data = all_valid(linear_transitions(400, seed=0))
     model = small_model(observation_size=2, action_space=Box(1)).with_normaliser(
-        fit_normaliser(replay)
+        fit_normaliser(data)
     )
     unseen = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (3,) + (1,) * leaf.ndim), linear_transitions(200, seed=1)
     )
-    before, after = losses(model, KEY, unseen), losses(fit(model, replay), KEY, unseen)
+    before, after = losses(model, KEY, unseen), losses(fit(model, data), KEY, unseen)
     assert before["loss/dynamics"] > 0.9
     assert before["loss/reward"] > 0.9
     assert before["loss/termination"] > 0.5
@@ -255,13 +254,13 @@ def test_gradient_descent_learns_a_linear_system():
     assert after["loss/termination"] < 0.1
 
 
-def fit(model: WorldModel, replay) -> WorldModel:
+def fit(model: WorldModel, data: Transitions) -> WorldModel:
     optimizer = optax.adam(2e-2)
     parameters, fixed = eqx.partition(model.components, eqx.is_inexact_array)
 
     def loss(parameters, key):
         components = eqx.combine(parameters, fixed)
-        batch = replay.sample(key, (model.num_members, 32))
+        batch = data.sample(key, (model.num_members, 32))
         return sum(with_components(model, components).losses(key, batch).values())
 
     def update(carry, key):
