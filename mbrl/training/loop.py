@@ -88,10 +88,11 @@ class Training(eqx.Module):
         longest_phase = min(
             self.learning_interval(self.env_steps), self.evaluate_every, self.env_steps
         )
-        if self.replay_capacity < longest_phase:
+        if self.replay_capacity < 2 * longest_phase:
             raise ValueError(
                 f"training.replay_capacity={self.replay_capacity}: must be at least "
-                f"{longest_phase}, the transitions collected between two phases. Raise it."
+                f"{2 * longest_phase}, the time steps collected between two phases where each "
+                "episode has one step. Raise it."
             )
         # A schedule is checked at both ends.
         for env_steps in (min(self.warmup_steps, self.env_steps - 1), self.env_steps - 1):

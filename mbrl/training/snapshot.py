@@ -97,7 +97,9 @@ def _check_counts(counters: Mapping[str, float], saved: HostReplay, replay: Repl
     lengths = {len(leaf) for leaf in jax.tree.leaves((saved.steps, saved.insertion_index))}
     added, transitions = saved.num_added, saved.num_transitions
     sizes = np.minimum(added, replay.num_slots - 1) + 1
-    is_possible = np.all((transitions >= 0) & (transitions <= added) & (added <= 2 * transitions))
+    is_possible = added.shape == transitions.shape == (replay.num_envs,) and np.all(
+        (transitions >= 0) & (transitions <= added) & (added <= 2 * transitions)
+    )
     if not is_possible or transitions.sum() != env_steps or lengths != {sizes.sum()}:
         raise ValueError("The checkpoint's replay buffer does not hold its real steps.")
 

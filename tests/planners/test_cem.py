@@ -21,6 +21,7 @@ def planner(action_space=THREE_ACTIONS, **changes) -> CEM:
     settings = {
         "discount": 1.0,
         "horizon": 3,
+        "num_policy_plans": 0,
         "population_size": 300,
         "num_elites": 10,
         "num_iterations": 4,

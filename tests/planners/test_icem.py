@@ -23,6 +23,7 @@ def planner(action_space=None, **changes) -> ICEM:
     settings = {
         "discount": 1.0,
         "horizon": 3,
+        "num_policy_plans": 0,
         "population_size": 12,
         "num_elites": 4,
         "num_iterations": 2,

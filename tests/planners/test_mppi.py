@@ -17,6 +17,7 @@ def planner(action_space=None, **changes) -> MPPI:
     settings = {
         "discount": 1.0,
         "horizon": 2,
+        "num_policy_plans": 0,
         "population_size": 4,
         "num_iterations": 2,
         "temperature": 0.5,

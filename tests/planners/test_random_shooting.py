@@ -19,7 +19,7 @@ START = jnp.zeros(1)
 
 
 def planner(action_space=None, **changes) -> RandomShooting:
-    settings = {"discount": 1.0, "horizon": 3, "population_size": 6}
+    settings = {"discount": 1.0, "horizon": 3, "num_policy_plans": 0, "population_size": 6}
     return RandomShooting(
         Discrete(3) if action_space is None else action_space, **(settings | changes)
     )

@@ -86,7 +86,13 @@ def sampler(
 ) -> AbstractSamplingPlanner:
     make, settings = SETTINGS[name]
     return make(
-        action_space, **({"discount": 1.0, "horizon": 3} | settings | EXTRA[name] | changes)
+        action_space,
+        **(
+            {"discount": 1.0, "horizon": 3, "num_policy_plans": 0}
+            | settings
+            | EXTRA[name]
+            | changes
+        ),
     )
 
 
