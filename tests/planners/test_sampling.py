@@ -85,15 +85,8 @@ def sampler(
     name: str, action_space: AbstractActionSpace = THREE_ACTIONS, **changes
 ) -> AbstractSamplingPlanner:
     make, settings = SETTINGS[name]
-    return make(
-        action_space,
-        **(
-            {"discount": 1.0, "horizon": 3, "num_policy_plans": 0}
-            | settings
-            | EXTRA[name]
-            | changes
-        ),
-    )
+    common = {"discount": 1.0, "horizon": 3, "num_policy_plans": 0}
+    return make(action_space, **(common | settings | EXTRA[name] | changes))
 
 
 @eqx.filter_jit
