@@ -46,7 +46,7 @@ class AbstractWorldModel(eqx.Module):
         """The belief after a real action and the observation that followed.
 
         `is_first` marks the first observation of an episode, at which a model forgets what it
-        believed; the action is then zero.
+        believed; the action before it means nothing.
         """
 
     @abstractmethod

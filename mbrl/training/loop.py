@@ -11,10 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from mbrl.data.normaliser import fit_normaliser
-from mbrl.data.replay_buffer import init_replay
+from mbrl.data.replay_buffer import ReplayBuffer, init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractLearner, Metrics
 from mbrl.planners.base import AbstractPlanner
@@ -353,9 +353,7 @@ class _Loop:
         if not self.is_first_phase:
             return
         self.is_first_phase = False
-        seen = fit_normaliser(self.state.replay.transitions())
-        bounds = (seen.reward_mean, seen.reward_min, seen.reward_max)
-        mean, low, high = map(float, jax.device_get(bounds))
+        mean, low, high = map(float, jax.device_get(reward_statistics(self.state.replay)))
         half = (high - low) / 2
         if 0 < MAX_REWARD_OFFSET * half < abs(mean):  # constants have no differences to hide
             logger.warning(
@@ -365,6 +363,13 @@ class _Loop:
                 MAX_REWARD_OFFSET,
                 half,
             )
+
+
+@eqx.filter_jit
+def reward_statistics(replay: ReplayBuffer) -> tuple[Array, Array, Array]:
+    """Mean, minimum and maximum of the rewards of all steps that did not terminate."""
+    seen = fit_normaliser(replay.transitions())
+    return seen.reward_mean, seen.reward_min, seen.reward_max
 
 
 @eqx.filter_jit(donate="all-except-first")
