@@ -10,9 +10,10 @@ from gymnasium import error, spaces
 from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
 
 from mbrl.envs.fault_wrapper import EnvironmentFault, FaultWrapper
+from mbrl.envs.spaces import action_space, check_observation_space, to_float32, to_gymnasium
 from mbrl.envs.true_dynamics import AbstractTrueDynamics
 from mbrl.errors import one_line
-from mbrl.types import AbstractActionSpace, Box, Discrete, MultiDiscrete
+from mbrl.types import AbstractActionSpace
 
 
 class GymnasiumEnvironment:
@@ -73,8 +74,8 @@ class GymnasiumEnvironment:
         self.kwargs = dict(kwargs or {})
         env = self._gymnasium_make(episode_limit)
         self.episode_limit = _episode_limit(id, env)
-        _check_observation_space(id, env.observation_space)
-        self.action_space = _action_space(id, env.action_space)
+        check_observation_space(id, env.observation_space)
+        self.action_space = action_space(id, env.action_space)
         self.observation_size = spaces.flatdim(env.observation_space)
         self._wrapped(env).close()
 
@@ -96,9 +97,9 @@ class GymnasiumEnvironment:
         env = TransformObservation(
             flat,
             lambda observation: np.asarray(observation, np.float32),
-            _to_float32(flat.observation_space),
+            to_float32(flat.observation_space),
         )
-        env = TransformAction(env, _to_gymnasium(env.action_space), env.action_space)
+        env = TransformAction(env, to_gymnasium(env.action_space), env.action_space)
         return FaultWrapper(env, f"env.id={self.id}", self.step_timeout)
 
     def _gymnasium_make(self, episode_limit: int | None) -> gymnasium.Env:
@@ -148,34 +149,6 @@ def _check_facts(
         )
 
 
-def _to_gymnasium(space: spaces.Space) -> Callable[[np.ndarray], Any]:
-    """From this project's actions (see `types.py`) to those of a Gymnasium space."""
-    if isinstance(space, spaces.Discrete):
-        first = int(space.start)
-        return lambda action: int(action) + first
-    if isinstance(space, spaces.MultiDiscrete):
-        return lambda action: np.asarray(action, space.dtype) + space.start
-    assert isinstance(space, spaces.Box)
-    low, high = np.float64(space.low), np.float64(space.high)
-    middle, half = low / 2 + high / 2, high / 2 - low / 2
-
-    def rescale(action: np.ndarray) -> np.ndarray:
-        # In double precision, and rounded last: rounding keeps the order of numbers, so the result
-        # is inside the bounds.
-        inside = np.clip(middle + action * half, low, high)
-        end = np.where(action > 0, high, low)
-        return np.where(np.abs(action) >= 1, end, inside).astype(space.dtype)
-
-    return rescale
-
-
-def _to_float32(space: spaces.Box) -> spaces.Box:
-    """The same box in float32, without DtypeObservation's warnings about rounded bounds."""
-    with np.errstate(over="ignore"):  # the largest double becomes infinity
-        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    return spaces.Box(low, high, dtype=np.float32)
-
-
 def _episode_limit(id: str, env: gymnasium.Env) -> int:
     if env.spec is None or env.spec.max_episode_steps is None:
         raise ValueError(
@@ -183,38 +156,3 @@ def _episode_limit(id: str, env: gymnasium.Env) -> int:
             "end. Set one, such as env.episode_limit=200."
         )
     return env.spec.max_episode_steps
-
-
-def _check_observation_space(id: str, space: spaces.Space) -> None:
-    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
-    for part in parts:
-        is_vector = isinstance(part, spaces.Box) and len(part.shape) <= 1
-        if not is_vector and not isinstance(
-            part, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
-        ):
-            raise ValueError(
-                f"env.id={id}: the observation space {space} is not supported, since models read "
-                "vectors. Choose an environment with a one-dimensional Box, Discrete, "
-                "MultiDiscrete or MultiBinary observation (or a Dict of them), or wrap it into one."
-            )
-
-
-def _action_space(id: str, space: spaces.Space) -> AbstractActionSpace:
-    if isinstance(space, spaces.Discrete):
-        return Discrete(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return MultiDiscrete(tuple(int(size) for size in space.nvec))
-    if (
-        isinstance(space, spaces.Box)
-        and len(space.shape) == 1
-        and space.is_bounded()
-        and np.issubdtype(space.dtype, np.floating)
-        # Gymnasium counts the largest float as a bound, but it stands for none.
-        and np.abs([space.low, space.high]).max(initial=0) < np.finfo(space.dtype).max
-    ):
-        return Box(int(space.shape[0]))
-    raise ValueError(
-        f"env.id={id}: the action space {space} is not supported. Choose an environment with "
-        "Discrete or MultiDiscrete actions or a one-dimensional bounded Box of floats, or wrap it "
-        "into one."
-    )

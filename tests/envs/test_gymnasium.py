@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbrl.envs.fault_wrapper import EnvironmentFault
-from mbrl.envs.gymnasium import GymnasiumEnvironment, _to_gymnasium
+from mbrl.envs.gymnasium import GymnasiumEnvironment
+from mbrl.envs.spaces import to_gymnasium
 from mbrl.types import Box, Discrete, MultiDiscrete
 
 
@@ -74,7 +75,7 @@ def test_double_precision_bounds_are_reached_too(echo):
 def test_an_action_that_is_no_number_stays_one():
     """So that the environment's fault shows it."""
     space = spaces.Box(-2.0, 2.0, (2,))
-    assert np.isnan(_to_gymnasium(space)(np.full(2, np.nan, np.float32))).all()
+    assert np.isnan(to_gymnasium(space)(np.full(2, np.nan, np.float32))).all()
 
 
 NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
@@ -86,13 +87,13 @@ ACTIONS = st.floats(-1, 1, width=32, allow_subnormal=False) | st.sampled_from([-
 def test_what_is_sent_is_inside_any_bounds(dtype, bounds, data):
     low, high = np.sort(np.array(bounds, dtype), axis=1).T
     space = spaces.Box(low, high, dtype=dtype)
-    to_gymnasium = _to_gymnasium(space)
+    rescale = to_gymnasium(space)
     action = data.draw(st.lists(ACTIONS, min_size=len(bounds), max_size=len(bounds)))
-    sent = to_gymnasium(np.array(action, np.float32))
+    sent = rescale(np.array(action, np.float32))
     assert sent.dtype == dtype
     assert space.contains(sent)
-    np.testing.assert_array_equal(to_gymnasium(-np.ones(len(bounds), np.float32)), low)
-    np.testing.assert_array_equal(to_gymnasium(np.ones(len(bounds), np.float32)), high)
+    np.testing.assert_array_equal(rescale(-np.ones(len(bounds), np.float32)), low)
+    np.testing.assert_array_equal(rescale(np.ones(len(bounds), np.float32)), high)
 
 
 @pytest.mark.filterwarnings("ignore:.*maximum and minimum values are equal")
@@ -132,9 +133,40 @@ def test_multi_discrete_actions_are_offset_by_the_start_of_the_space(echo, start
 
 
 @pytest.mark.parametrize(
+    ("space", "flat", "actions"),
+    [
+        (spaces.Box(-1.0, 3.0, (2, 3)), Box(6), [[-1, 1, 0, -1, 1, 0.5], [1] * 6]),
+        (spaces.Box(-1.0, 3.0, ()), Box(1), [[-1], [0.25], [1]]),
+        (spaces.MultiBinary(3), MultiDiscrete((2, 2, 2)), [[0, 1, 1], [1, 0, 0]]),
+        (spaces.MultiBinary((2, 2)), MultiDiscrete((2, 2, 2, 2)), [[0, 1, 1, 0]]),
+        (spaces.MultiDiscrete([[2, 3], [2, 2]]), MultiDiscrete((2, 3, 2, 2)), [[1, 2, 0, 1]]),
+    ],
+    ids=["matrix", "scalar", "MultiBinary", "MultiBinary of a table", "MultiDiscrete of a table"],
+)
+def test_actions_of_any_shape_are_flat_inside(echo, space, flat, actions):
+    environment = echo(space)
+    assert environment.action_space == flat
+    env = environment.make()
+    env.reset(seed=0)
+    for action in actions:
+        env.step(np.array(action, np.float32 if isinstance(flat, Box) else np.int32))
+        received = env.unwrapped.received
+        assert space.contains(received)
+        expected = 1 + 2 * np.array(action) if isinstance(flat, Box) else np.array(action)
+        np.testing.assert_allclose(received, np.reshape(expected, space.shape))
+
+
+@pytest.mark.parametrize(
     ("space", "size"),
     [
         (spaces.Box(-1.0, 1.0, (4,), np.float64), 4),
+        (spaces.Box(-1.0, 1.0, ()), 1),
+        (spaces.Box(-1.0, 1.0, (3, 2)), 6),
+        (spaces.Tuple([spaces.Discrete(2), spaces.Box(-1.0, 1.0, (2, 2))]), 6),
+        (
+            spaces.Dict({"hand": spaces.Tuple([spaces.Discrete(3), spaces.MultiBinary(2)])}),
+            5,
+        ),
         (spaces.Box(0, 255, (5,), np.uint8), 5),
         (spaces.Discrete(6), 6),
         (spaces.Discrete(6, start=-2), 6),
@@ -281,31 +313,28 @@ def test_a_fact_that_no_environment_has_is_refused(fact, value):
             }
         ),
         spaces.Text(5),
-        spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
+        spaces.Tuple([spaces.Discrete(2), spaces.Dict({"name": spaces.Text(5)})]),
+        spaces.Sequence(spaces.Discrete(2)),
     ],
-    ids=["image", "dict with an image", "text", "tuple"],
+    ids=["image", "dict with an image", "text", "text inside", "sequence"],
 )
 def test_observations_that_are_not_vectors_are_rejected(echo, space):
     message = error_message(lambda: echo(spaces.Discrete(2), space))
     assert "env.id=Echo-v0: the observation space" in message
-    assert "Choose an environment with a one-dimensional Box" in message
+    assert "Choose an environment with numbers, vectors or matrices (Box)" in message
 
 
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiDiscrete([[2, 3], [2, 2]]),
-        spaces.MultiBinary(2),
-        spaces.Box(-1.0, 1.0, (2, 2)),
+        spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
         spaces.Box(-np.inf, np.inf, (2,)),
         spaces.Box(0, 5, (2,), np.int32),
         spaces.Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,)),
         spaces.Box(0, np.finfo(np.float64).max, (2,), np.float64),
     ],
     ids=[
-        "MultiDiscrete of a table",
-        "MultiBinary",
-        "matrix",
+        "tuple",
         "unbounded",
         "integers",
         "all of float32",
@@ -315,7 +344,7 @@ def test_observations_that_are_not_vectors_are_rejected(echo, space):
 def test_unsupported_actions_are_rejected(echo, space):
     message = error_message(lambda: echo(space))
     assert "env.id=Echo-v0: the action space" in message
-    assert "Choose an environment with Discrete or MultiDiscrete actions or a one-dim" in message
+    assert "Discrete, MultiDiscrete or MultiBinary actions or a bounded Box of floats" in message
 
 
 def test_episodes_without_a_limit_are_rejected(echo):
