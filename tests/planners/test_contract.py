@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mbrl.config.build import build
+from mbrl.planners.policy import PolicyPlanner
 from mbrl.planners.random import RandomPlanner
 from tests.configs import ACTION_KINDS, options, point_mass_with, resolved_small
 from tests.models.small import example_normaliser, poisoned, weighted
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
 NUM_EPISODES = 2  # in one batch
 DEFAULT_MODEL = "ensemble"
+PLAN_NOTHING = (RandomPlanner, PolicyPlanner)
 
 
 def cases() -> list[tuple[str, str, str]]:
@@ -162,7 +164,7 @@ def test_it_recovers_from_a_model_that_diverges_everywhere(case):
     actions, states, info = case.act(0, case.states(), poisoned(case.model))
     assert_in_space(actions, case.action_space)
     assert_finite(states)
-    uses_model = not isinstance(case.planner, RandomPlanner)
+    uses_model = not isinstance(case.planner, PLAN_NOTHING)
     assert ("invalid_fraction" in info) == uses_model
     assert np.all(info.get("invalid_fraction", 1) == 1)
     actions, _, info = case.act(1, states)
@@ -202,7 +204,7 @@ def test_it_avoids_candidates_that_diverge_and_counts_them(planner, world, is_sa
     action, state, info = eqx.filter_jit(part.plan)(KEY, world, jnp.zeros(1), part.init(KEY))
     assert_in_space(action[None], world.action_space)
     assert_finite(state)
-    if not isinstance(part, RandomPlanner):  # which ignores the model
+    if not isinstance(part, PLAN_NOTHING):
         assert is_sane(np.asarray(action))
         assert 0 < info["invalid_fraction"] < 1
         assert all(np.isfinite(value) for value in info.values())
@@ -217,7 +219,9 @@ def returns(planner, model, starts):
 
 
 @pytest.mark.parametrize("actions", ACTION_KINDS)
-@pytest.mark.parametrize("planner", [name for name in options("planner") if name != "random"])
+@pytest.mark.parametrize(
+    "planner", [name for name in options("planner") if name not in ("random", "policy")]
+)
 def test_with_its_defaults_it_beats_random_actions_on_the_point_mass(planner, actions):
     """In the true dynamics, with the optimal value; both planners have the same start states."""
     starts = initial_observations(16)
