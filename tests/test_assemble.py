@@ -151,7 +151,7 @@ def refusal(*overrides: str) -> str:
         ),
         (
             ["training.replay_capacity=20"],
-            "training.replay_capacity=20: must be at least 100, the transitions collected",
+            "training.replay_capacity=20: must be at least 200, the time steps collected",
         ),
         (["training.evaluation_seed=-1"], "training.evaluation_seed=-1: must be from 0 to"),
         (

@@ -13,6 +13,7 @@ INF = np.inf
 SETTINGS = {
     "discount": 1.0,
     "horizon": 3,
+    "num_policy_plans": 0,
     "population_size": 30,
     "num_elites": 10,
     "num_iterations": 4,
