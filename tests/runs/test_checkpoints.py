@@ -91,7 +91,7 @@ def write_checkpoint(folder, arrays: dict, compress: bool = False) -> None:
     (folder / "checkpoint" / f"{20:012}-{digest}.npz").write_bytes(content.getvalue())
 
 
-MISSING = object()
+MISSING = "missing"  # in place of a value
 DAMAGED = [
     {"env_steps": -7},
     {"env_steps": 21},
