@@ -113,7 +113,7 @@ def _check_fit(
     episodes = np.arange(training.max_evaluation_episodes)
     shape = (len(episodes), environment.observation_size)
     observations = jax.ShapeDtypeStruct(shape, jnp.float32)
-    model = learner.model(state.learner)
+    model = eqx.filter_eval_shape(learner.model, state.learner)
     actors = eqx.filter_eval_shape(init_actors, planner, model, state.key, episodes)
     counters = (episodes, np.asarray(0))
     check_memory(act_all, planner, model, state.key, *counters, observations, actors)

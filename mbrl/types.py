@@ -12,7 +12,10 @@ Axes, as they appear in the jaxtyping annotations:
     population    candidate plans that a planner scores in one iteration
     horizon       steps of a plan
     batch         transitions of one gradient step
-    capacity      transitions of the replay buffer
+    capacity      transitions of the replay buffer's flat view
+    envs          parallel environments
+    time          time steps of one environment in the replay buffer
+    length        time steps of a sequence
 """
 
 import itertools

@@ -1,16 +1,22 @@
-"""Bad settings are refused in one sentence: the setting, its value, the rule, the remedy."""
+"""Parts are assembled, and bad settings refused in one sentence: value, rule, remedy."""
 
 import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from mbrl.assemble import assemble
 from mbrl.config.compose import compose
 from mbrl.config.resolve import resolve
 from mbrl.errors import ConfigError
+from mbrl.models.base import AbstractLearner
+from mbrl.training.loop import update
 from tests.configs import new_run_info
+from tests.training.recall import Recall
 
 
 def refusal(*overrides: str) -> str:
@@ -252,3 +258,37 @@ def test_trust_counts_from_the_command_line_and_not_from_a_config(tmp_path, monk
     in_the_config = compose(["planner=random", override])
     OmegaConf.update(in_the_config, "trust", ["their_package"])
     assert new_run_info(in_the_config).trust == ()
+
+
+class CountingLearner(AbstractLearner):
+    """Keeps the key that it is given, and makes its model anew from the state."""
+
+    def init(self, key, observation_size, action_space):
+        return key, jnp.zeros((), int)
+
+    def update(self, key, state, replay):
+        root_key, count = state
+        return (root_key, count + 1), {"loss/count": count.astype(float)}
+
+    def model(self, state):
+        return Recall(state[1] - 1)
+
+    def collection_model(self, state, episode):
+        return self.model(state)
+
+    def parameters(self, state):
+        return {}
+
+
+def test_a_learner_may_keep_its_key_and_compute_its_model():
+    config = compose(["training=smoke", "planner=random", "env=corridor"])
+    with open_dict(config):
+        config.model = {"_target_": f"{__name__}.{CountingLearner.__name__}"}
+    parts = assemble(resolve(config), trust=("tests",))
+    state = parts.state
+    for number in range(3):
+        state, metrics = update(parts.learner, state, np.asarray(number))
+        assert metrics["loss/count"] == number
+    np.testing.assert_array_equal(
+        jax.random.key_data(state.key), jax.random.key_data(state.learner[0])
+    )

@@ -16,7 +16,7 @@ CONFIG_FOLDER = next(path for path in (PACKAGE.parent / "conf", PACKAGE / "conf"
 def choose(condition: Any, value: Any, otherwise: Any) -> Any:
     """The resolver `${if:${smoke},value,otherwise}`."""
     if not isinstance(condition, bool):
-        raise ConfigError(f"smoke={condition}: must be true or false. Try training=smoke.")
+        raise ConfigError(f"${{if:{condition},…}}: the condition must be true or false.")
     return value if condition else otherwise
 
 

@@ -60,8 +60,10 @@ def as_sentence(error: BaseException, overrides: Sequence[str]) -> str:
         return os_error_sentence(error)
     if isinstance(error, RecursionError):
         return "config: a file includes itself, or is nested too deep. Remove the inner levels."
+    if isinstance(error, ConfigError):
+        return str(error)
     text = " ".join(OMEGACONF_DETAILS.sub("", str(error)).split()) or type(error).__name__
-    if isinstance(error, HydraException | YAMLError | ConfigError) or not is_of_composition(error):
+    if isinstance(error, HydraException | YAMLError) or not is_of_composition(error):
         return text
     full_key = re.search("full_key: (.+)", str(error))
     name = full_key[1] if full_key else "config"

@@ -71,6 +71,10 @@ def resolve(config: DictConfig) -> ResolvedConfig:
     Raises ConfigError for a missing value, and for one that no run can have.
     """
     check_size(config)
+    if not isinstance(config.get("smoke", False), bool):
+        raise ConfigError(
+            f"smoke={format_value(config.smoke)}: must be true or false. Try training=smoke."
+        )
     try:
         _check_parts(config)
         if isinstance(config.get(DEFAULTS_TABLE), DictConfig):

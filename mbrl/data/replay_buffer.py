@@ -33,14 +33,15 @@ class Sequences(NamedTuple):
     """Consecutive time steps, each sequence of one episode."""
 
     steps: TimeStep  # leaves lead with [batch, length]
-    valid: Bool[Array, "batch length"]  # false after the episode's end, where the last is repeated
+    # False after the end of the episode or of the data, where the last time step is repeated.
+    valid: Bool[Array, "batch length"]
 
 
 class ReplayBuffer(eqx.Module):
     """A ring of time steps for each environment; new ones overwrite the oldest.
 
     The slot after the newest time step holds the observation that its action led to, until the
-    next action is known. `insertion_index` counts the transitions before each time step.
+    next action is known. `insertion_index` is the number of each time step with an action.
     """
 
     steps: TimeStep  # leaves lead with [envs, time]

@@ -17,7 +17,7 @@ class Transitions(NamedTuple):
 
     rows: Transition  # leaves lead with [capacity]
     size: Int[Array, ""]  # valid ones
-    # How many transitions were collected before each; arbitrary if not valid. It never changes.
+    # A number of each that never changes, in the order of collection; arbitrary if not valid.
     insertion_index: Int[Array, " capacity"]
 
     @property

@@ -32,7 +32,7 @@ class AbstractWorldModel(eqx.Module):
 
     @abstractmethod
     def initial(self) -> PyTree:
-        """The belief before an episode, with the structure and shapes of every belief."""
+        """The belief before an episode, with the structure, shapes and dtypes of every belief."""
 
     @abstractmethod
     def observe(
@@ -46,7 +46,8 @@ class AbstractWorldModel(eqx.Module):
         """The belief after a real action and the observation that followed.
 
         `is_first` marks the first observation of an episode, at which a model forgets what it
-        believed; the action before it means nothing.
+        believed; the action before it means nothing. After random warm-up steps, it marks the first
+        one that is planned from. A belief outlasts a phase of learning within its episode.
         """
 
     @abstractmethod
@@ -69,9 +70,10 @@ class AbstractWorldModel(eqx.Module):
 
     @abstractmethod
     def return_bounds(self, discount: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """The smallest and the largest possible discounted return; `discount` is below 1.
+        """The smallest and the largest possible discounted return, of which one may be zero.
 
-        With a discount of zero they bound the reward of a single step.
+        Both are finite, and zero lies between them. `discount` is below 1; with zero they bound the
+        reward of a single step.
         """
 
 
@@ -88,15 +90,19 @@ class AbstractLearner(eqx.Module):
     ) -> PyTree:
         """The state before the first update.
 
-        `key` is the run's root key, into which a learner folds ids of its own (`randomness.py`).
-        No two leaves of the state may share a buffer, since the loop donates them to `update`.
+        `key` is the run's root key: fold ids of your own into it, from 1000 on, and do not split
+        it, since the ids of `randomness.py` are taken.
         """
 
     @abstractmethod
     def update(
         self, key: PRNGKeyArray, state: PyTree, replay: ReplayBuffer
     ) -> tuple[PyTree, Metrics]:
-        """One phase of learning; pure, and compiled by the loop. Its key is new in each phase."""
+        """One phase of learning; pure, and compiled by the loop. Its key is new in each phase.
+
+        The new state has the structure, shapes and dtypes of the old one. Metrics are logged under
+        their names; one that is not finite ends the run.
+        """
 
     @abstractmethod
     def model(self, state: PyTree) -> AbstractWorldModel:
@@ -112,4 +118,4 @@ class AbstractLearner(eqx.Module):
 
     @abstractmethod
     def parameters(self, state: PyTree) -> dict[str, PyTree]:
-        """The trained parameters by name, to count them."""
+        """The trained parameters by name, to count them; those of a value are named `value`."""

@@ -89,11 +89,14 @@ def plan_return(
 def policy_plan(
     key: PRNGKeyArray, model: AbstractWorldModel, state: PyTree, horizon: int
 ) -> Shaped[Array, "horizon *action"]:
-    """The actions of one rollout of the model's own policy."""
+    """The actions of one rollout of the model's own policy; zero where it has diverged.
+
+    So that they can be averaged with other plans, although their score is not finite.
+    """
 
     def one_step(state: PyTree, key: PRNGKeyArray):
         policy_key, step_key = jax.random.split(key)
-        action = model.policy(state).sample(policy_key)
+        action = jnp.nan_to_num(model.policy(state).sample(policy_key))
         return model.step(step_key, state, action).state, action
 
     return jax.lax.scan(one_step, state, jax.random.split(key, horizon))[1]

@@ -34,6 +34,7 @@ class Greedy(AbstractPlanner):
         return ()
 
     def plan(self, key, model, belief, state):
+        # The first key has no use any more; without it, all results would change.
         _, candidates_key, step_key = jax.random.split(key, 3)
         start = rollout.start(model, belief)
         candidates = self.action_space.candidates(candidates_key, self.num_actions)

@@ -39,8 +39,8 @@ class MCTS(AbstractPlanner):
 
     Rewards and values are weighted by survival inside the tree, so that its returns are those of
     `models/rollout.py`. The model aggregates its particles' values at each leaf; rewards on the
-    way are averaged over particles. Discrete actions are sampled too, without replacement, where
-    there are more of them than simulations or than 64.
+    way are averaged over particles. Discrete actions are sampled too, where there are
+    more of them than simulations or than 64; without replacement from a uniform policy.
     """
 
     METRICS: ClassVar[dict[str, str]] = {
@@ -64,6 +64,7 @@ class MCTS(AbstractPlanner):
         return ()
 
     def plan(self, key, model, belief, state):
+        # The first key has no use any more; without it, all results would change.
         _, candidates_key, search_key = jax.random.split(key, 3)
         rollout_state = rollout.start(model, belief)
         candidates, logits = self._candidates(candidates_key, model, belief)

@@ -135,10 +135,10 @@ class AbstractSamplingPlanner(AbstractPlanner):
         """One iteration: samples plans, scores them and refits; returns the scores too."""
         (distribution, elites), best = carry
         sample_key, score_key = jax.random.split(key)
-        candidates = [self.sample(sample_key, distribution, num_plans), elites, policy_plans]
+        candidates = [self.sample(sample_key, distribution, num_plans), elites]
         if with_mode:
             candidates.append(distribution.mode()[None])
-        plans = jnp.concatenate(candidates)
+        plans = jnp.concatenate([*candidates, policy_plans])
         # One key for all candidates, so that they are compared under the same noise of the model.
         scores = jax.vmap(
             lambda actions: rollout.plan_return(score_key, model, start, actions, self.discount)
@@ -149,15 +149,15 @@ class AbstractSamplingPlanner(AbstractPlanner):
         distribution = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old), refitted, distribution
         )
-        # Ties go to the first plan, in top_k as in argmax.
-        num_elites = elites.shape[0]
-        indices = jax.lax.top_k(scores, max(1, num_elites))[1]
-        first_plan, first_score = plans[indices[0]], scores[indices[0]]
-        better = first_score > best.score
+        first = jnp.argmax(scores)
+        better = scores[first] > best.score
         best = Best(
-            jnp.where(better, first_plan, best.plan), jnp.where(better, first_score, best.score)
+            jnp.where(better, plans[first], best.plan), jnp.where(better, scores[first], best.score)
         )
-        return (WarmStart(distribution, plans[indices[:num_elites]]), best), scores
+        # Plans of the policy are candidates again anyway.
+        own_scores = scores[: scores.shape[0] - self.num_policy_plans]
+        reused = plans[jax.lax.top_k(own_scores, elites.shape[0])[1]]
+        return (WarmStart(distribution, reused), best), scores
 
     def _policy_plans(
         self, key: PRNGKeyArray, model: AbstractWorldModel, belief: PyTree

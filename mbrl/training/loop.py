@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from mbrl.data.normaliser import fit_normaliser
 from mbrl.data.replay_buffer import ReplayBuffer, init_replay
 from mbrl.envs.gymnasium import GymnasiumEnvironment
 from mbrl.models.base import AbstractLearner, Metrics
+from mbrl.models.optimisation import copy_arrays
 from mbrl.planners.base import AbstractPlanner
 from mbrl.progress import Phase, Progress
 from mbrl.randomness import LEARN
@@ -186,9 +186,11 @@ def initial_state(
     """The state before the first step: an initial learner and an empty replay buffer."""
     size, action_space = environment.observation_size, environment.action_space
     observation = jax.ShapeDtypeStruct((size,), jnp.float32)
+    # The loop donates the state to its compiled calls, and no buffer can be donated twice.
+    learned = copy_arrays(learner.init(key, size, action_space))
     return TrainState(
         key,
-        learner.init(key, size, action_space),
+        learned,
         init_replay(training.replay_capacity, observation, action_space),
     )
 
@@ -339,9 +341,9 @@ class _Loop:
             "time/learn": self.reporter.end(),
             "time/collect": self.collecting_seconds,
         }
-        self.log({"env_steps": env_steps, **values, **seconds})
+        self.log({**values, "env_steps": env_steps, **seconds})
         for name, value in values.items():
-            if name.startswith(("loss/", "validation/", "value/")) and not math.isfinite(value):
+            if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{name} became {value} at step {env_steps}. Lower optimizer.learning_rate or "
                     "set optimizer=clipped_adamw, then start a new run."
@@ -368,8 +370,11 @@ class _Loop:
 @eqx.filter_jit
 def reward_statistics(replay: ReplayBuffer) -> tuple[Array, Array, Array]:
     """Mean, minimum and maximum of the rewards of all steps that did not terminate."""
-    seen = fit_normaliser(replay.transitions())
-    return seen.reward_mean, seen.reward_min, seen.reward_max
+    data = replay.transitions()
+    rewards, counted = data.rows.reward, data.valid & ~data.rows.terminated
+    low = jnp.min(rewards, where=counted, initial=jnp.inf)
+    high = jnp.max(rewards, where=counted, initial=-jnp.inf)
+    return jnp.mean(rewards, where=counted), low, high
 
 
 @eqx.filter_jit(donate="all-except-first")

@@ -112,6 +112,23 @@ def test_plans_of_the_policy_are_candidates_of_sampling_planners(name):
 
 
 @pytest.mark.parametrize("name", SAMPLING)
+def test_a_policy_that_has_diverged_does_not_break_sampling_planners(name):
+    world = replace(hill([0.4]), learned_policy=SquashedGaussian(jnp.full(1, np.nan), jnp.ones(1)))
+    decision = plan(sampling_planner(name, world, num_policy_plans=2), world)
+    assert np.isfinite(decision.action)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(decision.state))
+
+
+def test_plans_of_the_policy_are_not_reused_as_elites():
+    """They are candidates of each iteration anyway, and would crowd out the others."""
+    world = preferring(corridor(), 5, 20.0)
+    planner = sampling_planner("icem", world, num_policy_plans=2, num_iterations=1)
+    elites = np.asarray(plan(planner, world).state.elites)
+    assert len(elites) > 0
+    assert not np.any(np.all(elites[:, :3] == 5, axis=1))
+
+
+@pytest.mark.parametrize("name", SAMPLING)
 def test_policy_plans_work_for_box_actions(name):
     world = hill([0.9, -0.9])
     policy = SquashedGaussian(jnp.arctanh(jnp.array([0.9, -0.9])), jnp.full(2, 1e-3))

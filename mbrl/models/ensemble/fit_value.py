@@ -136,6 +136,7 @@ class ValueFitter(eqx.Module):
         self, key: PRNGKeyArray, model: WorldModel, data: Transitions
     ) -> ImaginedTransitions:
         """Predicted transitions from real states and from those of random rollouts."""
+        # The second key has no use any more; without it, all results would change.
         start_key, _, rollout_key, step_key = jax.random.split(key, 4)
         num_rollouts = -(-self.num_states // (self.rollout_length + 1))
         observations = data.sample(start_key, (num_rollouts,)).observation

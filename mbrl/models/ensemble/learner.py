@@ -126,7 +126,7 @@ class EnsembleLearner(AbstractLearner):
         if state.bonus_value is None:
             return state, metrics | value_metrics
         value, value_state, bonus_metrics = self.fit_value(
-            value_key, self.collection_model(state, 0), data, state.bonus_value.state
+            value_key, self._bonus_model(state, state.bonus_value), data, state.bonus_value.state
         )
         for name, metric in bonus_metrics.items():
             value_metrics[name.replace("/", "/curious_")] = metric
@@ -140,8 +140,11 @@ class EnsembleLearner(AbstractLearner):
         # so that the agent tests what its plain model is wrong about.
         if state.bonus_value is None or episode % 2 == 1:
             return state.model
+        return self._bonus_model(state, state.bonus_value)
+
+    def _bonus_model(self, state: EnsembleState, bonus_value: BonusValue) -> WorldModel:
         return with_bonus(
-            with_value(state.model, state.bonus_value.function),
+            with_value(state.model, bonus_value.function),
             self.disagreement_bonus,
             self.bonus_floor_until_first_termination,
         )
