@@ -140,7 +140,7 @@ class Environment(TypedDict):
 
 @typed
 class Training(TypedDict):
-    env_steps: NotRequired[Amount | None]
+    env_steps: NotRequired[Metric | None]  # the run itself refuses what is too small or too large
 
 
 @typed
