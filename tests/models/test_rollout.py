@@ -10,6 +10,8 @@ import pytest
 
 from mbrl.models import rollout
 from mbrl.models.base import AbstractWorldModel, Prediction
+from mbrl.models.policy import Uniform
+from mbrl.types import Discrete
 from tests.models.small import small_model
 from tests.planners.worlds import bandit, board, optimal_plan, point_mass, riccati
 
@@ -44,7 +46,7 @@ class Counter(AbstractWorldModel):
         return 100 * state[:, 0]
 
     def policy(self, state):
-        raise NotImplementedError
+        return Uniform(Discrete(2))
 
     def aggregate(self, estimates):
         return self.aggregation(estimates)

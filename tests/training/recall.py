@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from mbrl.models.base import AbstractLearner, AbstractWorldModel, Prediction
+from mbrl.models.policy import Uniform
+from mbrl.types import Discrete
 
 
 class Recall(AbstractWorldModel):
@@ -28,7 +30,7 @@ class Recall(AbstractWorldModel):
         return jnp.zeros(1)
 
     def policy(self, state):
-        raise NotImplementedError
+        return Uniform(Discrete(2))
 
     def aggregate(self, estimates):
         return estimates[0]

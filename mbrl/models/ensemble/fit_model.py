@@ -97,8 +97,7 @@ class ModelFitter(eqx.Module):
 
         Returns the model, the optimiser's state and metrics.
         """
-        seen_terminal = model.normaliser.seen_terminal
-        normaliser = fit_normaliser(data, self.center_rewards, seen_terminal)
+        normaliser = fit_normaliser(data, self.center_rewards, model.normaliser.seen_terminal)
         model = model.with_normaliser(normaliser)
         if num_parameters(model.components) == 0:
             return model, optimizer_state, {}
